@@ -1,0 +1,1 @@
+"""Conversations: what was said, kept so that nothing is lost."""

@@ -1,0 +1,36 @@
+"""Every error Bantam raises on purpose. An `AppError` is shown to the user in its own words; anything else is a bug."""
+
+from __future__ import annotations
+
+
+class AppError(Exception):
+    """A failure the user is told of: one sentence, and where it helps, what to do next."""
+
+    def __init__(self, sentence: str, hint: str = "") -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.hint = hint
+
+
+class Cancelled(Exception):
+    """The user stopped the operation. Never shown as a failure."""
+
+
+class ModelFileError(AppError):
+    """The file is not a model that can be used, and the sentence says what is wrong with it."""
+
+
+class LoadError(AppError):
+    """A valid file that the engine could not load."""
+
+
+class TemplateError(AppError):
+    """The model's chat template raised, ran too long, or produced too much."""
+
+
+class ContextError(AppError):
+    """The prompt does not fit in the context, even with everything left out that may be."""
+
+
+class StorageError(AppError):
+    """A file or database of Bantam's could not be read or written."""

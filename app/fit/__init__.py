@@ -1,0 +1,1 @@
+"""Whether a model fits this machine, asked of the engine and never guessed."""

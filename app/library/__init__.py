@@ -1,0 +1,1 @@
+"""The models on disk: what they are and where they came from."""

@@ -1,0 +1,75 @@
+"""Where Bantam keeps things. `BANTAM_HOME` moves all of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from app.errors import StorageError
+
+RESOURCES = Path(__file__).resolve().parent.parent / "resources"
+STARTER_MODEL = RESOURCES / "starter" / "stdlib-21m-Q8_0.gguf"
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The data folder and what lies in it. Folders are made by `ensure`, never by reading a property."""
+
+    home: Path
+
+    @property
+    def models(self) -> Path:
+        """Model files, as `<owner>/<name>/<file>.gguf`."""
+        return self.home / "models"
+
+    @property
+    def chats(self) -> Path:
+        """The SQLite database of conversations."""
+        return self.home / "chats.sqlite3"
+
+    @property
+    def kv_cache(self) -> Path:
+        """Saved KV caches, one file a conversation and model."""
+        return self.home / "cache" / "kv"
+
+    @property
+    def settings(self) -> Path:
+        return self.home / "settings.json"
+
+    @property
+    def machine(self) -> Path:
+        """What was measured and learned on this machine: thread counts, safe mode."""
+        return self.home / "machine.json"
+
+    @property
+    def loading_marker(self) -> Path:
+        """Exists while a model is being loaded and first decoded, so that a death there is recognised."""
+        return self.home / "loading.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    def ensure(self) -> Paths:
+        """Make the folders. Raises StorageError with the way out where the disk does not allow it."""
+        try:
+            for folder in (self.home, self.models, self.kv_cache, self.logs):
+                folder.mkdir(parents=True, exist_ok=True)
+            probe = self.home / f".write-test-{os.getpid()}"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise StorageError(
+                f"Bantam cannot write to its data folder {self.home}: {error.strerror or error}.",
+                "Make the folder writable, or set BANTAM_HOME to one that is.",
+            ) from error
+        return self
+
+
+def default_paths() -> Paths:
+    """The data folder of this user: `BANTAM_HOME` where it is set, the system's usual place otherwise."""
+    home = os.environ.get("BANTAM_HOME")
+    return Paths(Path(home).expanduser() if home else Path(platformdirs.user_data_dir("Bantam", appauthor=False)))

@@ -1,0 +1,115 @@
+"""What can be asked of an operation: frozen dataclasses with plain fields, the same from a test, a terminal and the child."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class KvType(StrEnum):
+    """Element type of the KV cache, in ggml's names."""
+
+    F16 = "f16"
+    Q8_0 = "q8_0"
+    Q4_0 = "q4_0"
+
+
+class FlashAttention(StrEnum):
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
+class Role(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadCounts:
+    """Threads for one token at a time (decode) and for many (prefill). 0 means: as measured on this machine."""
+
+    decode: int = 0
+    prefill: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen. Temperature 0 is greedy and ignores the rest but the repeat penalty.
+
+    A `top_k` of 0, a `top_p` of 1 and a `min_p` of 0 switch that filter off. `seed` None draws a new one for each
+    answer and reports it. `max_tokens` 0 means until the model ends or the context is full.
+    """
+
+    temperature: float = 0.7
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    max_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadModel:
+    """Load a GGUF file. `context_tokens` 0 takes the model's own, at most 8192."""
+
+    path: Path
+    context_tokens: int = 4096
+    kv_type: KvType = KvType.F16
+    flash_attention: FlashAttention = FlashAttention.AUTO
+    threads: ThreadCounts = ThreadCounts()
+    safe_mode: bool = False
+    """Without llama.cpp's repacked kernels, whose AMX path kills the process on some machines."""
+    load_anyway: bool = False
+    """Skip the comparison with available memory: the user has seen the arithmetic and decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Answer the last message. `messages` is the whole conversation in order, the system prompt first if there is one."""
+
+    conversation_id: str
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenConversation:
+    """Save the KV cache of the conversation that is left and restore that of this one. Empty: only save."""
+
+    conversation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CountTokens:
+    """How many tokens the conversation takes once the chat template is applied: the context meter."""
+
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureThreads:
+    """Measure the best thread counts for the loaded model and remember them for this machine (about 10 s)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Measure prefill, decode, time to first token and peak memory of a model, in a process of its own."""
+
+    load: LoadModel
+    prompt_tokens: int = 512
+    new_tokens: int = 128
+    repetitions: int = 3
+
+
+Request = LoadModel | Generate | OpenConversation | CountTokens | MeasureThreads | Bench

@@ -1,0 +1,134 @@
+"""The user's settings, declared once: type, default, label, help and choices. The settings page reads the declarations."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from app.errors import StorageError
+from app.files import write_atomic
+from app.requests import FlashAttention, KvType
+
+
+class Theme(StrEnum):
+    SYSTEM = "system"
+    LIGHT = "light"
+    DARK = "dark"
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What the settings page needs to show one setting."""
+
+    group: str
+    label: str
+    help: str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    reload: bool = False
+    """Takes effect when the model is loaded again."""
+
+
+def _setting(default: Any, group: str, label: str, help: str, **more: Any) -> Any:
+    declaration = Declaration(group, label, help, **more)
+    if isinstance(default, (tuple, str, int, float, bool)):
+        return field(default=default, metadata={"declaration": declaration})
+    return field(default_factory=default, metadata={"declaration": declaration})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings. Frozen: a change is a new object (`dataclasses.replace`), saved and then announced."""
+
+    theme: Theme = _setting(Theme.SYSTEM, "Appearance", "Theme", "Light, dark, or as the system is.")
+    target_ms_per_token: int = _setting(
+        200, "Speed", "Target", "The line in the plot: an answer slower than this is hard to read along with.",
+        unit="ms a token", minimum=10, maximum=2000,
+    )  # fmt: skip
+    context_tokens: int = _setting(
+        4096, "Model", "Context", "How much of the conversation the model sees at once. More takes more memory.",
+        unit="tokens", minimum=256, maximum=262144, reload=True,
+    )  # fmt: skip
+    kv_type: KvType = _setting(
+        KvType.F16, "Model", "KV cache type",
+        "q8_0 takes half the memory of f16 for the conversation, q4_0 a quarter, at some cost in quality.", reload=True,
+    )  # fmt: skip
+    flash_attention: FlashAttention = _setting(
+        FlashAttention.AUTO, "Model", "Flash attention", "A faster way to compute attention. Auto lets the engine decide.",
+        reload=True,
+    )  # fmt: skip
+    decode_threads: int = _setting(
+        0, "Speed", "Threads for answering", "0 takes the number measured as fastest on this machine.",
+        minimum=0, maximum=256, reload=True,
+    )  # fmt: skip
+    prefill_threads: int = _setting(
+        0, "Speed", "Threads for reading the prompt", "0 takes the number measured as fastest on this machine.",
+        minimum=0, maximum=256, reload=True,
+    )  # fmt: skip
+    kv_disk_limit_gb: float = _setting(
+        4.0, "Storage", "Saved conversation caches", "Let a long chat go on without reading it again. The oldest go first.",
+        unit="GB", minimum=0, maximum=1000,
+    )  # fmt: skip
+    model_folders: tuple[str, ...] = _setting(
+        (), "Storage", "More model folders", "Models in these folders are used where they lie."
+    )
+    model_files: tuple[str, ...] = _setting((), "Storage", "Single model files", "Used where they lie.")
+    last_model: str = field(default="")
+    """The model that was loaded last; loaded again at the next start."""
+    show_performance_panel: bool = field(default=True)
+
+
+def declarations() -> dict[str, Declaration]:
+    """The settings a person can change, by field name, in the order they are shown."""
+    return {f.name: f.metadata["declaration"] for f in dataclasses.fields(Settings) if "declaration" in f.metadata}
+
+
+def load_settings(path: Path) -> Settings:
+    """Read the settings. Unknown or unusable values fall back to the default one by one; a missing file is all defaults."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return Settings()
+    if not isinstance(stored, dict):
+        return Settings()
+    defaults = Settings()
+    usable: dict[str, Any] = {}
+    for f in dataclasses.fields(Settings):
+        if f.name in stored and (value := _coerce(stored[f.name], getattr(defaults, f.name), f)) is not None:
+            usable[f.name] = value
+    return Settings(**usable)
+
+
+def save_settings(path: Path, settings: Settings) -> None:
+    """Write the settings. Raises StorageError."""
+    try:
+        write_atomic(path, json.dumps(dataclasses.asdict(settings), indent=2).encode())
+    except OSError as error:
+        raise StorageError(f"The settings could not be saved: {error.strerror or error}.") from error
+
+
+def _coerce(value: Any, default: Any, f: dataclasses.Field[Any]) -> Any:
+    """`value` as the type of `default` and inside the declared bounds, or None where it cannot be."""
+    try:
+        if isinstance(default, StrEnum):
+            return type(default)(value)
+        if isinstance(default, bool):
+            return value if isinstance(value, bool) else None
+        if isinstance(default, tuple):
+            return tuple(str(item) for item in value) if isinstance(value, list) else None
+        if isinstance(default, str):
+            return value if isinstance(value, str) else None
+        number = type(default)(value)
+    except (TypeError, ValueError):
+        return None
+    declaration: Declaration | None = f.metadata.get("declaration")
+    if declaration is None:
+        return number
+    if declaration.minimum is not None and number < declaration.minimum:
+        return None
+    return None if declaration.maximum is not None and number > declaration.maximum else number

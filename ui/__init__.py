@@ -1,0 +1,1 @@
+"""What is shown: pages, widgets and item models. Widgets know no service; `ui.main` hands the services to the pages."""

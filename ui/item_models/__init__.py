@@ -1,0 +1,1 @@
+"""Qt item models; a typed role returns the row as a dataclass."""
