@@ -1,0 +1,60 @@
+"""For the window's tests: the theme, an engine without a child, the real storage on a database of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtWidgets import QApplication
+
+from app.paths import Paths, default_paths
+from tests.ui.fake_engine import SAMPLE_MODEL, FakeEngine
+from ui.theme import ThemeWatcher
+
+
+@pytest.fixture
+def theme(qapp: QApplication) -> Iterator[ThemeWatcher]:
+    """The style in force, as in the program. Asked for by tests that look at sizes, colours or icons."""
+    watcher = ThemeWatcher(qapp)
+    yield watcher
+    qapp.setStyleSheet("")
+    watcher.deleteLater()
+
+
+@pytest.fixture
+def engine(qapp: QApplication) -> FakeEngine:
+    """An engine with nothing loaded."""
+    return FakeEngine()
+
+
+@pytest.fixture
+def loaded_engine(qapp: QApplication) -> FakeEngine:
+    """An engine with SAMPLE_MODEL loaded."""
+    return FakeEngine(loaded=SAMPLE_MODEL)
+
+
+@pytest.fixture
+def paths(bantam_home: Path) -> Paths:
+    return default_paths().ensure()
+
+
+@pytest.fixture
+def storage(qapp: QApplication, paths: Paths) -> Iterator[object]:
+    """The real ChatStorage on a new database."""
+    chat_storage = pytest.importorskip("workers.chat_storage")
+    storage = chat_storage.ChatStorage(paths.chats)
+    yield storage
+    storage.close()
+
+
+@pytest.fixture
+def settings(qapp: QApplication, paths: Paths) -> object:
+    """The real SettingsStore on a new file."""
+    return pytest.importorskip("workers.settings_store").SettingsStore(paths.settings)
+
+
+@pytest.fixture
+def tasks(qapp: QApplication) -> object:
+    """The real TaskRunner."""
+    return pytest.importorskip("workers.tasks").TaskRunner()
