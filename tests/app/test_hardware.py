@@ -1,48 +1,94 @@
-"""How many cores this process may use, and what the processor is called."""
+"""Hardware: limits of control groups are respected, in both versions and on every level."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from app import hardware
+from app.hardware import ControlGroups
+
+GB = 10**9
 
 
-def test_this_machine_has_a_name_and_cores() -> None:
-    assert hardware.cpu_name()
-    assert 1 <= hardware.physical_cores() <= hardware.usable_cores()
+def write(folder: Path, **files: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(text + "\n")
 
 
-@pytest.mark.parametrize(
-    ("cpu_max", "cores"),
-    [("200000 100000", 2), ("150000 100000", 1), ("50000 100000", 1), ("max 100000", 8), ("", 8), ("1 0", 8)],
-)
-def test_a_container_quota_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpu_max: str, cores: int) -> None:
-    (tmp_path / "cpu.max").write_text(cpu_max)
-    monkeypatch.setattr(hardware, "_CGROUP_CPU", (tmp_path / "cpu.max", tmp_path / "absent"))
-    monkeypatch.setattr(hardware.sys, "platform", "elsewhere")
-    monkeypatch.setattr(hardware.os, "cpu_count", lambda: 8)
-    assert hardware.usable_cores() == cores
+@pytest.fixture
+def groups(tmp_path: Path):
+    def build(membership: str) -> ControlGroups:
+        (tmp_path / "membership").write_text(membership)
+        return ControlGroups.of_process(tmp_path / "membership", tmp_path / "mount")
+
+    return build
 
 
-def test_the_older_form_of_the_quota_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "cpu.cfs_quota_us").write_text("300000\n")
-    (tmp_path / "cpu.cfs_period_us").write_text("100000\n")
-    monkeypatch.setattr(hardware, "_CGROUP_CPU", (tmp_path / "absent", tmp_path / "cpu.cfs_quota_us"))
-    monkeypatch.setattr(hardware.sys, "platform", "elsewhere")
-    monkeypatch.setattr(hardware.os, "cpu_count", lambda: 8)
-    assert hardware.usable_cores() == 3
-
-
-def test_the_instruction_sets_come_from_cpuinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "cpuinfo").write_text(
-        "model name\t: Test 9000\nflags\t\t: sse avx2 amx_int8 avx512f\n\nmodel name\t: Other\n"
+def test_version_2_counts_the_file_cache_as_available(tmp_path: Path, groups) -> None:
+    write(
+        tmp_path / "mount/user/app",
+        memory__max=str(4 * GB),
+        memory__current=str(3 * GB),
+        memory__stat=f"anon {GB}\ninactive_file {GB}\nactive_file {GB // 2}",
     )
-    monkeypatch.setattr(hardware, "_CPUINFO", tmp_path / "cpuinfo")
-    hardware._cpuinfo.cache_clear()
-    try:
-        assert hardware.instruction_sets.__wrapped__() == ("amx_int8", "avx2", "avx512f")
-        assert hardware._linux_cpu_name() == "Test 9000"
-    finally:
-        hardware._cpuinfo.cache_clear()
+    assert groups("0::/user/app\n").memory() == [(4 * GB, 4 * GB - 3 * GB + GB + GB // 2)]
+
+
+def test_version_2_takes_the_limits_of_the_parents_too(tmp_path: Path, groups) -> None:
+    write(tmp_path / "mount/user/app", memory__max="max", memory__current="5", cpu__max="max 100000")
+    write(tmp_path / "mount/user", memory__max=str(2 * GB), memory__current=str(GB), cpu__max="150000 100000")
+    found = groups("0::/user/app\n")
+    assert found.memory() == [(2 * GB, GB)]
+    assert found.cpu_quota_cores() == 1.5
+
+
+def test_version_1_with_hierarchical_statistics(tmp_path: Path, groups) -> None:
+    write(
+        tmp_path / "mount/memory/docker/abc",
+        memory__limit_in_bytes=str(GB),
+        memory__usage_in_bytes=str(GB),
+        memory__stat="inactive_file 5\ntotal_inactive_file 600\ntotal_active_file 300",
+    )
+    write(tmp_path / "mount/cpu,cpuacct/docker", cpu__cfs_quota_us="50000", cpu__cfs_period_us="100000")
+    found = groups("4:memory:/docker/abc\n2:cpu,cpuacct:/docker\n")
+    assert found.memory() == [(GB, 900)]
+    assert found.cpu_quota_cores() == 0.5
+
+
+def test_version_1_without_a_limit_has_none(tmp_path: Path, groups) -> None:
+    write(tmp_path / "mount/memory", memory__limit_in_bytes="9223372036854771712", memory__usage_in_bytes="7")
+    write(tmp_path / "mount/cpu", cpu__cfs_quota_us="-1", cpu__cfs_period_us="100000")
+    found = groups("4:memory:/process/elsewhere\n1:cpu:/\n0::/\n")
+    assert found.memory_folders == (tmp_path / "mount/memory",)
+    assert found.memory() == []
+    assert found.cpu_quota_cores() is None
+
+
+def test_no_control_groups_is_no_limit(tmp_path: Path) -> None:
+    assert ControlGroups.of_process(tmp_path / "no", tmp_path / "no") == ControlGroups((), ())
+
+
+def test_a_limit_rules_over_what_is_installed(tmp_path: Path, groups, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "mount", memory__max="1000000", memory__current="400000", cpu__max="100000 100000")
+    limited = groups("0::/\n")
+    monkeypatch.setattr(hardware, "_own_control_groups", lambda: limited)
+    assert hardware.total_memory_bytes() == 1000000
+    assert hardware.available_memory_bytes() == 600000
+    assert hardware.usable_cores() == 1
+
+
+def test_this_machine() -> None:
+    assert 0 < hardware.available_memory_bytes() < hardware.total_memory_bytes() <= psutil.virtual_memory().total
+    assert 1 <= hardware.usable_cores() <= (os.cpu_count() or 1)
+    assert 1 <= hardware.physical_cores() <= (os.cpu_count() or 1)
+    assert hardware.cpu_name() == hardware.cpu_name() != ""
+
+
+def test_name_of_the_processor_in_cpuinfo() -> None:
+    assert hardware._name_in_cpuinfo("processor\t: 0\nmodel name\t: AMD Ryzen 5\n") == "AMD Ryzen 5"
+    assert hardware._name_in_cpuinfo("bogus") == ""
