@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m tests.benchmarks.<name>`. Not collected by pytest; README.md has the figures."""
