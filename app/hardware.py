@@ -16,6 +16,9 @@ from pathlib import Path
 
 import psutil
 
+_CPUINFO = Path("/proc/cpuinfo")
+_INSTRUCTION_SETS = ("avx", "amx", "fma", "f16c", "bmi2", "asimd", "sve", "i8mm")
+
 
 def total_memory_bytes() -> int:
     """Memory that can ever be used here: what is installed, or the control group's limit where that is less."""
@@ -34,17 +37,24 @@ def cpu_name() -> str:
     return _system_cpu_name() or platform.processor() or platform.machine() or "unknown processor"
 
 
+@functools.cache
+def instruction_sets() -> tuple[str, ...]:
+    """Those that decide which kernels run, as Linux names them, sorted. Empty where the system does not say."""
+    flags = (_cpuinfo().get("flags") or _cpuinfo().get("Features") or "").split()
+    return tuple(sorted(flag for flag in flags if flag.startswith(_INSTRUCTION_SETS)))
+
+
 def physical_cores() -> int:
-    """Cores, not counting hyper-threads, of the whole machine; at least 1."""
-    return psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    """Cores without counting hyper-threads, at most the usable ones; at least 1."""
+    return max(1, min(psutil.cpu_count(logical=False) or usable_cores(), usable_cores()))
 
 
 def usable_cores() -> int:
-    """Logical cores this process may really use: its affinity and the control group's quota respected; at least 1."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count() or 1
+    """Logical cores this process may use: its affinity and the control group's quota respected; at least 1."""
+    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     quota = _own_control_groups().cpu_quota_cores()
-    # A quota of 1.5 cores keeps two threads busy for most of each period.
-    return max(1, allowed if quota is None else min(allowed, math.ceil(quota)))
+    # Rounded down: a group that runs over its quota is stopped for the rest of the period, in the middle of a barrier.
+    return max(1, allowed if quota is None else min(allowed, int(quota)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,7 @@ class ControlGroups:
 
     @classmethod
     def of_process(cls, membership: Path, mount: Path) -> ControlGroups:
-        """Read `membership` (/proc/self/cgroup), find the folders under `mount` (/sys/fs/cgroup). None found: no limits."""
+        """Read `membership` (/proc/self/cgroup), find the folders under `mount` (/sys/fs/cgroup), if any."""
         try:
             lines = membership.read_text().splitlines()
         except OSError:
@@ -141,29 +151,40 @@ def _number(path: Path) -> int | None:
         return None
 
 
-def _system_cpu_name() -> str:
+@functools.cache
+def _cpuinfo() -> dict[str, str]:
+    """The first processor of /proc/cpuinfo, by key. Empty on other systems."""
     try:
-        if sys.platform == "darwin":
-            command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
-            return subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout.strip()
-        if sys.platform == "win32":
-            return _windows_cpu_name()
-        return _name_in_cpuinfo(Path("/proc/cpuinfo").read_text())
-    except (OSError, subprocess.SubprocessError):
+        first = _CPUINFO.read_text(encoding="utf-8", errors="replace").split("\n\n", 1)[0]
+    except OSError:
+        return {}
+    pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def _system_cpu_name() -> str:
+    if sys.platform == "darwin":
+        return _mac_cpu_name()
+    if sys.platform == "win32":
+        return _windows_cpu_name()
+    return next((name for key in ("model name", "Hardware", "cpu model") if (name := _cpuinfo().get(key))), "")
+
+
+def _mac_cpu_name() -> str:
+    command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
         return ""
 
 
 def _windows_cpu_name() -> str:
+    if sys.platform != "win32":
+        return ""
     import winreg
 
-    key = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
-    with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, key) as processor:  # type: ignore[attr-defined,unused-ignore]
-        return str(winreg.QueryValueEx(processor, "ProcessorNameString")[0]).strip()  # type: ignore[attr-defined,unused-ignore]
-
-
-def _name_in_cpuinfo(text: str) -> str:
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("model name", "Model", "cpu model"):
-            return value.strip()
-    return ""
+    try:
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"HARDWARE\DESCRIPTION\System\CentralProcessor\0") as key:
+            return str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()
+    except OSError:
+        return ""

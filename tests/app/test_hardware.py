@@ -82,13 +82,33 @@ def test_a_limit_rules_over_what_is_installed(tmp_path: Path, groups, monkeypatc
     assert hardware.usable_cores() == 1
 
 
+@pytest.mark.parametrize(("cpu_max", "cores"), [("200000 100000", 2), ("150000 100000", 1), ("50000 100000", 1)])
+def test_a_quota_is_rounded_down_to_whole_cores(
+    tmp_path: Path, groups, monkeypatch: pytest.MonkeyPatch, cpu_max: str, cores: int
+) -> None:
+    write(tmp_path / "mount", cpu__max=cpu_max)
+    limited = groups("0::/\n")
+    monkeypatch.setattr(hardware, "_own_control_groups", lambda: limited)
+    monkeypatch.setattr(hardware.sys, "platform", "elsewhere")
+    monkeypatch.setattr(hardware.os, "cpu_count", lambda: 8)
+    assert hardware.usable_cores() == cores
+
+
 def test_this_machine() -> None:
     assert 0 < hardware.available_memory_bytes() < hardware.total_memory_bytes() <= psutil.virtual_memory().total
-    assert 1 <= hardware.usable_cores() <= (os.cpu_count() or 1)
-    assert 1 <= hardware.physical_cores() <= (os.cpu_count() or 1)
-    assert hardware.cpu_name() == hardware.cpu_name() != ""
+    assert 1 <= hardware.physical_cores() <= hardware.usable_cores() <= (os.cpu_count() or 1)
+    assert hardware.cpu_name()
 
 
-def test_name_of_the_processor_in_cpuinfo() -> None:
-    assert hardware._name_in_cpuinfo("processor\t: 0\nmodel name\t: AMD Ryzen 5\n") == "AMD Ryzen 5"
-    assert hardware._name_in_cpuinfo("bogus") == ""
+def test_name_and_instruction_sets_come_from_cpuinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cpuinfo").write_text(
+        "model name\t: Test 9000\nflags\t\t: sse avx2 amx_int8 avx512f\n\nmodel name\t: Other\n"
+    )
+    monkeypatch.setattr(hardware, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(hardware.sys, "platform", "linux")
+    hardware._cpuinfo.cache_clear()
+    try:
+        assert hardware.instruction_sets.__wrapped__() == ("amx_int8", "avx2", "avx512f")
+        assert hardware.cpu_name.__wrapped__() == "Test 9000"
+    finally:
+        hardware._cpuinfo.cache_clear()
