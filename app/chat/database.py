@@ -1,0 +1,73 @@
+"""One connection to the chat database: how it is opened, and what SQLite's failures mean in words."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from app.chat.schema import migrate
+from app.errors import StorageError
+
+BUSY_TIMEOUT_S = 5.0
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_REASONS = {
+    sqlite3.SQLITE_FULL: ("the disk is full", "Free some space and try again."),
+    sqlite3.SQLITE_BUSY: ("another program is using the chats", "Close it and try again."),
+    sqlite3.SQLITE_LOCKED: ("another program is using the chats", "Close it and try again."),
+    sqlite3.SQLITE_READONLY: ("the file may not be written", "Make the data folder writable."),
+    sqlite3.SQLITE_CANTOPEN: ("the file cannot be opened", "Make the data folder readable and writable."),
+    sqlite3.SQLITE_PERM: ("the file may not be written", "Make the data folder writable."),
+    sqlite3.SQLITE_IOERR: ("the disk reported an error", "Check the disk, then try again."),
+    sqlite3.SQLITE_TOOBIG: ("the text is too long", "Shorten it and try again."),
+    sqlite3.SQLITE_CORRUPT: ("the database is damaged", "Start Bantam again: it keeps what can be read."),
+    sqlite3.SQLITE_NOTADB: ("the file is not a chat database", "Start Bantam again: it keeps what can be read."),
+}
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the database, or make it, and bring it to the present schema. Raises sqlite3.Error and StorageError.
+
+    WAL with synchronous=FULL: each commit is on the disk when it returns, so that neither a crash of the program nor a
+    power cut takes the user's text. It costs one fsync a commit, at most one a second while an answer streams.
+    """
+    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    try:
+        db.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        migrate(db)
+        if (fault := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise damaged_error(str(fault))
+    except (sqlite3.Error, StorageError):
+        db.close()
+        raise
+    return db
+
+
+def damaged_error(text: str) -> sqlite3.DatabaseError:
+    """SQLite's own error for a damaged database, for damage that it reported in another way."""
+    error = sqlite3.DatabaseError(text)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the database itself is damaged, so that trying again is of no use."""
+    return _primary(error) in _DAMAGED
+
+
+def is_search_damage(error: sqlite3.Error) -> bool:
+    """Whether it is the search index that is damaged, which can be made anew."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CORRUPT_VTAB
+
+
+def storage_error(doing: str, error: sqlite3.Error) -> StorageError:
+    """The failure in words: "Your message could not be saved: the disk is full."."""
+    reason, hint = _REASONS.get(_primary(error), (str(error), ""))
+    return StorageError(f"{doing}: {reason}.", hint)
+
+
+def _primary(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
