@@ -72,6 +72,8 @@ class LoadModel:
     """Without llama.cpp's repacked kernels, whose AMX path kills the process on some machines."""
     load_anyway: bool = False
     """Skip the comparison with available memory: the user has seen the arithmetic and decided."""
+    kv_disk_limit_bytes: int = 4_000_000_000
+    """How much disk the saved KV caches of conversations may take; 0 keeps none."""
 
 
 @dataclass(frozen=True, slots=True)

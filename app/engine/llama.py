@@ -1,0 +1,348 @@
+"""llama.cpp through its C interface: model, context and sampler as objects that free themselves.
+
+The only module that imports llama_cpp. Sizes are bytes, token ids are Python ints, text is bytes (a token may end in
+the middle of a character). Source of every call: llama.cpp's include/llama.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import importlib.util
+import os
+import re
+import sys
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.engine.stop_flag import StopFlag
+from app.errors import LoadError
+from app.requests import FlashAttention, KvType, Sampling
+
+
+def _import_bindings() -> Any:
+    """Import `llama_cpp.llama_cpp` alone.
+
+    The package's `__init__` also imports its high-level interface, numpy and jinja2: 24 MB and a quarter of a second
+    that the engine has no use for. The barriers' spin is set here because the OpenMP runtime reads it when it loads:
+    with the default, a busy neighbour makes decoding 20 times slower; a spin of 1000 keeps the quiet speed.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("KMP_BLOCKTIME", "1")
+    spec = importlib.util.find_spec("llama_cpp")
+    if spec is None or spec.submodule_search_locations is None:
+        raise LoadError("The engine, llama-cpp-python, is not installed.", "Run the set-up again.")
+    package = types.ModuleType("llama_cpp")
+    package.__path__ = list(spec.submodule_search_locations)
+    package.__spec__ = spec
+    sys.modules["llama_cpp"] = package
+    return importlib.import_module("llama_cpp.llama_cpp")
+
+
+C = _import_bindings()
+
+_GGML_TYPES = {KvType.F16: C.GGML_TYPE_F16, KvType.Q8_0: C.GGML_TYPE_Q8_0, KvType.Q4_0: C.GGML_TYPE_Q4_0}
+_FLASH = {FlashAttention.AUTO: -1, FlashAttention.OFF: 0, FlashAttention.ON: 1}
+
+_MAX_OUTPUTS = 32
+"""Rows of logits a batch may ask for. llama.cpp reserves rows x vocabulary x 4 bytes: 512 rows, its default, are 250 MB
+for a vocabulary of 128,000, and one is wanted (a drafted batch wants a few)."""
+
+BATCH_TOKENS = 512
+
+_libc = ctypes.CDLL(ctypes.util.find_library("c") if os.name == "posix" else "msvcrt")
+_ABORT_WHEN_SET = ctypes.cast(_libc.strlen, C.ggml_abort_callback)
+
+
+class _Log:
+    """llama.cpp's log: the last lines, kept to explain a failure and to read the buffer sizes from."""
+
+    _CACHE = re.compile(r": size =\s*([\d.]+) MiB \(\s*\d+ cells")
+    _COMPUTE = re.compile(r"(?:compute|output) buffer size =\s*([\d.]+) MiB")
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._callback = C.llama_log_callback(self._on_text)
+        C.llama_log_set(self._callback, None)
+
+    def clear(self) -> None:
+        self.lines.clear()
+
+    def errors(self) -> str:
+        """What llama.cpp gave as the reason, as one line; empty where it gave none."""
+        reasons = [line for line in self.lines if re.search(r"error|failed|unknown|invalid|unsupported", line)]
+        return reasons[0].split(": ", 1)[-1].strip() if reasons else ""
+
+    def cache_and_compute_bytes(self) -> tuple[int, int]:
+        """Size of the KV cache (and recurrent state) and of the compute and output buffers made since `clear`.
+
+        The lines with the number of cells are right for a header-only load too, where the buffers themselves are empty.
+        """
+        return self._sum_bytes(self._CACHE), self._sum_bytes(self._COMPUTE)
+
+    def _sum_bytes(self, pattern: re.Pattern[str]) -> int:
+        mebibytes = sum(float(match[1]) for line in self.lines if (match := pattern.search(line)))
+        return round(mebibytes * 1024 * 1024)
+
+    def _on_text(self, level: int, text: bytes, _user_data: object) -> None:
+        line = text.decode("utf-8", "replace")
+        if len(self.lines) < 5000:
+            self.lines.append(line.rstrip("\n"))
+        if os.environ.get("BANTAM_NATIVE_LOG"):
+            sys.stderr.write(line)
+
+
+LOG = _Log()
+C.llama_backend_init()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """How the weights are read. `repack` is llama.cpp's `use_extra_bufts`; without it the file is memory-mapped."""
+
+    repack: bool = True
+    header_only: bool = False
+
+
+class Model:
+    """The weights and the vocabulary. `close` frees them; contexts must be closed before."""
+
+    def __init__(self, path: Path, options: ModelOptions, on_progress: Callable[[float], bool]) -> None:
+        """Read the file. `on_progress(share)` returns False to stop, then `LoadError` is raised like for any failure.
+
+        Memory: repacked weights are copies, so a memory map beside them would hold everything twice. Hence no map
+        with `repack`, and a map without.
+        """
+        parameters = C.llama_model_default_params()
+        parameters.n_gpu_layers = 0
+        parameters.use_extra_bufts = options.repack
+        parameters.load_mode = (
+            C.LLAMA_LOAD_MODE_NONE if options.repack or options.header_only else C.LLAMA_LOAD_MODE_MMAP
+        )
+        parameters.no_alloc = options.header_only
+        progress = C.llama_progress_callback(lambda share, _data: on_progress(share))
+        parameters.progress_callback = progress
+        handle = C.llama_model_load_from_file(os.fsencode(path), parameters)
+        if not handle:
+            raise LoadError(f"The engine could not load {path.name}: {LOG.errors() or 'it gave no reason'}.")
+        self.handle = handle
+        self.vocabulary = C.llama_model_get_vocab(handle)
+        self.vocabulary_size: int = C.llama_vocab_n_tokens(self.vocabulary)
+        self.bos: int = C.llama_vocab_bos(self.vocabulary)
+        self.eos: int = C.llama_vocab_eos(self.vocabulary)
+        self._pieces: dict[int, bytes] = {}
+
+    def close(self) -> None:
+        """Free the weights. A second call does nothing."""
+        if self.handle:
+            C.llama_model_free(self.handle)
+            self.handle = None
+
+    def metadata(self, key: str) -> str:
+        """A value of the GGUF header as text; empty where there is none."""
+        needed = C.llama_model_meta_val_str(self.handle, key.encode(), None, 0)
+        if needed < 0:
+            return ""
+        buffer = ctypes.create_string_buffer(needed + 1)
+        C.llama_model_meta_val_str(self.handle, key.encode(), buffer, needed + 1)
+        return buffer.value.decode("utf-8", "replace")
+
+    @property
+    def chat_template(self) -> str:
+        """The Jinja template of the file; empty where it has none."""
+        raw: bytes | None = C.llama_model_chat_template(self.handle, None)
+        return raw.decode("utf-8", "replace") if raw else ""
+
+    @property
+    def trained_context_tokens(self) -> int:
+        """Longest context the model has seen in training."""
+        return int(C.llama_model_n_ctx_train(self.handle))
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return int(C.llama_model_n_params(self.handle))
+
+    @property
+    def weights_bytes(self) -> int:
+        """Size of all tensors."""
+        return int(C.llama_model_size(self.handle))
+
+    @property
+    def quantization(self) -> str:
+        """llama.cpp's own name of the file type, such as Q4_K_M."""
+        name: bytes = C.llama_ftype_name(C.llama_model_ftype(self.handle))
+        return name.decode().split(" ")[0].removeprefix("(guessed)")
+
+    @property
+    def sliding_window_tokens(self) -> int:
+        """Attention window; 0 where every token sees all before it."""
+        return int(C.llama_model_n_swa(self.handle))
+
+    def tokenize(self, text: str, *, add_bos: bool) -> list[int]:
+        """Token ids of `text`; special tokens written in it count as such. `add_bos` where the model wants one."""
+        data = text.encode("utf-8", "replace")
+        capacity = len(data) + 8
+        while True:
+            ids = (C.llama_token * capacity)()
+            count = C.llama_tokenize(self.vocabulary, data, len(data), ids, capacity, add_bos, True)
+            if count >= 0:
+                return list(ids[:count])
+            capacity = -count
+
+    def piece(self, token: int) -> bytes:
+        """The bytes a token stands for, special tokens as they are written."""
+        if token not in self._pieces:
+            self._pieces[token] = self._read_piece(token)
+        return self._pieces[token]
+
+    def is_control(self, token: int) -> bool:
+        """Whether the token is a mark of the format, not text."""
+        return bool(C.llama_vocab_is_control(self.vocabulary, token))
+
+    def ends_generation(self, token: int) -> bool:
+        """Whether the token is an end of the answer (EOS, EOT, …)."""
+        return bool(C.llama_vocab_is_eog(self.vocabulary, token))
+
+    def _read_piece(self, token: int) -> bytes:
+        capacity = 64
+        while True:
+            buffer = ctypes.create_string_buffer(capacity)
+            count = C.llama_token_to_piece(self.vocabulary, token, buffer, capacity, 0, True)
+            if count >= 0:
+                return buffer.raw[:count]
+            capacity = -count
+
+
+class DecodeError(RuntimeError):
+    """llama_decode returned a code that is neither success nor a stop."""
+
+
+class Context:
+    """The KV cache of one conversation and the graph that fills it."""
+
+    def __init__(self, model: Model, context_tokens: int, kv_type: KvType, flash: FlashAttention) -> None:
+        """Allocate the KV cache and the compute buffers. Raises LoadError."""
+        self._model = model
+        parameters = C.llama_context_default_params()
+        parameters.n_ctx = context_tokens
+        parameters.n_batch = parameters.n_ubatch = BATCH_TOKENS
+        parameters.n_outputs_max = _MAX_OUTPUTS
+        parameters.type_k = parameters.type_v = _GGML_TYPES[kv_type]
+        parameters.flash_attn_type = _FLASH[flash]
+        parameters.no_perf = True
+        handle = C.llama_init_from_model(model.handle, parameters)
+        if not handle:
+            raise LoadError(f"The engine could not make a context of {context_tokens} tokens: {LOG.errors()}.")
+        self.handle = handle
+        self.context_tokens: int = C.llama_n_ctx(handle)
+        self._memory = C.llama_get_memory(handle)
+        self._batch = C.llama_batch_init(BATCH_TOKENS, 0, 1)
+
+    def close(self) -> None:
+        """Free the cache. A second call does nothing."""
+        if self.handle:
+            C.llama_batch_free(self._batch)
+            C.llama_free(self.handle)
+            self.handle = None
+
+    def set_threads(self, decode: int, prefill: int) -> None:
+        """Takes effect at the next `decode`."""
+        C.llama_set_n_threads(self.handle, decode, prefill)
+
+    def abort_when(self, flag: StopFlag) -> None:
+        """From now on `decode` gives up as soon as `flag` is set."""
+        C.llama_set_abort_callback(self.handle, _ABORT_WHEN_SET, flag.address)
+
+    def decode(self, tokens: Sequence[int], position: int) -> bool:
+        """Run the model over at most BATCH_TOKENS tokens at `position`, with logits for the last one.
+
+        Returns False when it was stopped; the cache may then hold some of the tokens. Raises DecodeError.
+        """
+        batch = self._batch
+        count = len(tokens)
+        batch.n_tokens = count
+        for i, token in enumerate(tokens):
+            batch.token[i] = token
+            batch.pos[i] = position + i
+            batch.n_seq_id[i] = 1
+            batch.seq_id[i][0] = 0
+            batch.logits[i] = i == count - 1
+        code = C.llama_decode(self.handle, batch)
+        if code not in (0, 2):
+            raise DecodeError(f"llama_decode returned {code} at position {position} with {count} tokens")
+        return bool(code == 0)
+
+    def truncate(self, tokens: int) -> bool:
+        """Keep the first `tokens` of the cache. False where this model's memory cannot give tokens back."""
+        window = self._model.sliding_window_tokens
+        if window and tokens and C.llama_memory_seq_pos_min(self._memory, 0) > max(0, tokens - window):
+            return False
+        return bool(C.llama_memory_seq_rm(self._memory, 0, tokens, -1))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        C.llama_memory_clear(self._memory, True)
+
+    def save(self, path: Path, tokens: Sequence[int]) -> int:
+        """Write the cache and the token ids it stands for; bytes written, 0 on failure."""
+        ids = (C.llama_token * len(tokens))(*tokens)
+        return int(C.llama_state_seq_save_file(self.handle, os.fsencode(path), 0, ids, len(tokens)))
+
+    def restore(self, path: Path) -> list[int]:
+        """Read what `save` wrote: its token ids, empty when the file cannot be used here (the cache is empty then)."""
+        ids = (C.llama_token * self.context_tokens)()
+        count = ctypes.c_size_t()
+        read = C.llama_state_seq_load_file(
+            self.handle, os.fsencode(path), 0, ids, self.context_tokens, ctypes.byref(count)
+        )
+        if not read:
+            self.clear()
+            return []
+        return list(ids[: count.value])
+
+
+class Sampler:
+    """Chooses the next token. Order as in llama.cpp: penalties, top-k, top-p, min-p, temperature, draw."""
+
+    _PENALTY_WINDOW = 256
+
+    def __init__(self, model: Model, sampling: Sampling, seed: int) -> None:
+        self.handle = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
+        if sampling.repeat_penalty != 1.0:
+            self._add(
+                C.llama_sampler_init_penalties(
+                    model.vocabulary_size, self._PENALTY_WINDOW, sampling.repeat_penalty, 0.0, 0.0
+                )
+            )
+        if sampling.temperature <= 0:
+            self._add(C.llama_sampler_init_greedy())
+            return
+        if sampling.top_k > 0:
+            self._add(C.llama_sampler_init_top_k(sampling.top_k))
+        if sampling.top_p < 1:
+            self._add(C.llama_sampler_init_top_p(sampling.top_p, 1))
+        if sampling.min_p > 0:
+            self._add(C.llama_sampler_init_min_p(sampling.min_p, 1))
+        self._add(C.llama_sampler_init_temp(sampling.temperature))
+        self._add(C.llama_sampler_init_dist(seed))
+
+    def close(self) -> None:
+        """Free the chain. A second call does nothing."""
+        if self.handle:
+            C.llama_sampler_free(self.handle)
+            self.handle = None
+
+    def accept(self, token: int) -> None:
+        """Count a token of the prompt for the repeat penalty."""
+        C.llama_sampler_accept(self.handle, token)
+
+    def sample(self, context: Context) -> int:
+        """Draw from the last row of logits, and count the token."""
+        return int(C.llama_sampler_sample(self.handle, context.handle, -1))
+
+    def _add(self, sampler: Any) -> None:
+        C.llama_sampler_chain_add(self.handle, sampler)

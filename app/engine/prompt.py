@@ -1,0 +1,102 @@
+"""From a conversation to token ids: the template, what must be left out to fit, what the KV cache already holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.engine.llama import Model
+from app.engine.template import CHATML, FALLBACK_STOP, PLAIN, ChatTemplate
+from app.errors import ContextError
+from app.requests import Message, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """`tokens[:reused]` are in the KV cache already. `left_out_messages` of the oldest did not fit."""
+
+    tokens: tuple[int, ...]
+    reused: int
+    left_out_messages: int
+
+
+class PromptBuilder:
+    """Builds prompts for one model."""
+
+    def __init__(self, model: Model) -> None:
+        """Takes the model's template; without one, ChatML where the vocabulary has its markers, else plain labels."""
+        self._model = model
+        self._bos = model.piece(model.bos).decode("utf-8", "replace") if model.bos >= 0 else ""
+        self.stop_strings: tuple[str, ...] = ()
+        source = model.chat_template
+        self.has_template = bool(source)
+        if not source:
+            source = CHATML if self._knows_chatml() else PLAIN
+            self.stop_strings = FALLBACK_STOP if source is PLAIN else ()
+        eos = model.piece(model.eos).decode("utf-8", "replace") if model.eos >= 0 else ""
+        self._template = ChatTemplate(source, bos=self._bos, eos=eos)
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Length of the prompt in tokens. Raises TemplateError."""
+        return len(self._tokenize(self._template.render(messages)))
+
+    def build(self, messages: Sequence[Message], cached: Sequence[int], limit: int) -> Prompt:
+        """The prompt of at most `limit` tokens whose beginning agrees with the `cached` ids as far as it can.
+
+        The oldest messages after the system prompt are left out, whole turns at a time, until it fits. Raises
+        ContextError when the last message alone is too long, and TemplateError.
+        """
+        for left_out, kept in _shorter_and_shorter(messages):
+            text = self._template.render(kept)
+            tokens, reused = self._reuse(text, cached)
+            if len(tokens) <= limit:
+                return Prompt(tuple(tokens), min(reused, len(tokens) - 1), left_out)
+        raise ContextError(
+            f"The message is too long: it takes {len(tokens):,} tokens, and the context has room for {limit:,}.",
+            "Shorten the message, or choose a larger context in the settings.",
+        )
+
+    def _reuse(self, text: str, cached: Sequence[int]) -> tuple[list[int], int]:
+        """Token ids of `text`, and how many of them are the `cached` ones.
+
+        An answer tokenised again does not always give the ids that were generated, so the ids in the cache are kept
+        where their text is the beginning of `text`, and only the rest is tokenised. Where the cache and the text part,
+        the cut goes back to the last control token: tokens do not merge across those, so the rest is split as the
+        whole would be.
+        """
+        data = text.encode("utf-8", "replace")
+        position = matched = cut = cut_position = 0
+        for index, token in enumerate(cached):
+            is_added_bos = index == 0 and token == self._model.bos and not text.startswith(self._bos)
+            piece = b"" if is_added_bos else self._model.piece(token)
+            if not data.startswith(piece, position):
+                break
+            position += len(piece)
+            matched = index + 1
+            if self._model.is_control(token):
+                cut, cut_position = matched, position
+        if matched == len(cached) and _is_whole_text(data, position):
+            cut, cut_position = matched, position
+        if not cut:
+            return self._tokenize(text), 0
+        rest = data[cut_position:].decode("utf-8", "replace")
+        return [*cached[:cut], *self._model.tokenize(rest, add_bos=False)], cut
+
+    def _tokenize(self, text: str) -> list[int]:
+        return self._model.tokenize(text, add_bos=not (self._bos and text.startswith(self._bos)))
+
+    def _knows_chatml(self) -> bool:
+        return all(len(self._model.tokenize(mark, add_bos=False)) == 1 for mark in ("<|im_start|>", "<|im_end|>"))
+
+
+def _is_whole_text(data: bytes, position: int) -> bool:
+    """Whether `position` is not inside a character."""
+    return position == len(data) or data[position] & 0xC0 != 0x80
+
+
+def _shorter_and_shorter(messages: Sequence[Message]) -> list[tuple[int, list[Message]]]:
+    """Every way to leave out the oldest turns, fewest first: (messages left out, messages kept)."""
+    system = [m for m in messages[:1] if m.role is Role.SYSTEM]
+    rest = list(messages[len(system) :])
+    starts = [0, *(i for i, m in enumerate(rest) if i > 0 and m.role is Role.USER)]
+    return [(start, system + rest[start:]) for start in starts]

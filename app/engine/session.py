@@ -1,0 +1,245 @@
+"""One loaded model and the conversation in its KV cache: load, answer, switch, measure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from app import machine
+from app.engine import loading_marker, threads
+from app.engine.answer import AnswerClock
+from app.engine.generation import GenerationInput, generate_plain
+from app.engine.kv_cache import KvCache
+from app.engine.kv_store import KvStore
+from app.engine.llama import LOG, Context, Model, ModelOptions
+from app.engine.prompt import PromptBuilder
+from app.engine.stop_flag import StopFlag
+from app.errors import Cancelled, LoadError
+from app.events import (
+    ConversationOpened,
+    MemoryNeed,
+    ModelLoaded,
+    Progress,
+    PromptReady,
+    Report,
+    Stage,
+    Token,
+    TokenCount,
+    TooLarge,
+)
+from app.fit.memory import context_tokens, memory_need, too_large
+from app.hardware import physical_cores, usable_cores
+from app.paths import Paths
+from app.requests import CountTokens, Generate, LoadModel, OpenConversation, ThreadCounts
+
+_WARM_UP_TOKENS = 64
+"""llama.cpp's AMX kernels, the ones that kill the process on some machines, only run for batches of this size."""
+
+_MEASURED_PREFILL_TOKENS = 32
+
+
+class Session:
+    """Made by `load`. Not for several threads; only the StopFlag may be set from another one."""
+
+    def __init__(self, model: Model, context: Context, request: LoadModel, paths: Paths) -> None:
+        self._model = model
+        self._cache = KvCache(context)
+        self._request = request
+        self._machine = paths.machine
+        self._prompts = PromptBuilder(model)
+        self._store = KvStore(paths.kv_cache, _cache_key(request), request.kv_disk_limit_bytes)
+        self._conversation_id = ""
+        self._threads = request.threads
+        self.loaded: ModelLoaded
+
+    @staticmethod
+    def load(request: LoadModel, paths: Paths, report: Report, stop: StopFlag) -> Session | TooLarge:
+        """Load the model and decode its first tokens. Raises LoadError, TemplateError, or Cancelled after a stop.
+
+        Returns TooLarge, and loads nothing, where the memory that is available is not enough and `load_anyway` is not
+        set. The loading marker tells what the process was at, should it die here.
+        """
+        start = time.perf_counter()
+        need = memory_need(request)
+        if not request.load_anyway and (question := too_large(request, need)):
+            return question
+        safe_mode = request.safe_mode or machine.needs_safe_mode(paths.machine)
+        with loading_marker.loading(paths.loading_marker, request.path, safe_mode) as stage:
+            session = _load(request, paths, safe_mode, report, stop)
+            try:
+                stage.enter(Stage.WARM_UP)
+                session._warm_up(safe_mode, report, stop)
+                session._choose_threads(report, stop)
+            except BaseException:
+                session.close()
+                raise
+        session.loaded = session._describe(need, safe_mode, (time.perf_counter() - start) * 1000)
+        return session
+
+    def generate(self, request: Generate, report: Report, stop: StopFlag) -> Iterator[Token]:
+        """Answer the last message; the last Token carries the statistics. Raises ContextError and TemplateError."""
+        clock = AnswerClock()
+        self._cache.context.abort_when(stop)
+        self._switch_to(request.conversation_id)
+        room = self._cache.context.context_tokens
+        prompt = self._prompts.build(request.messages, self._cache.tokens, room - min(256, room // 4))
+        report(PromptReady(len(prompt.tokens), prompt.reused, prompt.left_out_messages, room))
+        given = GenerationInput(
+            model=self._model,
+            cache=self._cache,
+            prompt=prompt,
+            sampling=request.sampling,
+            stop_strings=self._prompts.stop_strings,
+            threads=self._adaptive,
+            prefill_threads=self._threads.prefill,
+        )
+        yield from generate_plain(given, clock, report, stop)
+
+    def open_conversation(self, request: OpenConversation) -> ConversationOpened:
+        """Save the cache of the conversation that is left and restore that of the one that is opened, if it is kept."""
+        self._switch_to(request.conversation_id)
+        return ConversationOpened(request.conversation_id, len(self._cache.tokens))
+
+    def count_tokens(self, request: CountTokens) -> TokenCount:
+        """Length of the conversation as a prompt. Raises TemplateError."""
+        return TokenCount(self._prompts.count_tokens(request.messages), self._cache.context.context_tokens)
+
+    def measure_threads(self, report: Report, stop: StopFlag) -> ThreadCounts:
+        """Measure the fastest thread counts for models of this size, remember and use them. Raises Cancelled."""
+        self._switch_to("")
+        context = self._cache.context
+        context.abort_when(stop)
+
+        def decode_ms(count: int) -> float:
+            context.set_threads(count, count)
+            return self._time_ms([self._filler], stop)
+
+        def prefill_ms(count: int) -> float:
+            self._cache.clear()
+            context.set_threads(count, count)
+            return self._time_ms([self._filler] * _MEASURED_PREFILL_TOKENS, stop)
+
+        try:
+            candidates = threads.candidate_thread_counts(usable_cores(), physical_cores())
+            counts = threads.measure(decode_ms, prefill_ms, candidates, report=report, should_stop=stop)
+        finally:
+            self._cache.clear()
+        machine.remember_thread_counts(self._machine, self._size_class, counts)
+        self._use_threads(counts)
+        return self._threads
+
+    def close(self) -> None:
+        """Free the memory. Saves nothing."""
+        self._cache.context.close()
+        self._model.close()
+
+    @property
+    def _size_class(self) -> str:
+        return machine.size_class(self._model.weights_bytes)
+
+    @property
+    def _filler(self) -> int:
+        """Any ordinary token, for measurements."""
+        return max(self._model.bos, 0)
+
+    def _switch_to(self, conversation_id: str) -> None:
+        if conversation_id == self._conversation_id:
+            return
+        if self._conversation_id:
+            self._store.save(self._conversation_id, self._cache)
+        self._cache.clear()
+        self._conversation_id = conversation_id
+        if conversation_id:
+            self._store.restore(conversation_id, self._cache)
+
+    def _warm_up(self, safe_mode: bool, report: Report, stop: StopFlag) -> None:
+        """Decode a few tokens, and a whole batch where that has not gone well here before."""
+        report(Progress(Stage.WARM_UP, 0, 1))
+        self._cache.context.abort_when(stop)
+        quantization = self._model.quantization
+        proven = safe_mode or quantization in machine.verified_file_types(self._machine)
+        self._cache.context.set_threads(physical_cores(), physical_cores())
+        self._time_ms([self._filler] * (1 if proven else _WARM_UP_TOKENS), stop)
+        self._cache.clear()
+        if not proven:
+            machine.remember_verified(self._machine, quantization)
+        report(Progress(Stage.WARM_UP, 1, 1))
+
+    def _choose_threads(self, report: Report, stop: StopFlag) -> None:
+        wanted = self._request.threads
+        if wanted.decode and wanted.prefill:
+            self._use_threads(wanted)
+        elif known := machine.thread_counts(self._machine, self._size_class):
+            self._use_threads(known)
+        else:
+            self.measure_threads(report, stop)
+
+    def _use_threads(self, measured: ThreadCounts) -> None:
+        """Take the measured counts, except where the user set one."""
+        wanted = self._request.threads
+        self._threads = ThreadCounts(wanted.decode or measured.decode, wanted.prefill or measured.prefill)
+        self._adaptive = threads.AdaptiveThreads(self._threads.decode, usable_cores())
+
+    def _time_ms(self, tokens: list[int], stop: StopFlag) -> float:
+        start = time.perf_counter()
+        if self._cache.free_tokens < len(tokens):
+            self._cache.clear()
+        if not self._cache.extend(tokens) or stop():
+            raise Cancelled
+        return (time.perf_counter() - start) * 1000
+
+    def _describe(self, need: MemoryNeed, safe_mode: bool, load_ms: float) -> ModelLoaded:
+        model = self._model
+        return ModelLoaded(
+            path=self._request.path,
+            name=model.metadata("general.name") or self._request.path.stem,
+            architecture=model.metadata("general.architecture"),
+            quantization=model.quantization,
+            parameters=model.parameters,
+            context_tokens=self._cache.context.context_tokens,
+            trained_context_tokens=model.trained_context_tokens,
+            has_chat_template=self._prompts.has_template,
+            need=need,
+            threads=self._threads,
+            safe_mode=safe_mode,
+            load_ms=load_ms,
+        )
+
+
+def _load(request: LoadModel, paths: Paths, safe_mode: bool, report: Report, stop: StopFlag) -> Session:
+    """The weights and the context, without having decoded anything."""
+    reported = -1
+
+    def on_progress(share: float) -> bool:
+        nonlocal reported
+        percent = int(share * 100)
+        if percent != reported:
+            reported = percent
+            report(Progress(Stage.LOAD, percent, 100))
+        return not stop()
+
+    LOG.clear()
+    try:
+        model = Model(request.path, ModelOptions(repack=not safe_mode), on_progress)
+    except LoadError:
+        if stop():
+            raise Cancelled from None
+        raise
+    try:
+        tokens = context_tokens(request.context_tokens, model.trained_context_tokens)
+        context = Context(model, tokens, request.kv_type, request.flash_attention)
+    except BaseException:
+        model.close()
+        raise
+    try:
+        return Session(model, context, request, paths)
+    except BaseException:
+        context.close()
+        model.close()
+        raise
+
+
+def _cache_key(request: LoadModel) -> str:
+    """All that a saved KV cache depends on."""
+    status = request.path.stat()
+    return f"{request.path}|{status.st_size}|{status.st_mtime_ns}|{request.kv_type}|{request.flash_attention}"

@@ -1,0 +1,53 @@
+"""What a model takes in memory, asked of llama.cpp itself: it reads the header alone and plans every buffer."""
+
+from __future__ import annotations
+
+from app.engine.llama import LOG, Context, Model, ModelOptions
+from app.events import MemoryNeed, TooLarge
+from app.hardware import available_memory_bytes
+from app.requests import LoadModel
+
+ENGINE_BYTES = 40_000_000
+"""The child itself, beside the buffers: Python, the libraries, the vocabulary of a small model. Measured."""
+
+
+def memory_need(request: LoadModel) -> MemoryNeed:
+    """The weights, KV cache and compute buffers of this file in this context; some milliseconds, no weight is read.
+
+    Raises LoadError where llama.cpp cannot load the file.
+    """
+    LOG.clear()
+    model = Model(request.path, ModelOptions(header_only=True), lambda _share: True)
+    try:
+        tokens = context_tokens(request.context_tokens, model.trained_context_tokens)
+        context = Context(model, tokens, request.kv_type, request.flash_attention)
+        context.close()
+        kv_bytes, compute_bytes = LOG.cache_and_compute_bytes()
+        return MemoryNeed(model.weights_bytes, kv_bytes, compute_bytes)
+    finally:
+        model.close()
+
+
+def context_tokens(wanted: int, trained: int) -> int:
+    """The context to use: what is wanted (0: up to 8192), but never more than the model was trained for."""
+    if trained <= 0:
+        return wanted or 4096
+    return min(wanted or 8192, trained)
+
+
+def too_large(request: LoadModel, need: MemoryNeed) -> TooLarge | None:
+    """The question to ask before loading more than is available; None where it fits."""
+    available = available_memory_bytes()
+    wanted = need.total_bytes + ENGINE_BYTES
+    if wanted <= available:
+        return None
+    sentence = (
+        f"{request.path.stem} needs {_gb(wanted)} GB: {_gb(need.weights_bytes)} for the weights, "
+        f"{_gb(need.kv_bytes)} for the conversation (KV cache), {_gb(need.compute_bytes + ENGINE_BYTES)} to work in. "
+        f"{_gb(available)} GB of memory are free."
+    )
+    return TooLarge(request.path, need, available, sentence)
+
+
+def _gb(count: int) -> str:
+    return f"{count / 1e9:.1f}"
