@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import importlib.metadata
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from app.files import write_atomic
-from app.hardware import cpu_name, usable_cores
+from app.hardware import cpu_name, instruction_sets, usable_cores
 from app.requests import ThreadCounts
 
-_CPUINFO = Path("/proc/cpuinfo")
-_KERNEL_FLAGS = ("avx", "amx", "fma", "f16c", "bmi2", "asimd", "sve", "i8mm")
 _SIZE_CLASSES = ((100e6, "below 0.1 GB"), (400e6, "0.1 to 0.4 GB"), (1.6e9, "0.4 to 1.6 GB"), (6.4e9, "1.6 to 6.4 GB"))
 
 
@@ -50,7 +46,7 @@ def machine_fingerprint() -> str:
         build = importlib.metadata.version("llama-cpp-python")
     except importlib.metadata.PackageNotFoundError:
         build = "none"
-    return f"{cpu_name()} | {_instruction_sets()} | llama-cpp-python {build}"
+    return f"{cpu_name()} | {' '.join(instruction_sets())} | llama-cpp-python {build}"
 
 
 def size_class(weights_bytes: int) -> str:
@@ -106,17 +102,6 @@ def forget_thread_counts(path: Path) -> None:
     """Measure again at the next load, for every size class."""
     if read_record(path).threads:
         _change(path, threads={})
-
-
-@functools.cache
-def _instruction_sets() -> str:
-    """Those that decide which kernels run, as Linux names them; empty on other systems, where the name must do."""
-    try:
-        cpuinfo = _CPUINFO.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    flags = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
-    return " ".join(sorted(flag for flag in flags[1].split() if flag.startswith(_KERNEL_FLAGS))) if flags else ""
 
 
 def _change(path: Path, **fields: Any) -> None:

@@ -113,17 +113,3 @@ def test_the_fingerprint_names_the_build_without_importing_it() -> None:
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "llama-cpp-python" in result.stdout
     assert result.stdout.split()[-1] == "False"
-
-
-def test_the_fingerprint_changes_with_the_instruction_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fingerprint(flags: str) -> str:
-        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n\nprocessor\t: 1\nflags\t\t: {flags}\n")
-        machine._instruction_sets.cache_clear()
-        return machine.machine_fingerprint()
-
-    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
-    try:
-        assert fingerprint("sse avx2 avx512f") != fingerprint("sse avx2 avx512f amx_int8")
-        assert fingerprint("sse avx2 avx512f") == fingerprint("sse avx2 avx512f monitor")
-    finally:
-        machine._instruction_sets.cache_clear()
