@@ -1,0 +1,73 @@
+"""`start.py test`: every check that the project's CI runs, one after the other, and what came out at the end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from bootstrap.console import SetupError, minutes, say
+from bootstrap.environment import Environment
+
+WITHOUT_QT = Path("tests") / "without_qt"
+APP_TESTS = ["-m", "pytest", "-q", "-p", "no:pytest-qt", "tests/app"]
+LAYERS = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
+
+
+class Check(NamedTuple):
+    """One check: what it is called, what Python is given, and whether PySide6 is hidden from it."""
+
+    title: str
+    arguments: list[str]
+    without_qt: bool = False
+
+
+def all_checks(wide: bool = False) -> list[Check]:
+    """The quick ones first; the whole suite last, so that its closing line ends the output of the tests."""
+    marker = ["-m", "wide or not wide"] if wide else []
+    return [
+        Check("Style", ["-m", "ruff", "check", "."]),
+        Check("Format", ["-m", "ruff", "format", "--check", "."]),
+        Check("Types", ["-m", "mypy"]),
+        Check("Layers", ["-c", LAYERS]),
+        Check("Tests of app without PySide6", APP_TESTS, without_qt=True),
+        Check("Tests", ["-m", "pytest", "-q", *marker]),
+    ]
+
+
+def run_checks(environment: Environment, project: Path, arguments: list[str]) -> int:
+    """Run all checks, or pytest alone where pytest arguments are given. Returns the exit code: 0 if all passed."""
+    if arguments and arguments != ["--wide"]:
+        return _run(environment, project, Check("Tests", ["-m", "pytest", *arguments]))
+    results = []
+    for check in all_checks(wide="--wide" in arguments):
+        say(f"\n== {check.title}")
+        started = time.monotonic()
+        code = _run(environment, project, check)
+        results.append((check.title, code, time.monotonic() - started))
+    say()
+    for title, code, seconds in results:
+        say(f"{'passed' if code == 0 else 'FAILED':8}{title} ({minutes(seconds)})")
+    return 1 if any(code for _, code, _ in results) else 0
+
+
+def variables_without_qt(project: Path) -> dict[str, str]:
+    """An environment in which no Python can import PySide6: tests/without_qt/sitecustomize.py sees to it."""
+    return {**os.environ, "PYTHONPATH": str(project / WITHOUT_QT)}
+
+
+def _run(environment: Environment, project: Path, check: Check) -> int:
+    variables = variables_without_qt(project) if check.without_qt else dict(os.environ)
+    variables["QT_QPA_PLATFORM"] = "offscreen"
+    if check.without_qt:
+        _make_sure_qt_is_hidden(environment, variables)
+    return subprocess.call([str(environment.python), *check.arguments], cwd=project, env=variables)
+
+
+def _make_sure_qt_is_hidden(environment: Environment, variables: dict[str, str]) -> None:
+    command = [str(environment.python), "-c", "import PySide6"]
+    seen = subprocess.run(command, capture_output=True, text=True, env=variables)
+    if "ModuleNotFoundError" not in seen.stderr:
+        raise SetupError("PySide6 could be imported in the run that must do without it.", seen.stderr)
