@@ -1,0 +1,248 @@
+"""The panel on the right: how fast the model answers against the target, and what it takes of the memory.
+
+It renders what the engine says and at most ten times a second; it knows no service but the signals.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+
+from app.events import AnswerStatistics, ModelLoaded, Progress, PromptReady, Stage, Token
+from app.requests import ThreadCounts
+from ui.theme import text_font, tokens
+from ui.widgets.memory_bar import MemoryBar, memory_parts
+from ui.widgets.speed_plot import SpeedPlot
+from ui.words import STAGE_WORDS, STATE_WORDS, grouped, milliseconds
+from workers.chat_engine import EngineState
+from workers.sampler import MemorySample
+
+if TYPE_CHECKING:
+    from workers.chat_engine import ChatEngine
+
+WIDTH = 280
+REPAINT_MS = 100
+_RECENT_TOKENS = 16
+"""The large figure is the median of these: steady enough to be read, quick enough to show a change."""
+_NONE = "–"
+
+
+class PerformancePanel(QWidget):
+    """Figures, plot and memory bar. Every number has its place reserved, so that nothing jumps."""
+
+    def __init__(self, engine: ChatEngine, target_ms: int, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._target_ms = target_ms
+        self._recent: deque[float] = deque(maxlen=_RECENT_TOKENS)
+        self._tokens_of_answer = 0
+        self._stage: Progress | None = None
+        self._state = engine.state
+        self._need = engine.model.need if engine.model else None
+        self._build()
+        self._repaint_clock = QTimer(self, interval=REPAINT_MS, singleShot=True)
+        self._repaint_clock.timeout.connect(self._render)
+        self._connect(engine)
+        self.set_target(target_ms)
+        if engine.model is not None:
+            self._on_model_loaded(engine.model)
+        self._render()
+
+    def set_target(self, ms: int) -> None:
+        """The target of the settings, ms a token."""
+        self._target_ms = ms
+        self.plot.set_target(ms)
+        self._render_speed()
+
+    @Slot(object)
+    def show_memory(self, sample: MemorySample) -> None:
+        """Connected to the sampler, once a second."""
+        self.memory.set_parts(
+            memory_parts(
+                sample.total_bytes, sample.available_bytes, sample.child_bytes, sample.window_bytes, self._need
+            )
+        )
+
+    # what the engine says
+
+    def _connect(self, engine: ChatEngine) -> None:
+        engine.state_changed.connect(self._on_state_changed)
+        engine.progress.connect(self._on_progress)
+        engine.model_loaded.connect(self._on_model_loaded)
+        engine.prompt_ready.connect(self._on_prompt_ready)
+        engine.token.connect(self._on_token)
+        engine.answer_finished.connect(self._on_answer_finished)
+        engine.threads_measured.connect(self._show_threads)
+
+    def _on_state_changed(self, state: EngineState) -> None:
+        self._state = state
+        if state is not EngineState.GENERATING:
+            self._stage = None
+        if state in (EngineState.EMPTY, EngineState.CRASHED):
+            self._need = None
+            self.threads.setText(_NONE)
+        self._render_soon()
+
+    def _on_progress(self, progress: Progress) -> None:
+        self._stage = progress if progress.done < progress.total else None
+        self._render_soon()
+
+    def _on_model_loaded(self, model: ModelLoaded) -> None:
+        self._need = model.need
+        self._show_threads(model.threads)
+
+    def _show_threads(self, threads: ThreadCounts) -> None:
+        self.threads.setText(f"{threads.decode} answering, {threads.prefill} reading")
+
+    def _on_prompt_ready(self, prompt: PromptReady) -> None:
+        self._tokens_of_answer = 0
+        self._recent.clear()
+        self.first_token.setText(_NONE)
+        self.prompt.setText(f"reused {grouped(prompt.reused_tokens)} of {grouped(prompt.prompt_tokens)} tokens")
+
+    def _on_token(self, token: Token) -> None:
+        self._stage = None
+        self._tokens_of_answer += 1
+        if self._tokens_of_answer > 1:  # the first one's forward pass was the prefill
+            self._recent.append(token.ms)
+            self.plot.add(token.ms)
+        self._render_soon()
+
+    def _on_answer_finished(self, answer: AnswerStatistics) -> None:
+        self.first_token.setText(milliseconds(answer.time_to_first_token_ms))
+        self._recent.clear()
+        if answer.ms_per_token_median:
+            self._recent.append(answer.ms_per_token_median)
+        self._render()
+        self.rate.setText(f"{answer.tokens_per_second:.1f} tokens/s")
+
+    # what is shown
+
+    def _render_soon(self) -> None:
+        if not self._repaint_clock.isActive():
+            self._repaint_clock.start()
+
+    def _render(self) -> None:
+        self._render_stage()
+        self._render_speed()
+        self.plot.update()
+
+    def _render_stage(self) -> None:
+        stage = self._stage
+        self.state.setText(_stage_words(stage) if stage else STATE_WORDS[self._state])
+        busy = stage is not None and stage.total > 0
+        self.progress.setVisible(busy)
+        if stage is not None and busy:
+            self.progress.setRange(0, stage.total)
+            self.progress.setValue(stage.done)
+
+    def _render_speed(self) -> None:
+        if not self._recent:
+            self.figure.setText(_NONE)
+            self.rate.setText(_NONE)
+            self.verdict.setText(f"target {grouped(self._target_ms)} ms")
+            return
+        ms = statistics.median(self._recent)
+        self.figure.setText(f"{ms:.1f}" if ms < 9.95 else grouped(round(ms)))
+        self.rate.setText(f"{1000 / ms:.1f} tokens/s" if ms else _NONE)
+        under = ms <= self._target_ms
+        self.verdict.setText(f"{'under' if under else 'over'} the target of {grouped(self._target_ms)} ms")
+
+    # how it is laid out
+
+    def _build(self) -> None:
+        self.setProperty("role", "side")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setFixedWidth(WIDTH)
+        self.setAccessibleName("Performance")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(16, 16, 16, 16)
+        column.setSpacing(0)
+        column.addWidget(_label("Speed", "strong"))
+        column.addSpacing(4)
+        self._build_state(column)
+        column.addSpacing(8)
+        self._build_figure(column)
+        column.addSpacing(8)
+        self.plot = SpeedPlot()
+        column.addWidget(self.plot)
+        column.addSpacing(16)
+        self._build_rows(column)
+        column.addSpacing(16)
+        line = QFrame()
+        line.setProperty("role", "hairline")
+        line.setFixedHeight(1)
+        column.addWidget(line)
+        column.addSpacing(16)
+        column.addWidget(_label("Memory", "strong"))
+        column.addSpacing(8)
+        self.memory = MemoryBar()
+        column.addWidget(self.memory)
+        column.addStretch()
+
+    def _build_state(self, column: QVBoxLayout) -> None:
+        self.state = _label("", "secondary")
+        self.state.setAccessibleName("State of the engine")
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setAccessibleName("Progress")
+        keep = self.progress.sizePolicy()
+        keep.setRetainSizeWhenHidden(True)
+        self.progress.setSizePolicy(keep)
+        column.addWidget(self.state)
+        column.addSpacing(4)
+        column.addWidget(self.progress)
+
+    def _build_figure(self, column: QVBoxLayout) -> None:
+        self.figure = _label(_NONE, "figure")
+        self.figure.setFont(text_font(tokens().size_figure, strong=True, tabular=True))
+        self.figure.setAccessibleName("Milliseconds a token")
+        unit = _label("ms a token", "secondary")
+        self.verdict = _label("", "secondary")
+        row = QHBoxLayout()
+        row.setSpacing(6)
+        row.addWidget(self.figure, 0, Qt.AlignmentFlag.AlignBaseline)
+        row.addWidget(unit, 1, Qt.AlignmentFlag.AlignBaseline)
+        column.addLayout(row)
+        column.addWidget(self.verdict)
+
+    def _build_rows(self, column: QVBoxLayout) -> None:
+        self.rate, self.first_token, self.prompt, self.threads = (_value_label() for _ in range(4))
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setHorizontalSpacing(8)
+        form.setVerticalSpacing(4)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for word, value in (
+            ("Speed", self.rate),
+            ("First token", self.first_token),
+            ("Prompt", self.prompt),
+            ("Threads", self.threads),
+        ):
+            value.setAccessibleName(word)
+            form.addRow(_label(word, "secondary"), value)
+        column.addLayout(form)
+
+
+def _stage_words(progress: Progress) -> str:
+    words = STAGE_WORDS[progress.stage]
+    if progress.stage is Stage.PREFILL:
+        return f"{words}: {grouped(progress.done)} of {grouped(progress.total)} tokens"
+    return f"{words}: {100 * progress.done // progress.total} %" if progress.total else words
+
+
+def _label(text: str, role: str) -> QLabel:
+    label = QLabel(text)
+    label.setProperty("role", role)
+    return label
+
+
+def _value_label() -> QLabel:
+    label = QLabel(_NONE)
+    label.setFont(text_font(tabular=True))
+    label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+    return label

@@ -1,0 +1,43 @@
+"""Numbers and states in the user's words, one place for all pages. Bytes are GB with one decimal, times ms."""
+
+from __future__ import annotations
+
+from app.events import Stage
+from workers.chat_engine import EngineState
+
+STAGE_WORDS = {
+    Stage.LOAD: "Loading the model",
+    Stage.WARM_UP: "Warming up",
+    Stage.MEASURE_THREADS: "Measuring threads",
+    Stage.PREFILL: "Reading the prompt",
+    Stage.SAVE_CACHE: "Saving the conversation's memory",
+    Stage.RESTORE_CACHE: "Restoring the conversation's memory",
+}
+
+STATE_WORDS = {
+    EngineState.EMPTY: "No model loaded",
+    EngineState.LOADING: "Loading the model",
+    EngineState.READY: "Ready",
+    EngineState.GENERATING: "Answering",
+    EngineState.STOPPING: "Stopping",
+    EngineState.CRASHED: "The engine stopped",
+}
+
+
+def size(count: int) -> str:
+    """Bytes as "7.6 GB"; below a tenth of that as "31 MB", so that a small model is not "0.0 GB"."""
+    if 0 < count < 50_000_000:
+        return f"{max(1, round(count / 1e6))} MB"
+    return f"{count / 1e9:.1f} GB"
+
+
+def milliseconds(ms: float) -> str:
+    """A time as "86 ms" or, from ten seconds on, "12.4 s"; below ten with one decimal."""
+    if ms >= 10_000:
+        return f"{ms / 1000:.1f} s"
+    return f"{ms:.1f} ms" if ms < 10 else f"{grouped(round(ms))} ms"
+
+
+def grouped(number: int) -> str:
+    """Thousands set apart with commas: 4,096."""
+    return f"{number:,}"
