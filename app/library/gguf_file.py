@@ -2,10 +2,41 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.errors import ModelFileError
+from app.library.architectures import KNOWN_ARCHITECTURES, NOT_FOR_CHAT
+from app.library.gguf_reader import MAGIC, RawHeader, Value, damaged, printable, read_raw
+from app.library.not_gguf import HEAD_BYTES, not_gguf_error
+from app.library.split import parts_of
+from app.library.tensor_types import quantization_name
+from app.units import size_text
+
+MAX_LAYERS = 512
+MAX_EXPERTS = 1024
+MAX_COUNT = 1 << 31
+ROPE_SCALINGS = frozenset({"none", "linear", "yarn", "longrope"})
+
+_GENERAL_KEYS = frozenset(
+    f"general.{name}" for name in ("architecture", "name", "type", "license", "file_type", "alignment")
+)
+_TOKENIZER_KEYS = frozenset({"tokenizer.ggml.model", "tokenizer.chat_template"})
+_ARCHITECTURE_KEYS = (
+    ".context_length", ".embedding_length", ".block_count", ".vocab_size", ".nextn_predict_layers",
+    ".attention.head_count", ".attention.head_count_kv", ".rope.scaling.type",
+    ".expert_count", ".expert_used_count", ".expert_group_count", ".expert_group_used_count",
+)  # fmt: skip
+
+_NO_CHAT_MODEL = {
+    "mmproj": "This is the picture or sound part (mmproj) of a model, not a chat model.",
+    "adapter": "This is an adapter (LoRA) for a model, not a model.",
+    "imatrix": "This is an importance matrix for quantizing, not a model.",
+    "vocab": "This is only the vocabulary of a model.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +44,8 @@ class GgufHeader:
     """What the header says of the model. Counts are 0 and texts "" where it says nothing.
 
     `parameters` counts the elements of all tensors, `tensor_types` how many tensors there are of each ggml type,
-    `vocabulary` the tokens, `context_tokens` what the model was trained for. Texts are plain, short and without
-    control characters: they come from whoever made the file.
+    `vocabulary` the tokens, `context_tokens` what the model was trained for. Of a split model all is of all parts.
+    Texts are plain, short and without control characters: they come from whoever made the file.
     """
 
     architecture: str
@@ -33,6 +64,7 @@ class GgufHeader:
     tensor_types: dict[str, int] = field(default_factory=dict)
     license: str = ""
     split_count: int = 1
+    has_vocabulary: bool = True
 
     @property
     def parameters_str(self) -> str:
@@ -43,7 +75,181 @@ class GgufHeader:
                 return f"{number:.1f} {unit}" if number < 10 else f"{number:.0f} {unit}"
         return str(self.parameters)
 
+    @property
+    def chat_problem(self) -> str:
+        """Why a sound file cannot be chatted with, or ""."""
+        if not self.has_vocabulary:
+            return "The file has no vocabulary, so that the model cannot read or write text."
+        return NOT_FOR_CHAT.get(self.architecture, "")
+
 
 def read_header(path: Path) -> GgufHeader:
-    """Read and check the header of a file (of a split model: its first part). Raises ModelFileError."""
-    raise ModelFileError(f"{path.name} could not be read.")
+    """Read and check the header of a model file (of a split model: all its parts, `path` is the first).
+
+    Takes milliseconds and a few MB whatever the file claims. Raises ModelFileError where llama.cpp could not load the
+    file, or would end the process trying.
+    """
+    first, file_bytes = _read_part(path)
+    values = _Values(first.values)
+    architecture = _check_kind(first, values)
+    count = values.number("split.count", maximum=10_000) or 1
+    raws = [first]
+    if count > 1:
+        for part in parts_of(path, values.number("split.no"), count)[1:]:
+            raw, part_bytes = _read_part(part)
+            raws.append(raw)
+            file_bytes += part_bytes
+    if not any(raw.tensors for raw in raws):
+        raise ModelFileError("The file has no tensors: it is only a description of a model.")
+    _check_shape(values, architecture)
+    return _header(first, values, architecture, raws, file_bytes)
+
+
+def _read_part(path: Path) -> tuple[RawHeader, int]:
+    """The header of one file, checked against the size of the file. Raises ModelFileError."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a file"
+            raise ModelFileError(f"“{printable(path.name)}” is {what}.", "Choose a .gguf file.")
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            if not head:
+                raise ModelFileError("The file is empty.", "Download it again.")
+            if not head.startswith(MAGIC):
+                raise not_gguf_error(head, printable(path.name))
+            file_bytes = os.fstat(file.fileno()).st_size
+            raw = read_raw(file, file_bytes, _is_wanted)
+    except FileNotFoundError as error:
+        raise ModelFileError(f"The file “{printable(path.name)}” is not there.") from error
+    except PermissionError as error:
+        raise ModelFileError("The file may not be read.", "Change its permissions.") from error
+    except OSError as error:
+        raise ModelFileError(f"The file could not be read: {error.strerror or error}.") from error
+    _check_size(raw, file_bytes)
+    return raw, file_bytes
+
+
+def _is_wanted(key: str) -> bool:
+    return (
+        key in _GENERAL_KEYS or key in _TOKENIZER_KEYS or key.startswith("split.") or key.endswith(_ARCHITECTURE_KEYS)
+    )
+
+
+def _check_size(raw: RawHeader, file_bytes: int) -> None:
+    if not raw.tensors:
+        return
+    last = raw.tensors[-1]
+    whole = raw.data_start + last.offset + last.size_bytes
+    if file_bytes < whole:
+        raise ModelFileError(
+            f"The file is cut off: {_of(file_bytes, whole)} are there, {size_text(whole - file_bytes)} are missing.",
+            "Download it again, or go on with the download.",
+        )
+
+
+def _of(part: int, whole: int) -> str:
+    """ "1.2 GB of 4.1 GB", with the bytes where both would read alike."""
+    texts = (size_text(part), size_text(whole))
+    return f"{part:,} of {whole:,} bytes" if texts[0] == texts[1] else f"{texts[0]} of {texts[1]}"
+
+
+def _check_kind(raw: RawHeader, values: _Values) -> str:
+    """The architecture of a file that is a model llama.cpp knows. Raises ModelFileError for anything else."""
+    architecture, kind = values.text("general.architecture"), values.text("general.type")
+    if architecture == "clip":
+        kind = "mmproj"
+    if kind in _NO_CHAT_MODEL:
+        raise ModelFileError(_NO_CHAT_MODEL[kind], "Load the model it belongs to.")
+    if not architecture:
+        if values.number("split.no"):
+            return ""
+        raise ModelFileError("The file does not say which architecture the model has.", "Download it again.")
+    if architecture not in KNOWN_ARCHITECTURES:
+        raise ModelFileError(
+            f"The model has the architecture “{architecture}”, which the llama.cpp in this Bantam does not know.",
+            "The file may be sound: a newer Bantam may load it.",
+        )
+    return architecture
+
+
+def _check_shape(values: _Values, architecture: str) -> None:
+    """What llama.cpp asserts, and ends the process on, when it reads the header."""
+    layers = values.number(f"{architecture}.block_count")
+    if not layers:
+        raise damaged("it says that the model has no layers")
+    if layers > MAX_LAYERS:
+        raise damaged(f"it claims {layers:,} layers")
+    if values.number(f"{architecture}.nextn_predict_layers") > layers:
+        raise damaged("it claims more prediction layers than layers")
+    if not values.number(f"{architecture}.embedding_length") or not values.number(f"{architecture}.context_length"):
+        raise damaged("it does not say how wide the model is and how long its context")
+    if values.text(f"{architecture}.rope.scaling.type") not in ROPE_SCALINGS | {""}:
+        raise damaged("it names an unknown way to scale positions")
+    _check_experts(values, architecture)
+
+
+def _check_experts(values: _Values, architecture: str) -> None:
+    experts, used, groups, used_groups = (
+        values.number(f"{architecture}.expert_{name}")
+        for name in ("count", "used_count", "group_count", "group_used_count")
+    )
+    if architecture in ("hunyuan_vl", "hunyuan-dense") and experts <= 1:
+        return
+    bad_groups = groups > 1 and (experts % groups or not 0 < used_groups < groups)
+    if experts > MAX_EXPERTS or used > experts or (experts and (not used or groups >= experts)) or bad_groups:
+        raise damaged(f"its {experts:,} experts, of which {used:,} are used, do not fit together")
+    if groups and not experts:
+        raise damaged("it has groups of experts without experts")
+
+
+def _header(raw: RawHeader, values: _Values, architecture: str, raws: list[RawHeader], file_bytes: int) -> GgufHeader:
+    tensors = [tensor for each in raws for tensor in each.tensors]
+    matrices: Counter[str] = Counter()
+    for tensor in tensors:
+        if len(tensor.shape) > 1:
+            matrices[tensor.type.name] += tensor.elements
+    heads = values.number(f"{architecture}.attention.head_count")
+    model = values.text("tokenizer.ggml.model")
+    return GgufHeader(
+        architecture=architecture,
+        name=values.text("general.name", 100),
+        parameters=sum(tensor.elements for tensor in tensors),
+        quantization=quantization_name(values.optional("general.file_type"), dict(matrices)),
+        context_tokens=values.number(f"{architecture}.context_length"),
+        layers=values.number(f"{architecture}.block_count"),
+        embedding=values.number(f"{architecture}.embedding_length"),
+        heads=heads,
+        kv_heads=values.number(f"{architecture}.attention.head_count_kv") or heads,
+        vocabulary=raw.lengths.get("tokenizer.ggml.tokens", values.number(f"{architecture}.vocab_size")),
+        has_chat_template=bool(values.text("tokenizer.chat_template")),
+        file_bytes=file_bytes,
+        tensor_bytes=sum(tensor.size_bytes for tensor in tensors),
+        tensor_types=dict(Counter(tensor.type.name for tensor in tensors)),
+        license=values.text("general.license"),
+        split_count=len(raws),
+        has_vocabulary=model not in ("", "none", "no_vocab"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """The entries of a header as the types they should have; of another type is as if absent."""
+
+    values: dict[str, Value]
+
+    def text(self, key: str, length: int = 60) -> str:
+        value = self.values.get(key)
+        return printable(value, length) if isinstance(value, str) else ""
+
+    def optional(self, key: str) -> int | None:
+        return self.number(key) if key in self.values else None
+
+    def number(self, key: str, maximum: int = MAX_COUNT) -> int:
+        """A count, of one for each layer the largest. Raises ModelFileError for one that cannot be."""
+        value = self.values.get(key, 0)
+        numbers = [n for n in (value if isinstance(value, tuple) else (value,)) if isinstance(n, int)]
+        number = max(numbers, default=0)
+        if number > maximum or min(numbers, default=0) < 0:
+            raise damaged(f"“{printable(key)}” is {number:,}")
+        return number

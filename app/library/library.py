@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from app.library.gguf_file import GgufHeader
+from app import paths as app_paths
+from app.errors import ModelFileError, StorageError
+from app.library.gguf_file import GgufHeader, read_header
+from app.library.gguf_reader import printable
+from app.library.split import part_path, split_name
 from app.paths import Paths
 from app.settings import Settings
+
+MAX_DEPTH = 8
+MAX_FOLDERS = 20_000
+MAX_NAME = 120
+MAX_CACHED = 10_000
+DELETED_SUFFIX = ".gguf.deleted"
 
 
 class ModelSource(StrEnum):
@@ -36,6 +50,8 @@ class ModelEntry:
     problem: str
     source: ModelSource
     parts: tuple[Path, ...] = ()
+    hint: str = ""
+    """What to do about the problem."""
 
     @property
     def can_load(self) -> bool:
@@ -50,17 +66,26 @@ class ModelEntry:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A model put aside. `undo` brings it back, `purge` removes it for good. Both may be called once."""
+    """A model put aside. `undo` brings it back, `purge` removes it for good."""
 
     entry: ModelEntry
     moved: tuple[tuple[Path, Path], ...]
     """(where it was, where it is now) for each file."""
 
     def undo(self) -> None:
-        """Put the files back. Raises StorageError."""
+        """Put the files back. Raises StorageError, also where another file has taken the place."""
+        for was, now in self.moved:
+            if was.exists():
+                raise StorageError(f"“{was.name}” cannot be brought back: another file has its name now.")
+            _rename(now, was, f"“{was.name}” could not be brought back")
 
     def purge(self) -> None:
         """Remove the files for good. Raises StorageError."""
+        for was, now in self.moved:
+            try:
+                now.unlink(missing_ok=True)
+            except OSError as error:
+                raise StorageError(f"“{was.name}” could not be deleted: {error.strerror or error}.") from error
 
 
 def scan(paths: Paths, settings: Settings) -> tuple[ModelEntry, ...]:
@@ -68,14 +93,209 @@ def scan(paths: Paths, settings: Settings) -> tuple[ModelEntry, ...]:
 
     Never raises for what it finds: an unreadable file or folder is an entry with a `problem`.
     """
-    return ()
+    entries: dict[Path, ModelEntry] = {}
+    for path, source in _found(paths, settings):
+        key = _identity(path)
+        if key not in entries:
+            entries[key] = _away(path) if source is ModelSource.AWAY else _entry(path, source)
+    return tuple(sorted(entries.values(), key=lambda entry: (entry.name.casefold(), str(entry.path))))
 
 
 def delete(entry: ModelEntry) -> Deletion:
     """Put a model of the models folder aside, to be undone or purged. Raises StorageError, also for other sources."""
-    return Deletion(entry, ())
+    if not entry.can_delete:
+        raise StorageError(
+            f"“{entry.name}” lies outside Bantam's models folder and is not Bantam's to delete.",
+            "It can be taken off the list, or deleted with the file manager.",
+        )
+    moved: list[tuple[Path, Path]] = []
+    for part in entry.parts or (entry.path,):
+        aside = _free_name(part)
+        try:
+            _rename(part, aside, f"“{part.name}” could not be deleted")
+        except StorageError:
+            Deletion(entry, tuple(moved)).undo()
+            raise
+        moved.append((part, aside))
+    return Deletion(entry, tuple(moved))
+
+
+def purge_deleted(paths: Paths) -> int:
+    """Remove for good what was deleted and never brought back, in an earlier run. Returns how many files."""
+    removed = 0
+    for path in _walk(paths.models, DELETED_SUFFIX):
+        with contextlib.suppress(OSError):  # it is tried again at the next start
+            path.unlink()
+            removed += 1
+    return removed
 
 
 def without(entry: ModelEntry, settings: Settings) -> Settings:
     """The settings without the single file or extra folder this entry comes from: how it is taken off the list."""
-    return settings
+    files, folders = settings.model_files, settings.model_folders
+    if entry.source is not ModelSource.EXTRA_FOLDER:
+        paths = {_identity(path) for path in (entry.path, *entry.parts)}
+        files = tuple(name for name in files if _identity(_path(name)) not in paths)
+    if entry.source is not ModelSource.SINGLE_FILE:
+        folders = tuple(name for name in folders if not _identity(entry.path).is_relative_to(_identity(_path(name))))
+    return dataclasses.replace(settings, model_files=files, model_folders=folders)
+
+
+def _found(paths: Paths, settings: Settings) -> Iterator[tuple[Path, ModelSource]]:
+    """Candidates in the order in which they win where a file is found in two ways."""
+    starter = app_paths.STARTER_MODEL
+    if starter.is_file():
+        yield starter, ModelSource.STARTER
+    yield from ((path, ModelSource.MODELS_FOLDER) for path in _models_in(paths.models))
+    for folder in map(_path, settings.model_folders):
+        if _can_list(folder):
+            yield from ((path, ModelSource.EXTRA_FOLDER) for path in _models_in(folder))
+        else:
+            yield folder, ModelSource.AWAY
+    for file in map(_path, settings.model_files):
+        yield file, ModelSource.SINGLE_FILE if _is_there(file) else ModelSource.AWAY
+
+
+def _models_in(folder: Path) -> Iterator[Path]:
+    """The model files below a folder; of a split model only the first part that is there."""
+    split_models: set[tuple[Path, str, int]] = set()
+    for path in sorted(_walk(folder, ".gguf")):
+        name = split_name(path.name)
+        if name is not None:
+            model = (path.parent, name[0], name[2])
+            if model in split_models:
+                continue
+            split_models.add(model)
+        yield path
+
+
+def _walk(folder: Path, suffix: str) -> Iterator[Path]:
+    """Files with this suffix, MAX_DEPTH folders deep. A folder is entered once, so that links may form a ring."""
+    seen: set[Path] = set()
+    waiting = [(folder, 0)]
+    while waiting and len(seen) < MAX_FOLDERS:
+        here, depth = waiting.pop()
+        if _identity(here) in seen:
+            continue
+        seen.add(_identity(here))
+        try:
+            with os.scandir(here) as found:
+                children = list(found)
+        except OSError:
+            continue
+        for child in children:
+            try:
+                is_folder = child.is_dir()
+            except OSError:
+                continue
+            if is_folder and depth < MAX_DEPTH and not child.name.startswith("."):
+                waiting.append((Path(child.path), depth + 1))
+            elif not is_folder and child.name.lower().endswith(suffix):
+                yield Path(child.path)
+
+
+def _entry(path: Path, source: ModelSource) -> ModelEntry:
+    parts = _parts(path)
+    path, name = parts[0], printable((split_name(path.name) or (path.stem,))[0], MAX_NAME)
+    size_bytes = sum(_size_and_time(part)[0] for part in parts)
+    try:
+        header = _cached_header(parts)
+    except ModelFileError as error:
+        return ModelEntry(path, name, size_bytes, None, error.sentence, source, parts, error.hint)
+    if source is ModelSource.STARTER:
+        name = header.name or name
+    return ModelEntry(path, name, size_bytes, header, header.chat_problem, source, parts)
+
+
+def _parts(path: Path) -> tuple[Path, ...]:
+    """The files of a model that are there, of a split one all parts, of which the first may be missing."""
+    name = split_name(path.name)
+    if name is None:
+        return (path,)
+    wanted = (part_path(path, number) for number in range(1, name[2] + 1))
+    return tuple(part for part in wanted if part.is_file()) or (path,)
+
+
+_headers: dict[tuple[tuple[str, int, int], ...], GgufHeader | ModelFileError] = {}
+
+
+def _cached_header(parts: tuple[Path, ...]) -> GgufHeader:
+    """The header of a model, read again only when a part of it changed in size or time. Raises ModelFileError."""
+    key = tuple((str(part), *_size_and_time(part)) for part in parts)
+    if key not in _headers:
+        if len(_headers) >= MAX_CACHED:
+            _headers.clear()
+        try:
+            _headers[key] = read_header(_first_part(parts[0]))
+        except ModelFileError as error:
+            _headers[key] = error
+    found = _headers[key]
+    if isinstance(found, ModelFileError):
+        raise ModelFileError(found.sentence, found.hint)
+    return found
+
+
+def _first_part(path: Path) -> Path:
+    """Part 1 of a split model, of which `path` is the first that is there. Raises ModelFileError where it is not 1."""
+    first = part_path(path, 1)
+    if split_name(path.name) and not first.is_file():
+        raise ModelFileError(
+            f"The first part of the model is missing: “{first.name}”.", "Download all parts into one folder."
+        )
+    return first
+
+
+def _away(path: Path) -> ModelEntry:
+    sentence = (
+        "It may not be read." if _is_there(path) else "It is not there now: a drive is not connected, or it was moved."
+    )
+    hint = "It stays in the list and can be used again when it is back."
+    return ModelEntry(path, printable(path.name, MAX_NAME), 0, None, sentence, ModelSource.AWAY, (), hint)
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _can_list(folder: Path) -> bool:
+    try:
+        with os.scandir(folder):
+            return True
+    except OSError:
+        return False
+
+
+def _path(name: str) -> Path:
+    return Path(name).expanduser()
+
+
+def _identity(path: Path) -> Path:
+    """One path for a file, however it is reached."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.absolute()
+
+
+def _free_name(path: Path) -> Path:
+    """A name beside `path` to put it aside under, other than that of one put aside before."""
+    names = (path.with_name(f"{path.stem}{n}{DELETED_SUFFIX}") for n in ("", *(f".{n}" for n in range(2, 1000))))
+    return next(name for name in names if not name.exists())
+
+
+def _rename(source: Path, target: Path, doing: str) -> None:
+    try:
+        source.rename(target)
+    except OSError as error:
+        raise StorageError(f"{doing}: {error.strerror or error}.", "Unload the model first if it is in use.") from error
