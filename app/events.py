@@ -16,6 +16,7 @@ class Stage(StrEnum):
     LOAD = "load"
     WARM_UP = "warm up"
     MEASURE_THREADS = "measure threads"
+    MEASURE = "measure"
     PREFILL = "prefill"
     SAVE_CACHE = "save cache"
     RESTORE_CACHE = "restore cache"

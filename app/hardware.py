@@ -6,7 +6,6 @@ Cheap enough to be asked once a second: the folders of the control group are loo
 from __future__ import annotations
 
 import functools
-import math
 import os
 import platform
 import subprocess
@@ -188,3 +187,13 @@ def _windows_cpu_name() -> str:
             return str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()
     except OSError:
         return ""
+
+
+def peak_resident_bytes() -> int:
+    """The most memory this process has held at once."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -57,6 +57,8 @@ class Sampling:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     max_tokens: int = 0
+    ignore_end: bool = False
+    """For measurements: go on where the model would end its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,10 @@ class LoadModel:
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Answer the last message. `messages` is the whole conversation in order, the system prompt first if there is one."""
+    """Answer the last message. `messages` is the whole conversation in order, the system prompt first if there is one.
+
+    An empty `conversation_id` is a conversation that is not kept on disk.
+    """
 
     conversation_id: str
     messages: tuple[Message, ...]

@@ -51,7 +51,7 @@ def generate_plain(
                 sampler.accept(token)
             while True:
                 token = sampler.sample(cache.context)
-                if given.model.ends_generation(token):
+                if given.model.ends_generation(token) and not sampling.ignore_end:
                     reason = StopReason.END
                     break
                 new_tokens += 1

@@ -1,13 +1,23 @@
-"""KV caches of conversations on disk, so that a long chat that is opened again need not be read again."""
+"""KV caches of conversations on disk, so that a long chat that is opened again need not be read again.
+
+A file is llama.cpp's sequence state with a seal behind it: length and CRC-32 of all before. llama.cpp aborts the process
+over a state that is cut off, so it is only shown files whose seal is whole.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
+import struct
+import zlib
 from pathlib import Path
 
 from app.engine.kv_cache import KvCache
+
+_SEAL = struct.Struct("<8sQI")
+_MAGIC = b"bantamkv"
+_CHUNK = 1 << 20
 
 
 class KvStore:
@@ -30,6 +40,7 @@ class KvStore:
             if not written or written > self._limit_bytes:
                 part.unlink(missing_ok=True)
                 return False
+            _seal(part)
             part.replace(path)
             self._trim()
         except OSError:
@@ -42,7 +53,7 @@ class KvStore:
         path = self._path(conversation_id)
         if not path.is_file():
             return
-        cache.tokens = cache.context.restore(path)
+        cache.tokens = cache.context.restore(path) if _is_whole(path) else []
         if cache.tokens:
             os.utime(path)
         else:
@@ -58,3 +69,34 @@ class KvStore:
             total += path.stat().st_size
             if total > self._limit_bytes:
                 path.unlink(missing_ok=True)
+
+
+def _seal(path: Path) -> None:
+    """Append length and checksum, and bring all of it to the disk. Raises OSError."""
+    length, checksum = path.stat().st_size, _checksum(path, path.stat().st_size)
+    with path.open("ab") as file:
+        file.write(_SEAL.pack(_MAGIC, length, checksum))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        length = path.stat().st_size - _SEAL.size
+        if length <= 0:
+            return False
+        with path.open("rb") as file:
+            file.seek(length)
+            seal = _SEAL.unpack(file.read(_SEAL.size))
+        return bool(seal == (_MAGIC, length, _checksum(path, length)))
+    except OSError:
+        return False
+
+
+def _checksum(path: Path, length: int) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while length > 0 and (chunk := file.read(min(_CHUNK, length))):
+            checksum = zlib.crc32(chunk, checksum)
+            length -= len(chunk)
+    return checksum

@@ -256,6 +256,7 @@ class Context:
     def abort_when(self, flag: StopFlag) -> None:
         """From now on `decode` gives up as soon as `flag` is set."""
         C.llama_set_abort_callback(self.handle, _ABORT_WHEN_SET, flag.address)
+        self._flag = flag  # llama.cpp keeps its address
 
     def decode(self, tokens: Sequence[int], position: int) -> bool:
         """Run the model over at most BATCH_TOKENS tokens at `position`, with logits for the last one.

@@ -100,6 +100,11 @@ class Session:
         self._switch_to(request.conversation_id)
         return ConversationOpened(request.conversation_id, len(self._cache.tokens))
 
+    def forget_conversation(self) -> None:
+        """Empty the cache without saving it; what comes next belongs to no conversation."""
+        self._cache.clear()
+        self._conversation_id = ""
+
     def count_tokens(self, request: CountTokens) -> TokenCount:
         """Length of the conversation as a prompt. Raises TemplateError."""
         return TokenCount(self._prompts.count_tokens(request.messages), self._cache.context.context_tokens)

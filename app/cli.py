@@ -1,0 +1,53 @@
+"""`bantam COMMAND …`: the same operations in a terminal. Each command's module is imported only when it is asked for.
+
+With `--json` a command prints one object to stdout and nothing else there; progress goes to stderr. The exit code is 0
+only on success, 1 for a failure (one sentence on stderr), 2 for a wrong command line, 130 for Ctrl+C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from app import __version__
+from app.errors import AppError, Cancelled
+
+COMMANDS = {
+    "chat": "chat with a model in the terminal",
+    "bench": "measure a model's speed and memory",
+    "models": "list the models on disk",
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; returns the exit code."""
+    try:
+        parsed = _parser(arguments).parse_args(arguments)
+        code: int = parsed.run(parsed)
+        return code
+    except AppError as error:
+        print(f"{error.sentence} {error.hint}".strip(), file=sys.stderr)
+        return 1
+    except (Cancelled, KeyboardInterrupt):
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bantam",
+        description="Makes a language model fit this computer and chats with it here. Without a command: the window.",
+    )
+    parser.add_argument("--version", action="version", version=f"Bantam {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    chosen = next((argument for argument in arguments if argument in COMMANDS), None)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        if name == chosen:
+            importlib.import_module(f"app.commands.{name}").configure(command)
+            command.add_argument("--json", action="store_true", help="print one JSON object to stdout")
+    return parser

@@ -1,0 +1,64 @@
+"""`bantam bench MODEL`: prefill, decode, time to first token and peak memory, measured through the code a chat uses."""
+
+from __future__ import annotations
+
+import argparse
+
+from app.commands.console import StderrReport, add_load_arguments, as_dict, gigabytes, load_request, print_json, refuse
+from app.commands.isolation import isolated
+from app.events import BenchResult, TooLarge
+from app.paths import default_paths
+from app.requests import Bench
+from app.settings import load_settings
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_load_arguments(parser)
+    parser.add_argument("--prompt-tokens", type=int, default=512, metavar="N")
+    parser.add_argument("--new-tokens", type=int, default=128, metavar="N")
+    parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="the medians are reported")
+    parser.set_defaults(run=isolated(_run))
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from app.engine.bench import bench
+    from app.engine.stop_flag import StopFlag
+
+    paths = default_paths().ensure()
+    request = Bench(
+        load_request(parsed, load_settings(paths.settings)),
+        prompt_tokens=max(1, parsed.prompt_tokens),
+        new_tokens=max(2, parsed.new_tokens),
+        repetitions=max(1, parsed.repetitions),
+    )
+    report = StderrReport()
+    result = bench(request, paths, report, StopFlag())
+    report.end()
+    if isinstance(result, TooLarge):
+        raise refuse(result)
+    if parsed.json:
+        print_json(as_dict(result))
+    else:
+        print(_table(result))
+    return 0
+
+
+def _table(result: BenchResult) -> str:
+    need = result.need
+    rows = [
+        ("Model", result.path.name + (" (safe mode)" if result.safe_mode else "")),
+        ("Context", f"{result.context_tokens:,} tokens"),
+        ("Threads", f"{result.threads.decode} to answer, {result.threads.prefill} to read"),
+        ("Load", f"{result.load_ms:,.0f} ms"),
+        ("Reading (prefill)", f"{result.prefill_tokens_per_second:,.1f} tokens/s over {result.prompt_tokens:,} tokens"),
+        ("First token after", f"{result.time_to_first_token_ms:,.0f} ms"),
+        ("Answering (decode)", f"{result.decode_tokens_per_second:,.1f} tokens/s over {result.new_tokens:,} tokens"),
+        ("A token takes", f"{result.ms_per_token_median:,.1f} ms (95 %: {result.ms_per_token_p95:,.1f})"),
+        ("Weights", gigabytes(need.weights_bytes)),
+        ("KV cache", gigabytes(need.kv_bytes)),
+        ("Working buffers", gigabytes(need.compute_bytes)),
+        ("Peak memory", gigabytes(result.peak_resident_bytes)),
+    ]
+    width = max(len(label) for label, _ in rows)
+    return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)

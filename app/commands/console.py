@@ -1,0 +1,117 @@
+"""What the terminal commands share: JSON out, progress on stderr, the arguments that say how a model is loaded."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from app.errors import AppError
+from app.events import Event, Notice, Progress, Stage, TooLarge
+from app.library.gguf_file import read_header
+from app.paths import STARTER_MODEL
+from app.requests import FlashAttention, KvType, LoadModel, ThreadCounts
+from app.settings import Settings
+
+_STAGES = {
+    Stage.LOAD: "Loading the model",
+    Stage.WARM_UP: "Warming up",
+    Stage.MEASURE_THREADS: "Measuring the best number of threads (once)",
+    Stage.PREFILL: "Reading the prompt",
+    Stage.MEASURE: "Measuring",
+}
+
+
+def add_load_arguments(parser: argparse.ArgumentParser) -> None:
+    """MODEL and how to load it."""
+    parser.add_argument("model", nargs="?", type=Path, help="a GGUF file; the starter model when left out")
+    parser.add_argument("--context", type=int, metavar="N", help="context in tokens (default: the setting)")
+    parser.add_argument("--kv-type", choices=[kind.value for kind in KvType], help="element type of the KV cache")
+    parser.add_argument("--flash-attention", choices=[mode.value for mode in FlashAttention])
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="0: as measured on this computer")
+    parser.add_argument("--safe-mode", action="store_true", help="without the repacked kernels")
+    parser.add_argument("--load-anyway", action="store_true", help="even if it needs more memory than is free")
+
+
+def load_request(parsed: argparse.Namespace, settings: Settings) -> LoadModel:
+    """The request that the arguments describe; what was not given is as in the settings. Raises ModelFileError."""
+    path = (parsed.model or STARTER_MODEL).expanduser()
+    read_header(path)
+    return LoadModel(
+        path=path.resolve(),
+        context_tokens=settings.context_tokens if parsed.context is None else parsed.context,
+        kv_type=KvType(parsed.kv_type or settings.kv_type),
+        flash_attention=FlashAttention(parsed.flash_attention or settings.flash_attention),
+        threads=ThreadCounts(
+            parsed.threads or settings.decode_threads,
+            parsed.threads or settings.prefill_threads,
+        ),
+        safe_mode=parsed.safe_mode,
+        load_anyway=parsed.load_anyway,
+        kv_disk_limit_bytes=0,
+    )
+
+
+def refuse(question: TooLarge) -> AppError:
+    """In a terminal the question becomes an error that names the way out."""
+    return AppError(question.sentence, "Use --load-anyway to try, or a smaller --context.")
+
+
+class StderrReport:
+    """Writes progress to stderr: in place on a terminal, a line a stage elsewhere."""
+
+    def __init__(self) -> None:
+        self._stage: Stage | None = None
+        self._in_place = sys.stderr.isatty()
+
+    def __call__(self, event: Event) -> None:
+        """Show the event if it is one to be shown."""
+        if isinstance(event, Notice):
+            self.end()
+            print(event.sentence, file=sys.stderr)
+        elif isinstance(event, Progress) and event.stage in _STAGES:
+            self._show(event)
+
+    def end(self) -> None:
+        """Clear the line that is being written in place."""
+        if self._in_place and self._stage is not None:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        self._stage = None
+
+    def _show(self, progress: Progress) -> None:
+        words = _STAGES[progress.stage]
+        if self._in_place:
+            share = f" {progress.done * 100 // progress.total} %" if progress.total else ""
+            print(f"\r\033[K{words} …{share}", end="", file=sys.stderr, flush=True)
+        elif progress.stage is not self._stage:
+            print(f"{words} …", file=sys.stderr, flush=True)
+        self._stage = progress.stage
+
+
+def print_json(data: Mapping[str, Any]) -> None:
+    """One object on stdout."""
+    json.dump(data, sys.stdout, ensure_ascii=False, default=_plain)
+    print(flush=True)
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """A dataclass as a dictionary for `print_json`."""
+    return dataclasses.asdict(value)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(type(value).__name__)
+
+
+def gigabytes(count: int) -> str:
+    """Bytes as people read them."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"

@@ -1,0 +1,75 @@
+"""Run a command in a child of its own, because valid machine code can still kill the process that runs it.
+
+The child is this same command with a marker in its environment; it has the terminal to itself. If it dies in the first
+decode of a model, that is remembered for this machine and the command is run again in the safe way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+from app import machine
+from app.engine.loading_marker import read_marker
+from app.errors import AppError
+from app.events import Stage
+from app.paths import default_paths
+from app.process_outcome import Ending, ProcessOutcome
+
+_MARK = "BANTAM_COMMAND_CHILD"
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def isolated(run: Run) -> Run:
+    """`run` in a child process; the exit code is the child's. Raises AppError with the cause where the child died."""
+
+    def supervise(parsed: argparse.Namespace) -> int:
+        if os.environ.get(_MARK):
+            return run(parsed)
+        outcome, pid = _run_child()
+        if outcome.ending is Ending.CRASHED and _died_in_first_decode(outcome, pid):
+            machine.remember_safe_mode(default_paths().machine, outcome.sentence)
+            print(SAFE_MODE_SENTENCE, file=sys.stderr)
+            outcome, pid = _run_child()
+        if outcome.ending is Ending.CRASHED:
+            default_paths().loading_marker.unlink(missing_ok=True)
+            raise AppError(outcome.sentence, outcome.hint)
+        return outcome.code
+
+    return supervise
+
+
+SAFE_MODE_SENTENCE = (
+    "This processor's fastest kernels crashed the engine, so the model was loaded in safe mode, a little slower. "
+    "It will be from now on."
+)
+
+
+def _run_child() -> tuple[ProcessOutcome, int]:
+    """Run this command line again and wait. Ctrl+C is the child's: the terminal sends it there too."""
+    command = [sys.executable, *([] if getattr(sys, "frozen", False) else ["-m", "app"]), *sys.argv[1:]]
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        child = subprocess.Popen(command, env=os.environ | {_MARK: "1"})
+        code = child.wait()
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if code < 0 or code >= 0xC0000000:
+        return ProcessOutcome(Ending.CRASHED, abs(code)), child.pid
+    return ProcessOutcome(Ending.EXITED, code), child.pid
+
+
+def _died_in_first_decode(outcome: ProcessOutcome, pid: int) -> bool:
+    marker = read_marker(default_paths().loading_marker)
+    return (
+        outcome.is_native_fault
+        and marker is not None
+        and marker.pid == pid
+        and marker.stage is Stage.WARM_UP
+        and not marker.safe_mode
+    )

@@ -1,0 +1,35 @@
+"""`bantam models`: the models on disk, with what their headers say."""
+
+from __future__ import annotations
+
+import argparse
+
+from app.commands.console import as_dict, gigabytes, print_json
+from app.library.library import ModelEntry, scan
+from app.paths import default_paths
+from app.settings import load_settings
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.set_defaults(run=_run)
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    paths = default_paths()
+    entries = scan(paths, load_settings(paths.settings))
+    if parsed.json:
+        print_json({"models": [as_dict(entry) for entry in entries]})
+    else:
+        print("\n".join(_line(entry) for entry in entries))
+    return 0
+
+
+def _line(entry: ModelEntry) -> str:
+    if entry.header is None:
+        return f"{entry.name}: {entry.problem} ({entry.path})"
+    header = entry.header
+    return (
+        f"{entry.name}: {header.architecture}, {header.parameters / 1e9:.2f} B parameters, {header.quantization}, "
+        f"{gigabytes(entry.size_bytes)}, context {header.context_tokens:,} ({entry.path})"
+    )
