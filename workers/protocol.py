@@ -22,12 +22,14 @@ from app import events, requests
 
 @dataclass(frozen=True, slots=True)
 class Hello:
+    """The child is ready for requests."""
+
     pid: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    pass
+    """End the request of the same id early, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Failure:
 
 
 class End(StrEnum):
+    """How a request ended."""
+
     RESULT = "result"
     CANCELLED = "cancelled"
     FAILED = "failed"

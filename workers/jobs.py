@@ -1,0 +1,181 @@
+"""Heavy jobs, one at a time, each in a child of its own: queued, running, cancelled, and one signal at the end.
+
+A job is never both cancelled and done: once it is being cancelled, what the child still says counts for nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal
+
+from app.events import Progress, Result, TooLarge
+from app.paths import Paths
+from app.requests import Request
+from workers.outcome import Ending, ProcessOutcome
+from workers.process import ChildProcess, worker_command
+from workers.protocol import End, Failure, Hello, Line
+
+
+class JobState(StrEnum):
+    """The last four are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    """It said why."""
+    CRASHED = "crashed"
+    """Its process died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Requests that run one after the other in one child; the result of the last is the job's.
+
+    `parts` are the unfinished files it writes; they go when it does not end well.
+    """
+
+    title: str
+    requests: tuple[Request, ...]
+    parts: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A job in the queue. `result` belongs to DONE, `failure` to FAILED and CRASHED."""
+
+    id: int
+    job: Job
+    state: JobState = JobState.QUEUED
+    progress: Progress | None = None
+    result: Result = None
+    failure: Failure | None = None
+
+
+class JobQueue(QObject):
+    """Runs jobs in the order they were added."""
+
+    changed = Signal(object)
+    """JobStatus, not yet final: added, started, further on, being cancelled."""
+    ended = Signal(object)
+    """JobStatus, final. Exactly once a job, after its process is gone and its parts are removed."""
+
+    def __init__(self, paths: Paths, command: Sequence[str] | None = None, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._paths = paths
+        self._command = tuple(command or worker_command())
+        self._last_id = 0
+        self._jobs: dict[int, JobStatus] = {}
+        self._child: ChildProcess | None = None
+        self._running_id = 0
+        self._step = 0
+        self._verdict: JobStatus | None = None
+        """What the job will be once its process is gone."""
+
+    @property
+    def jobs(self) -> tuple[JobStatus, ...]:
+        """The jobs that have not ended, the running one first."""
+        return tuple(self._jobs.values())
+
+    def add(self, job: Job) -> int:
+        """Queue a job, start it if nothing runs; returns its id."""
+        self._last_id += 1
+        self._change(JobStatus(self._last_id, job))
+        self._start_next()
+        return self._last_id
+
+    def cancel(self, job_id: int) -> None:
+        """Cancel a job that waits or runs. One that has ended, or has its result already, stays as it is."""
+        status = self._jobs.get(job_id)
+        if status is None:
+            return
+        if status.state is JobState.QUEUED:
+            self._end(dataclasses.replace(status, state=JobState.CANCELLED))
+        elif self._child is not None and self._verdict is None:
+            self._verdict = dataclasses.replace(status, state=JobState.CANCELLED)
+            self._change(dataclasses.replace(status, state=JobState.CANCELLING))
+            self._child.end()
+
+    def close(self) -> None:
+        """Cancel everything and wait for it, a second at most. For the end of the program."""
+        for status in reversed(self.jobs):
+            self.cancel(status.id)
+        if self._child is not None:
+            self._child.kill()
+            self._child.pump(1000)
+
+    def _start_next(self) -> None:
+        if self._child is not None or not self._jobs:
+            return
+        status = next(iter(self._jobs.values()))
+        self._running_id, self._step, self._verdict = status.id, 0, None
+        self._child = ChildProcess(self)
+        self._child.line_received.connect(self._on_line)
+        self._child.ended.connect(self._on_ended)
+        self._child.start(self._command, {"BANTAM_HOME": str(self._paths.home)})
+        self._change(dataclasses.replace(status, state=JobState.RUNNING))
+        self._send_step()
+
+    def _send_step(self) -> None:
+        if self._child is not None and self._verdict is None:
+            self._child.send(Line(self._step + 1, self._jobs[self._running_id].job.requests[self._step]))
+
+    def _on_line(self, line: Line) -> None:
+        status = self._jobs[self._running_id]
+        if self._verdict is not None or isinstance(line.value, Hello) or line.id != self._step + 1:
+            return
+        if line.end is not None:
+            self._on_end(status, line)
+        elif isinstance(line.value, Progress):
+            self._change(dataclasses.replace(status, progress=line.value))
+
+    def _on_end(self, status: JobStatus, line: Line) -> None:
+        if line.end is End.FAILED:
+            self._conclude(dataclasses.replace(status, state=JobState.FAILED, failure=line.value))
+        elif line.end is End.CANCELLED:
+            self._conclude(dataclasses.replace(status, state=JobState.CANCELLED))
+        elif isinstance(line.value, TooLarge):
+            failure = Failure(line.value.sentence)
+            self._conclude(dataclasses.replace(status, state=JobState.FAILED, failure=failure))
+        elif self._step + 1 < len(status.job.requests):
+            self._step += 1
+            self._send_step()
+        else:
+            self._conclude(dataclasses.replace(status, state=JobState.DONE, result=line.value))
+
+    def _conclude(self, verdict: JobStatus) -> None:
+        assert self._child is not None
+        self._verdict = verdict
+        self._child.end()
+
+    def _on_ended(self, outcome: ProcessOutcome) -> None:
+        assert self._child is not None
+        self._child.deleteLater()
+        self._child = None
+        status = self._verdict or self._jobs[self._running_id]
+        if self._verdict is None:
+            state = JobState.CANCELLED if outcome.ending is Ending.STOPPED else JobState.CRASHED
+            failure = Failure(outcome.sentence, outcome.hint, outcome.details) if state is JobState.CRASHED else None
+            status = dataclasses.replace(status, state=state, failure=failure)
+        self._end(status)
+        self._start_next()
+
+    def _change(self, status: JobStatus) -> None:
+        self._jobs[status.id] = status
+        self.changed.emit(status)
+
+    def _end(self, status: JobStatus) -> None:
+        del self._jobs[status.id]
+        if status.state is not JobState.DONE:
+            for part in status.job.parts:
+                with contextlib.suppress(OSError):
+                    part.unlink()
+        self.ended.emit(status)

@@ -1,0 +1,71 @@
+"""What the child does for each request. Holds the loaded model; imports the engine when it is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from app.engine.stop_flag import StopFlag
+from app.errors import AppError
+from app.events import ConversationOpened, ModelLoaded, Report, Result, TokenCount, TooLarge
+from app.paths import Paths, default_paths
+from app.requests import CountTokens, Generate, LoadModel, MeasureThreads, OpenConversation, Request, ThreadCounts
+
+if TYPE_CHECKING:
+    from app.engine.session import Session
+
+Operation = Callable[[Any, Report, StopFlag], Result]
+
+
+class Operations:
+    """One loaded model at most, and a function for each type of request."""
+
+    def __init__(self, paths: Paths | None = None) -> None:
+        self._paths = paths or default_paths()
+        self._session: Session | None = None
+        self._table: Mapping[type, Operation] = {
+            LoadModel: self._load,
+            Generate: self._generate,
+            OpenConversation: self._open_conversation,
+            CountTokens: self._count_tokens,
+            MeasureThreads: self._measure_threads,
+        }
+
+    def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
+        """Run one request to its end. Raises AppError, Cancelled."""
+        operation = self._table.get(type(request))
+        if operation is None:
+            raise AppError(f"The engine does not know how to do this: {type(request).__name__}.")
+        return operation(request, report, stop)
+
+    @property
+    def _loaded(self) -> Session:
+        if self._session is None:
+            raise AppError("No model is loaded.", "Load one on the Models page.")
+        return self._session
+
+    def _load(self, request: LoadModel, report: Report, stop: StopFlag) -> ModelLoaded | TooLarge:
+        # Here and not above: the import takes a quarter of a second, and a failure becomes this request's sentence.
+        from app.engine.session import Session
+
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        session = Session.load(request, self._paths, report, stop)
+        if isinstance(session, TooLarge):
+            return session
+        self._session = session
+        return session.loaded
+
+    def _generate(self, request: Generate, report: Report, stop: StopFlag) -> None:
+        for token in self._loaded.generate(request, report, stop):
+            report(token)
+
+    def _open_conversation(self, request: OpenConversation, report: Report, stop: StopFlag) -> ConversationOpened:
+        return self._loaded.open_conversation(request)
+
+    def _count_tokens(self, request: CountTokens, report: Report, stop: StopFlag) -> TokenCount:
+        return self._loaded.count_tokens(request)
+
+    def _measure_threads(self, request: MeasureThreads, report: Report, stop: StopFlag) -> ThreadCounts:
+        return self._loaded.measure_threads(report, stop)

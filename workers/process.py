@@ -1,0 +1,183 @@
+"""One child process that speaks the protocol: the only wrapper of QProcess.
+
+Lines are decoded in short slices between turns of the event loop, so that a flood of them never holds up the window.
+`ended` comes last, after every line, exactly once for each `start`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
+
+from workers.outcome import Ending, ProcessOutcome
+from workers.protocol import Line, ProtocolError, decode, encode
+
+SLICE_MS = 4.0
+"""Longest time lines are delivered in one turn of the event loop."""
+
+END_GRACE_MS = 2000
+"""What a child that was told to end may take before it is killed."""
+
+_STDERR_TAIL_BYTES = 16_384
+_LONGEST_LINE_BYTES = 64 * 1024 * 1024
+
+_DEFAULT_ENVIRONMENT = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1", "PYTHONUTF8": "1"}
+"""Read when the OpenMP runtime loads: barriers spin shortly and then sleep. The user's own values win."""
+
+
+def worker_command() -> tuple[str, ...]:
+    """Program and arguments of Bantam's own child; in a bundle the program is Bantam itself."""
+    if getattr(sys, "frozen", False):
+        return (sys.executable, "--worker")
+    return (sys.executable, "-X", "faulthandler", "-u", "-m", "app", "--worker")
+
+
+class ChildProcess(QObject):
+    """A child that reads requests from its stdin and writes events to its stdout."""
+
+    line_received = Signal(object)
+    """Line"""
+    ended = Signal(object)
+    """ProcessOutcome"""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._process = QProcess(self)
+        self._process.readyReadStandardOutput.connect(self._on_stdout)
+        self._process.readyReadStandardError.connect(self._on_stderr)
+        self._process.errorOccurred.connect(self._on_error)
+        self._process.finished.connect(self._on_finished)
+        self._lines: deque[bytes] = deque()
+        self._half_line = bytearray()
+        self._stderr = bytearray()
+        self._told_to_end = False
+        self._outcome: ProcessOutcome | None = None
+        self._next_slice = self._single_shot(0, self._deliver_slice)
+        self._grace = self._single_shot(END_GRACE_MS, self.kill)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, None while there is no process."""
+        return self._process.processId() or None
+
+    @property
+    def is_running(self) -> bool:
+        """True from `start` until the process is gone; its last lines may still be on their way then."""
+        return self._process.state() is not QProcess.ProcessState.NotRunning
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """Start `command` (program first) with `environment` on top of ours. A failure to start arrives as `ended`."""
+        self._told_to_end = False
+        self._process.setProcessEnvironment(_environment(environment or {}))
+        self._process.start(command[0], list(command[1:]))
+
+    def send(self, line: Line) -> None:
+        """Queue a line for the child. Never blocks; says nothing if the child is gone, `ended` does."""
+        if self.is_running:
+            self._process.write(encode(line))
+
+    def end(self, grace_ms: int | None = None) -> None:
+        """Close the child's stdin, which tells it to end, and kill it where it takes longer than `grace_ms`."""
+        self._told_to_end = True
+        self._process.closeWriteChannel()
+        if self.is_running:
+            self._grace.start(END_GRACE_MS if grace_ms is None else grace_ms)
+
+    def kill(self) -> None:
+        """End the child at once, in whatever it is doing."""
+        self._told_to_end = True
+        self._process.kill()
+
+    def pump(self, wait_ms: int) -> None:
+        """Wait up to `wait_ms` for the child and deliver all there is. Blocks: only for the end of the program."""
+        if self.is_running:
+            self._process.waitForReadyRead(wait_ms)
+        self._deliver(float("inf"))
+
+    def _single_shot(self, interval_ms: int, slot: Callable[[], None]) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(interval_ms)
+        timer.timeout.connect(slot)
+        return timer
+
+    def _on_stdout(self) -> None:
+        data = bytes(self._process.readAllStandardOutput().data())
+        head, newline, tail = data.rpartition(b"\n")
+        if newline:
+            self._lines.extend((bytes(self._half_line) + head).split(b"\n"))
+            self._half_line.clear()
+        self._half_line += tail
+        if len(self._half_line) > _LONGEST_LINE_BYTES:
+            self._note_unreadable(bytes(self._half_line[:200]))
+            self._half_line.clear()
+        self._schedule()
+
+    def _on_stderr(self) -> None:
+        self._stderr += self._process.readAllStandardError().data()
+        del self._stderr[:-_STDERR_TAIL_BYTES]
+
+    def _on_error(self, error: QProcess.ProcessError) -> None:
+        if error is QProcess.ProcessError.FailedToStart:
+            self._settle(ProcessOutcome(Ending.NOT_STARTED, system_error=self._process.errorString().rstrip(".")))
+
+    def _on_finished(self, code: int, status: QProcess.ExitStatus) -> None:
+        self._on_stderr()
+        self._on_stdout()
+        if self._half_line:
+            self._note_unreadable(bytes(self._half_line[:200]))
+        crashed = status is QProcess.ExitStatus.CrashExit
+        ending = Ending.STOPPED if self._told_to_end else Ending.CRASHED if crashed else Ending.EXITED
+        self._settle(ProcessOutcome(ending, code, self._stderr.decode("utf-8", "replace").strip()))
+
+    def _settle(self, outcome: ProcessOutcome) -> None:
+        self._grace.stop()
+        self._half_line.clear()
+        self._stderr.clear()
+        self._outcome = outcome
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._next_slice.isActive() and (self._lines or self._outcome):
+            self._next_slice.start()
+
+    def _deliver_slice(self) -> None:
+        self._deliver(SLICE_MS)
+
+    def _deliver(self, limit_ms: float) -> None:
+        until = time.perf_counter() + limit_ms / 1000
+        while self._lines:
+            self._deliver_line(self._lines.popleft())
+            if time.perf_counter() >= until:
+                break
+        if self._lines:
+            self._schedule()
+        elif self._outcome is not None:
+            outcome, self._outcome = self._outcome, None
+            self._next_slice.stop()
+            self.ended.emit(outcome)
+
+    def _deliver_line(self, raw: bytes) -> None:
+        try:
+            line = decode(raw)
+        except ProtocolError:
+            self._note_unreadable(raw[:200])
+        else:
+            self.line_received.emit(line)
+
+    def _note_unreadable(self, raw: bytes) -> None:
+        self._stderr += b"[not a line of the protocol] " + raw + b"\n"
+
+
+def _environment(additions: Mapping[str, str]) -> QProcessEnvironment:
+    environment = QProcessEnvironment.systemEnvironment()
+    for name, value in _DEFAULT_ENVIRONMENT.items():
+        if not environment.contains(name):
+            environment.insert(name, value)
+    for name, value in additions.items():
+        environment.insert(name, value)
+    return environment
