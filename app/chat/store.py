@@ -29,7 +29,8 @@ from app.chat.rows import (
     encode_sampling,
     encode_statistics,
 )
-from app.chat.salvage import salvage
+from app.chat.salvage import salvage, set_aside_damaged_wal
+from app.chat.schema import rebuild_search
 from app.chat.tree import (
     all_messages,
     conversation_gone,
@@ -294,7 +295,7 @@ class ChatStore:
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise storage_error(doing, error) from error
-            self._mend(doing, error)
+            self._mend(error)
         try:
             return function(self._open())
         except sqlite3.Error as error:
@@ -302,17 +303,25 @@ class ChatStore:
 
     def _open(self) -> Database:
         if self._db is None:
+            self.notice = set_aside_damaged_wal(self.path) or self.notice
             self._db = connect(self.path)
         return self._db
 
-    def _mend(self, doing: str, error: sqlite3.Error) -> None:
-        if is_search_damage(error) and self._rebuild_search():
-            return
+    def _mend(self, error: sqlite3.Error) -> None:
         self.close()
-        self.notice = salvage(self.path)
+        if not (is_search_damage(error) and self._rebuild_search()):
+            self.notice = salvage(self.path)
 
     def _rebuild_search(self) -> bool:
-        return False
+        """Make the search index anew. False where the damage is in more than that."""
+        try:
+            with contextlib.closing(connect(self.path, check=False)) as db:
+                db.execute("BEGIN IMMEDIATE")
+                rebuild_search(db)
+                db.execute("COMMIT")
+        except sqlite3.Error:
+            return False
+        return True
 
 
 def _newest(db: Database, limit: int, offset: int) -> tuple[ConversationSummary, ...]:
