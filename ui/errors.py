@@ -55,7 +55,7 @@ class MessageBar(QWidget):
     """One bar: icon, sentence, hint, buttons, dismiss. Hidden until there is something to say."""
 
     dismissed = Signal()
-    """The user closed the bar, or pressed one of its buttons."""
+    """The user closed the bar, or its time was over; not: one of its buttons was pressed."""
 
     def __init__(self, tone: str, icon: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -66,6 +66,8 @@ class MessageBar(QWidget):
         self._hint = _wrapped_label("secondary")
         self._buttons = QHBoxLayout()
         self._buttons.setSpacing(8)
+        self._clock = QTimer(self, singleShot=True)
+        self._clock.timeout.connect(self.dismiss)
         self._lay_out(tone, icon)
         self.hide()
 
@@ -80,6 +82,7 @@ class MessageBar(QWidget):
 
     def say(self, sentence: str, hint: str = "") -> None:
         """Show the bar with these words and no buttons but dismiss; a screen reader is told."""
+        self._clock.stop()
         self._clear_buttons()
         self._sentence.setText(sentence)
         self._hint.setText(hint)
@@ -102,12 +105,14 @@ class MessageBar(QWidget):
 
     def dismiss(self) -> None:
         """Hide the bar."""
+        self._clock.stop()
         self.hide()
         self.dismissed.emit()
 
     def _press(self, on_click: Callable[[], object], closes: bool) -> None:
         if closes:
-            self.dismiss()
+            self._clock.stop()
+            self.hide()
         on_click()
 
     def _lay_out(self, tone: str, icon: str) -> None:
@@ -159,23 +164,16 @@ class NoticeBar(MessageBar):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("notice", "info", parent)
-        self._clock = QTimer(self, singleShot=True)
-        self._clock.timeout.connect(self.dismiss)
 
     def show_notice(
         self, sentence: str, action: str = "", on_action: Callable[[], object] | None = None, *, stay_ms: int = 0
     ) -> None:
         """`stay_ms` 0 stays until it is dismissed."""
         self.say(sentence)
-        self._clock.stop()
         if action and on_action is not None:
             self.add_button(action, on_action)
         if stay_ms:
             self._clock.start(stay_ms)
-
-    def dismiss(self) -> None:
-        self._clock.stop()
-        super().dismiss()
 
 
 def copy_details(failure: Failure) -> None:

@@ -97,6 +97,9 @@ def _fields(t: Tokens) -> str:
 {kinds} {{ background: {t.page}; color: {t.text}; border: 1px solid {t.outline}; border-radius: {t.radius}px;
     padding: 1px 7px; min-height: 26px; selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
 {focused} {{ border: 2px solid {t.accent}; padding: 0 6px; }}
+QPlainTextEdit[role="code"], QPlainTextEdit[role="code"]:focus {{ background: transparent; border: none; padding: 0;
+    min-height: 0; border-radius: 0; }}
+QPlainTextEdit[role="code"] QScrollBar::handle {{ border-color: {t.raised}; }}
 QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled {{ color: {t.outline};
     border-color: {t.hairline}; }}
 QComboBox::drop-down {{ border: none; width: 24px; }}

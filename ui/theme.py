@@ -48,12 +48,16 @@ class ThemeWatcher(QObject):
         font.setPixelSize(LIGHT.size_text)
         application.setFont(font)
         application.styleHints().colorSchemeChanged.connect(self._on_color_scheme_changed)
-        self.choose(choice)
+        self._put_into_force()
 
     def choose(self, choice: Theme) -> None:
         """Light, dark, or as the system is."""
-        self._choice = choice
-        scheme = {Theme.LIGHT: Qt.ColorScheme.Light, Theme.DARK: Qt.ColorScheme.Dark}.get(choice)
+        if choice is not self._choice:
+            self._choice = choice
+            self._put_into_force()
+
+    def _put_into_force(self) -> None:
+        scheme = {Theme.LIGHT: Qt.ColorScheme.Light, Theme.DARK: Qt.ColorScheme.Dark}.get(self._choice)
         hints = self._application.styleHints()
         hints.unsetColorScheme() if scheme is None else hints.setColorScheme(scheme)
         self._apply()

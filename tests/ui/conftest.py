@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import shiboken6
 from PySide6.QtWidgets import QApplication
 
 from app.paths import Paths, default_paths
@@ -19,7 +20,7 @@ def theme(qapp: QApplication) -> Iterator[ThemeWatcher]:
     watcher = ThemeWatcher(qapp)
     yield watcher
     qapp.setStyleSheet("")
-    watcher.deleteLater()
+    shiboken6.delete(watcher)  # at once: the next test's watcher must be the only one that listens
 
 
 @pytest.fixture

@@ -1,0 +1,65 @@
+"""Draws the real window with sample data and saves every page and state as PNG: `python tests/screenshots.py FOLDER [NAME…]`.
+
+Offscreen, no model is loaded: a fake engine plays the answers. Names choose scenes, by their beginning; `--scale 2` is
+for a screen of 200 %. The README's pictures come from here (resources/screenshots).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+GB = 10**9
+
+
+def main() -> int:
+    """Parse, prepare the environment, draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("scenes", nargs="*")
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--size", default="1280x720")
+    arguments = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
+    with tempfile.TemporaryDirectory() as home:
+        # Qt reads these when it loads
+        os.environ.update(QT_QPA_PLATFORM="offscreen", BANTAM_HOME=home, QT_SCALE_FACTOR=str(arguments.scale))
+        return draw(arguments.folder, arguments.scenes, arguments.size)
+
+
+def draw(folder: Path, wanted: list[str], size: str) -> int:
+    """Every wanted scene in light and dark; returns the exit code."""
+    from PySide6.QtWidgets import QApplication
+
+    from app.settings import Theme
+    from tests.ui.scenes import SCENES, Stage
+    from ui.theme import ThemeWatcher
+
+    application = QApplication(["bantam"])
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = [scene for scene in SCENES if not wanted or any(scene.__name__.startswith(name) for name in wanted)]
+    width, height = (int(number) for number in size.split("x"))
+    watcher = ThemeWatcher(application, Theme.LIGHT)
+    for scene in chosen:
+        for theme in (Theme.LIGHT, Theme.DARK):
+            watcher.choose(theme)
+            _save(scene, Stage(watcher, theme, width, height), folder / f"{scene.__name__}-{theme.value}.png")
+    return 0 if chosen else 2
+
+
+def _save(scene: Callable[..., object], stage: object, file: Path) -> None:
+    target = scene(stage)
+    stage.settle()  # type: ignore[attr-defined]
+    picture = (target or stage.window).grab()  # type: ignore[attr-defined]
+    picture.save(str(file))
+    print(f"{file.name}  {picture.width()}x{picture.height()}")
+    stage.close()  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,250 @@
+"""The window in every state worth a look, with sample data: for the pictures, and for tests that want the whole window."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QWidget
+
+from app.events import MemoryNeed, Progress, PromptReady, Token, TooLarge
+from app.events import Stage as Phase
+from app.library.gguf_file import GgufHeader
+from app.library.library import ModelEntry, ModelSource
+from app.paths import STARTER_MODEL, default_paths
+from app.settings import Theme
+from tests.ui.fake_engine import SAMPLE_MODEL, SAMPLE_STATISTICS, EngineState, FakeEngine
+from ui.main import Program
+from ui.theme import ThemeWatcher
+from workers.protocol import Failure
+from workers.sampler import MemorySample
+
+GB = 10**9
+CHAT, MODELS, SETTINGS = range(3)
+
+
+class Stage:
+    """The whole program on a fake engine, in a data folder of the caller's."""
+
+    def __init__(self, theme: ThemeWatcher, choice: Theme, width: int = 1280, height: int = 720) -> None:
+        self.engine = FakeEngine()
+        self.program = Program(default_paths().ensure(), theme, self.engine)
+        self.program.settings.update(theme=choice, show_performance_panel=True)
+        self.window = self.program.window
+        self.window.resize(width, height)
+        self.program.models_page.refresh = lambda: None  # the sample entries stay
+        self.program.models.set_entries(sample_entries())
+        self.window.show()
+        self.window.show_memory(sample_memory(0))
+
+    def load(self) -> None:
+        """SAMPLE_MODEL is in memory."""
+        self.program.current.load(SAMPLE_MODEL.path)
+        self.engine.step()
+        self.window.show_memory(sample_memory(SAMPLE_MODEL.need.total_bytes + 90_000_000))
+
+    def settle(self) -> None:
+        """Let everything be laid out and painted."""
+        for _ in range(5):
+            QTest.qWait(30)
+
+    def close(self) -> None:
+        """End the program as at the end of a run."""
+        self.window.hide()
+        self.program.end()
+        self.program.deleteLater()
+        self.window.deleteLater()
+
+
+def chat_empty(stage: Stage) -> None:
+    stage.load()
+
+
+def chat_loading(stage: Stage) -> None:
+    stage.engine.hold = True
+    stage.program.current.load(SAMPLE_MODEL.path)
+    stage.engine.progress.emit(Progress(Phase.LOAD, 430, 1000))
+
+
+def chat_too_large(stage: Stage) -> None:
+    path = Path("/models/qwen/Qwen2.5-14B-Instruct-Q4_K_M.gguf")
+    need = MemoryNeed(7_600_000_000, 1_100_000_000, 500_000_000)
+    sentence = (
+        "Qwen2.5-14B-Instruct-Q4_K_M needs 9.2 GB: 7.6 for the weights, 1.1 for the conversation (KV cache), "
+        "0.5 to work in. 8.6 GB of memory are free."
+    )
+    stage.engine.load_outcomes.append(TooLarge(path, need, 8_600_000_000, sentence))
+    stage.program.current.load(path)
+    stage.engine.step()
+
+
+def chat_crashed(stage: Stage) -> None:
+    stage.load()
+    stage.engine.crash(
+        "The engine was ended by SIGKILL while it loaded Qwen3 1.7B: most likely the system was out of memory.",
+        "Take a smaller model or a smaller context, or close other programs, and load it again.",
+    )
+
+
+def chat_suspect(stage: Stage) -> None:
+    stage.window.notice.show_notice(
+        "The last time, Bantam or the computer went down while loading Qwen2.5-14B-Instruct-Q4_K_M.gguf. "
+        "It was not loaded again, so that it cannot happen twice.",
+        "Load it anyway",
+        lambda: None,
+    )
+
+
+def panel_answering(stage: Stage) -> QWidget:
+    stage.load()
+    play(stage.engine, [86 + (index * 7919 % 23) - 11 + (60 if index % 57 == 0 else 0) for index in range(200)])
+    return stage.window.panel
+
+
+def panel_over_target(stage: Stage) -> QWidget:
+    stage.load()
+    play(stage.engine, [180 + index * 0.6 + (index * 7919 % 23) for index in range(240)])
+    return stage.window.panel
+
+
+def panel_reading(stage: Stage) -> QWidget:
+    stage.load()
+    stage.engine.hold = True
+    stage.engine.state_changed.emit(EngineState.GENERATING)
+    stage.engine.prompt_ready.emit(PromptReady(2112, 0, 0, 4096))
+    stage.engine.progress.emit(Progress(Phase.PREFILL, 512, 2112))
+    return stage.window.panel
+
+
+def picker(stage: Stage) -> QWidget:
+    stage.load()
+    stage.window.top.picker.open()
+    return stage.window.top.picker.popup()
+
+
+def models(stage: Stage) -> None:
+    stage.load()
+    stage.window.show_page(MODELS)
+    stage.program.models_page.select(SAMPLE_MODEL.path)
+
+
+def models_broken(stage: Stage) -> None:
+    stage.load()
+    stage.window.show_page(MODELS)
+    stage.program.models_page.select(Path("/home/me/Downloads/Mistral-7B-Instruct-v0.3-Q4_K_M.gguf"))
+    stage.program.models_page.notice.show_notice("gemma-3-4b-it-Q4_0 was deleted.", "Undo", lambda: None)
+
+
+def models_empty(stage: Stage) -> None:
+    stage.program.models.set_entries(())
+    stage.window.show_page(MODELS)
+
+
+def models_narrow(stage: Stage) -> None:
+    stage.load()
+    stage.window.resize(900, 600)
+    stage.window.show_page(MODELS)
+    stage.program.models_page.select(SAMPLE_MODEL.path)
+
+
+def settings(stage: Stage) -> None:
+    stage.load()
+    stage.program.settings.update(model_folders=("/media/usb/models",))
+    stage.window.show_page(SETTINGS)
+
+
+def settings_reload(stage: Stage) -> None:
+    stage.load()
+    stage.program.settings.update(context_tokens=8192)
+    stage.window.show_page(SETTINGS)
+    stage.window.show_failure(
+        Failure("The settings could not be saved: No space left on device.", "Free some space.", "traceback")
+    )
+
+
+def settings_end(stage: Stage) -> None:
+    stage.load()
+    stage.window.show_page(SETTINGS)
+    stage.settle()
+    bar = stage.program.settings_page.scroll.verticalScrollBar()
+    bar.setValue(bar.maximum())
+
+
+SCENES: tuple[Callable[[Stage], QWidget | None], ...] = (
+    chat_empty,
+    chat_loading,
+    chat_too_large,
+    chat_crashed,
+    chat_suspect,
+    panel_answering,
+    panel_over_target,
+    panel_reading,
+    picker,
+    models,
+    models_broken,
+    models_empty,
+    models_narrow,
+    settings,
+    settings_reload,
+    settings_end,
+)
+
+
+def play(engine: FakeEngine, times_ms: list[float]) -> None:
+    """An answer whose tokens took these times, up to its last token."""
+    engine.state_changed.emit(EngineState.GENERATING)
+    engine.prompt_ready.emit(PromptReady(830, 812, 0, 4096))
+    for ms in times_ms:
+        engine.token.emit(Token(" word", ms))
+    engine.answer_finished.emit(
+        dataclasses.replace(SAMPLE_STATISTICS, ms_per_token_median=sorted(times_ms)[len(times_ms) // 2])
+    )
+
+
+def sample_memory(child_bytes: int) -> MemorySample:
+    return MemorySample(16 * GB, int(9.4 * GB) - child_bytes, child_bytes, 96_000_000, 180.0)
+
+
+def sample_entries() -> tuple[ModelEntry, ...]:
+    """The rows of a person who has used Bantam for some weeks."""
+    downloads = Path("/home/me/Downloads")
+    return (
+        _entry(Path("/models/google/gemma-3-4b-it-Q4_0.gguf"), "gemma-3-4b-it", "gemma3", "Q4_0", 3.9, 2.4, 131072),
+        _entry(
+            Path("/media/usb/models/Meta-Llama-3.1-8B-Instruct-with-a-very-long-name-of-its-maker-Q5_K_M.gguf"),
+            "Meta Llama 3.1 8B Instruct with a very long name of its maker", "llama", "Q5_K_M", 8.0, 5.7, 131072,
+            ModelSource.EXTRA_FOLDER,
+        ),
+        ModelEntry(
+            downloads / "Mistral-7B-Instruct-v0.3-Q4_K_M.gguf", "Mistral-7B-Instruct-v0.3-Q4_K_M", int(2.1 * GB), None,
+            "The file is cut off: 2,214,592,512 of 4,372,812,000 bytes are there. Download it again.",
+            ModelSource.SINGLE_FILE,
+        ),
+        _entry(SAMPLE_MODEL.path, "Qwen3 1.7B", "qwen3", "Q4_K_M", 1.72, 1.107, 40960),
+        _entry(STARTER_MODEL, "stdlib 21M", "llama", "Q8_0", 0.021, 0.0229, 2048, ModelSource.STARTER),
+        ModelEntry(
+            Path("/media/usb2/phi-4-Q4_K_M.gguf"), "phi-4-Q4_K_M", 0, None,
+            "The file is not there now: its drive may not be connected.", ModelSource.AWAY,
+        ),
+        _entry(Path("/models/qwen/Qwen2.5-32B.gguf"), "Qwen2.5 32B Instruct", "qwen2", "Q4_K_M", 32.8, 19.9, 32768),
+    )  # fmt: skip
+
+
+def _entry(
+    path: Path,
+    name: str,
+    architecture: str,
+    quantization: str,
+    billions: float,
+    size_gb: float,
+    context: int,
+    source: ModelSource = ModelSource.MODELS_FOLDER,
+) -> ModelEntry:
+    header = GgufHeader(
+        architecture=architecture, name=name, parameters=int(billions * 1e9), quantization=quantization,
+        context_tokens=context, layers=28, embedding=2048, heads=16, kv_heads=8, vocabulary=151_936,
+        has_chat_template=True, file_bytes=int(size_gb * GB), tensor_bytes=int(size_gb * GB), license="apache-2.0",
+    )  # fmt: skip
+    return ModelEntry(path, name, header.file_bytes, header, "", source)

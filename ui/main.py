@@ -1,0 +1,185 @@
+"""Starts the window. The order:
+
+1. QApplication, the theme's font and style sheet: from here on a sentence can be shown.
+2. The data folder, which must be writable; the lock, which makes this the only window on it. A second start ends here.
+3. Settings, then the services (engine, chats, tasks, memory sampler): objects only, nothing runs yet.
+4. The window and its pages, shown. Nothing before this line reads a model, a chat or more than two small files.
+5. After the first paint: the sampler, the look at the models folder, and the child that loads the last model.
+6. At the end the window hides at once; the child saves the open conversation's KV cache and ends, the chats are
+   written, the lock is given back. All of it is bounded.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QTimer
+from PySide6.QtWidgets import QApplication, QMessageBox
+
+from app import paths as app_paths
+from app.errors import StorageError
+from app.library.library import purge_deleted
+from app.paths import Paths, default_paths
+from app.settings import load_settings
+from ui.current_model import CurrentModel
+from ui.errors import ExceptHook
+from ui.icons import icon
+from ui.item_models.models import ModelsModel
+from ui.main_window import MainWindow
+from ui.pages.chat_page import ChatPage
+from ui.pages.models_page import ModelsPage
+from ui.pages.settings_page import SettingsPage
+from ui.single_instance import Claim, SingleInstance
+from ui.start import decide, forget_marker, stale_marker
+from ui.theme import ThemeWatcher
+from ui.window_state import WindowState, load_window_state, save_window_state
+from workers.chat_engine import ChatEngine
+from workers.chat_storage import ChatStorage
+from workers.protocol import Failure
+from workers.sampler import MemorySampler
+from workers.settings_store import SettingsStore
+from workers.tasks import TaskRunner
+
+_LOG_BYTES = 500_000
+
+
+def main() -> int:
+    """Open the window; returns the exit code when it has closed."""
+    application = QApplication(sys.argv[:1])
+    application.setApplicationName("Bantam")
+    application.setDesktopFileName("bantam")
+    application.setQuitOnLastWindowClosed(False)  # the end waits for the child and the chats
+    hook = ExceptHook()
+    hook.install()
+    try:
+        paths = default_paths().ensure()
+    except StorageError as error:
+        return refuse(error.sentence, error.hint)
+    instance = SingleInstance(paths.home)
+    claim = instance.claim()
+    if claim is Claim.RAISED_OTHER:
+        return 0
+    if claim is Claim.OTHER_IS_SILENT:
+        return refuse("Bantam is already running, but its window does not answer.", "End that one, then start again.")
+    log = _open_log(paths)
+    theme = ThemeWatcher(application, load_settings(paths.settings).theme)
+    application.setWindowIcon(icon("bird", "accent"))
+    program = Program(paths, theme)
+    hook.caught.connect(program.window.show_failure)
+    instance.raise_requested.connect(program.window.raise_to_front)
+    program.show()
+    code = application.exec()
+    instance.release()
+    log.close()
+    return code
+
+
+def refuse(sentence: str, hint: str) -> int:
+    """Say why there is no window, in a dialog and on stderr; returns the exit code."""
+    print(f"{sentence} {hint}".strip(), file=sys.stderr)
+    box = QMessageBox(QMessageBox.Icon.Critical, "Bantam", sentence)
+    box.setInformativeText(hint)
+    box.exec()
+    return 1
+
+
+class Program(QObject):
+    """The services, the window and its pages, and their life from the first paint to the end."""
+
+    def __init__(self, paths: Paths, theme: ThemeWatcher, engine: ChatEngine | None = None) -> None:
+        super().__init__()
+        self._paths = paths
+        self.settings = SettingsStore(paths.settings, self)
+        self.engine = engine or ChatEngine(paths, parent=self)
+        self.storage = ChatStorage(paths.chats, self)
+        self.tasks = TaskRunner(self)
+        self.sampler = MemorySampler(lambda: self.engine.child_pid, self)
+        self.models = ModelsModel(self)
+        self.current = CurrentModel(self.engine, self.settings, self)
+        self.window = MainWindow(self.engine, self.settings, self.models, self.current)
+        self.chat_page = ChatPage(self.engine, self.storage, self.settings, self.tasks)
+        self.models_page = ModelsPage(self.models, self.current, self.engine, self.settings, self.tasks, paths)
+        self.settings_page = SettingsPage(self.settings, self.engine, self.current, paths)
+        self._add_pages()
+        self._connect(theme)
+
+    def show(self) -> None:
+        """Show the window where it stood; the rest begins after the first paint."""
+        self.window.restoreGeometry(load_window_state(self._window_state).geometry_bytes())
+        self.window.show()
+        QTimer.singleShot(0, self._begin)
+
+    def end(self) -> None:
+        """Save, stop, wait, all bounded. The window is hidden by now."""
+        state = WindowState.of_geometry(bytes(self.window.saveGeometry().data()))
+        save_window_state(self._window_state, state)
+        self.sampler.stop()
+        self.models_page.purge_deleted()
+        self.engine.close()
+        self.storage.close()
+        self.tasks.close()
+        forget_marker(self._paths)
+
+    @property
+    def _window_state(self) -> Path:
+        return self._paths.home / "window.json"
+
+    def _begin(self) -> None:
+        self.sampler.start()
+        self.tasks.run(purge_deleted, self._paths)
+        self.models_page.refresh()
+        start = decide(self.settings.current, stale_marker(self._paths), app_paths.STARTER_MODEL)
+        suspect = start.suspect
+        if suspect is not None:
+            forget_marker(self._paths)
+            if self.settings.current.last_model == str(suspect):
+                self.settings.update(last_model="")
+            self.window.notice.show_notice(start.notice, "Load it anyway", lambda: self.current.load(suspect))
+        elif start.notice:
+            self.window.notice.show_notice(start.notice)
+        if start.load is not None:
+            self.current.load(start.load)
+
+    def _on_closed(self) -> None:
+        QTimer.singleShot(0, self._end_and_quit)  # after the window system has taken the window away
+
+    def _end_and_quit(self) -> None:
+        self.end()
+        QApplication.quit()
+
+    def _add_pages(self) -> None:
+        self.window.add_page("Chat", "message-square", self.chat_page)
+        self.window.add_page("Models", "boxes", self.models_page)
+        self.window.add_page("Settings", "settings", self.settings_page)
+
+    def _connect(self, theme: ThemeWatcher) -> None:
+        window = self.window
+        window.closed.connect(self._on_closed)
+        self.sampler.sampled.connect(window.show_memory)
+        self.engine.model_loaded.connect(lambda model: self.models.set_loaded(model.path))
+        self.engine.state_changed.connect(lambda _: self.models.set_loaded(self._loaded_path()))
+        self.tasks.failed.connect(window.show_failure)
+        self.settings.failed.connect(window.show_failure)
+        self.settings.changed.connect(lambda settings: theme.choose(settings.theme))
+        self.storage.notice.connect(window.notice.show_notice)
+        self.storage.failed.connect(lambda sentence, hint: window.show_failure(Failure(sentence, hint)))
+        QApplication.instance().applicationStateChanged.connect(self._on_application_state)
+
+    def _loaded_path(self) -> Path | None:
+        return self.engine.model.path if self.engine.model else None
+
+    def _on_application_state(self) -> None:
+        """Back from another program, which may have added or removed files."""
+        if self.window.isActiveWindow():
+            self.models_page.refresh()
+
+
+def _open_log(paths: Paths) -> RotatingFileHandler:
+    file = paths.logs / "window.log"
+    log = RotatingFileHandler(file, maxBytes=_LOG_BYTES, backupCount=1, delay=True, encoding="utf-8")
+    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(log)
+    return log

@@ -1,0 +1,197 @@
+"""The window: rail, top bar, bars for what concerns the model, the pages, the performance panel, the global keys.
+
+It puts together what it is given and renders states; the services are made in `ui.main`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+
+from app.events import TooLarge
+from app.settings import Settings
+from ui.current_model import CurrentModel
+from ui.errors import ErrorBar, NoticeBar
+from ui.item_models.models import ModelsModel
+from ui.widgets.performance_panel import PerformancePanel
+from ui.widgets.rail import Rail
+from ui.widgets.too_large_bar import TooLargeBar
+from ui.widgets.top_bar import TopBar
+from workers.chat_engine import EngineState
+from workers.protocol import Failure
+from workers.sampler import MemorySample
+
+if TYPE_CHECKING:
+    from workers.chat_engine import ChatEngine
+    from workers.settings_store import SettingsStore
+
+SMALLEST = (900, 600)
+USUAL = (1280, 800)
+
+
+class MainWindow(QMainWindow):
+    """Pages are added once, in the order of the rail."""
+
+    closed = Signal()
+    """The window is hidden and the program may end."""
+
+    def __init__(self, engine: ChatEngine, settings: SettingsStore, models: ModelsModel, current: CurrentModel) -> None:
+        super().__init__()
+        self._engine, self._settings, self._current = engine, settings, current
+        self._models = models
+        self.setWindowTitle("Bantam")
+        self.setMinimumSize(*SMALLEST)
+        self.resize(*USUAL)
+        self.rail = Rail()
+        self.pages = QStackedWidget()
+        self.top = TopBar(engine, models, settings.current)
+        self.error, self.notice, self.too_large = ErrorBar(), NoticeBar(), TooLargeBar()
+        self.panel = PerformancePanel(engine, settings.current.target_ms_per_token)
+        self._lay_out()
+        self._connect()
+        self._add_keys()
+        self._on_settings_changed(settings.current)
+
+    def add_page(self, word: str, icon: str, page: QWidget) -> None:
+        """One more page at the end of the rail; the first is shown."""
+        number = self.pages.addWidget(page)
+        self.rail.add(word, icon)
+        self._key(f"Ctrl+{number + 1}", lambda: self.show_page(number))
+        if number == 0:
+            self.rail.choose(0)
+
+    def show_page(self, number: int) -> None:
+        """Show a page and give it the focus."""
+        if number < self.pages.count():
+            self.pages.setCurrentIndex(number)
+            self.rail.choose(number)
+            self.pages.currentWidget().setFocus()
+
+    def show_memory(self, sample: MemorySample) -> None:
+        """Connected to the sampler."""
+        self.top.picker.verdict.available_bytes = sample.available_bytes + sample.child_bytes
+        self.top.picker.verdict.total_bytes = sample.total_bytes
+        if self.panel.isVisible():
+            self.panel.show_memory(sample)
+
+    def show_failure(self, failure: Failure) -> None:
+        """For what belongs to no page: the engine, the except hook."""
+        self.error.show_failure(failure)
+        if self._engine.state is EngineState.CRASHED and self._current.request is not None:
+            self.error.add_button("Load the model again", self._current.reload)
+
+    def raise_to_front(self) -> None:
+        """A second start wants this window."""
+        self.setWindowState(self.windowState() & ~Qt.WindowState.WindowMinimized)
+        self.show()
+        self.raise_()
+        self.activateWindow()
+
+    # what happens
+
+    def _on_settings_changed(self, settings: Settings) -> None:
+        self.panel.setVisible(settings.show_performance_panel)
+        self.panel.set_target(settings.target_ms_per_token)
+        self.top.picker.verdict.settings = settings
+
+    def _on_too_large(self, question: TooLarge) -> None:
+        request = self._current.request
+        self.too_large.ask(question, request.context_tokens if request else 0)
+
+    def _on_asked(self) -> None:
+        self.too_large.hide()
+        self.error.hide()
+
+    def _toggle_panel(self) -> None:
+        self._settings.update(show_performance_panel=not self._settings.current.show_performance_panel)
+
+    def _on_stop(self) -> None:
+        if self._engine.state in (EngineState.LOADING, EngineState.GENERATING):
+            self._engine.stop()
+
+    def _on_new_chat(self) -> None:
+        self.show_page(0)
+        self._ask_page("new_chat")
+
+    def _on_find(self) -> None:
+        for name in ("focus_search", "focus_filter"):
+            self._ask_page(name)
+
+    def _ask_page(self, name: str) -> None:
+        """Pages offer what makes sense for them: `new_chat`, `focus_search`, `focus_filter`."""
+        if callable(function := getattr(self.pages.currentWidget(), name, None)):
+            function()
+
+    # how it is put together
+
+    def _connect(self) -> None:
+        engine, current = self._engine, self._current
+        engine.failed.connect(self.show_failure)
+        engine.notice.connect(self.notice.show_notice)
+        engine.too_large.connect(self._on_too_large)
+        current.asked.connect(self.top.show_asked)
+        current.asked.connect(lambda _path: self._on_asked())
+        self.too_large.load_anyway.connect(current.load_anyway)
+        self.too_large.smaller_context_chosen.connect(current.load_with_context)
+        self.rail.chosen.connect(self.show_page)
+        self.top.picker.picked.connect(current.load)
+        self.top.picker.manage_requested.connect(lambda: self.show_page(1))
+        self.top.stop_requested.connect(self._on_stop)
+        self.top.panel_toggled.connect(self._toggle_panel)
+        self._settings.changed.connect(self._on_settings_changed)
+
+    def _add_keys(self) -> None:
+        for keys, slot in (
+            ("Ctrl+N", self._on_new_chat),
+            ("Ctrl+L", self.top.picker.open),
+            ("Ctrl+F", self._on_find),
+            ("F9", self._toggle_panel),
+            ("Esc", self._on_stop),
+            ("Ctrl+Q", self.close),
+        ):
+            self._key(keys, slot)
+
+    def _key(self, keys: str, slot: Callable[[], object]) -> None:
+        QShortcut(QKeySequence(keys), self).activated.connect(slot)
+
+    def _lay_out(self) -> None:
+        bars = QVBoxLayout()
+        bars.setContentsMargins(24, 8, 24, 0)
+        bars.setSpacing(8)
+        for bar in (self.too_large, self.error, self.notice):
+            bars.addWidget(bar)
+        middle = QVBoxLayout()
+        middle.setContentsMargins(0, 0, 0, 0)
+        middle.setSpacing(0)
+        middle.addWidget(self.top)
+        middle.addWidget(_hairline(horizontal=True))
+        middle.addLayout(bars)
+        middle.addWidget(self.pages, 1)
+        whole = QWidget()
+        whole.setProperty("role", "page")
+        row = QHBoxLayout(whole)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        row.addWidget(self.rail)
+        row.addWidget(_hairline(horizontal=False))
+        row.addLayout(middle, 1)
+        row.addWidget(self.panel)
+        self.setCentralWidget(whole)
+
+    # Qt overrides
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        event.accept()
+        self.hide()
+        self.closed.emit()
+
+
+def _hairline(*, horizontal: bool) -> QFrame:
+    line = QFrame()
+    line.setProperty("role", "hairline")
+    line.setFixedHeight(1) if horizontal else line.setFixedWidth(1)
+    return line

@@ -1,0 +1,280 @@
+"""The models on this machine: look, load, unload, add, take away. Scanning runs in the task runner, never here."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QModelIndex, Qt, QTimer, QUrl
+from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QShowEvent
+from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+
+from app.library import library
+from app.library.library import Deletion, ModelEntry
+from app.paths import Paths
+from app.settings import Settings
+from ui.current_model import CurrentModel
+from ui.errors import ErrorBar, NoticeBar
+from ui.icons import set_icon
+from ui.item_models.models import ENTRY_ROLE, Column, ModelsFilter, ModelsModel
+from ui.widgets.model_details import ModelDetails
+from ui.widgets.model_table import ModelTable
+from workers.chat_engine import EngineState
+from workers.protocol import Failure
+
+if TYPE_CHECKING:
+    from workers.chat_engine import ChatEngine
+    from workers.settings_store import SettingsStore
+    from workers.tasks import TaskRunner
+
+UNDO_MS = 20_000
+
+
+class ModelsPage(QWidget):
+    """Title and filter, bars, the table, the details of the chosen row."""
+
+    def __init__(
+        self,
+        models: ModelsModel,
+        current: CurrentModel,
+        engine: ChatEngine,
+        settings: SettingsStore,
+        tasks: TaskRunner,
+        paths: Paths,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._models, self._current, self._engine = models, current, engine
+        self._settings, self._tasks, self._paths = settings, tasks, paths
+        self._rows = ModelsFilter(models, self)
+        self._deletion: Deletion | None = None
+        self._scanning = False
+        self._wanted: Path | None = None
+        self._build()
+        self.setAcceptDrops(True)
+        models.modelReset.connect(self._on_rows_changed)
+        models.dataChanged.connect(lambda *_: self._show_details())
+        engine.state_changed.connect(lambda _state: self._show_details())
+        settings.changed.connect(lambda _settings: self.refresh())
+
+    def refresh(self) -> None:
+        """Look at the disk again, off this thread."""
+        if not self._scanning:
+            self._scanning = True
+            self._tasks.run(
+                library.scan, self._paths, self._settings.current, on_result=self._on_scanned, on_error=self._on_failed
+            )
+
+    def select(self, path: Path) -> None:
+        """Choose that row, now or when it has been found."""
+        index = self._rows.row_of(path)
+        if index.isValid():
+            self.table.setCurrentIndex(index)
+            self.table.scrollTo(index)
+            self._wanted = None
+        else:
+            self._wanted = path
+
+    def focus_filter(self) -> None:
+        self.filter.setFocus()
+        self.filter.selectAll()
+
+    def add_files(self, paths: list[Path]) -> None:
+        """Use these .gguf files where they lie; folders are added as folders."""
+        files = [str(path) for path in paths if path.suffix.lower() == ".gguf"]
+        folders = [str(path) for path in paths if path.is_dir()]
+        others = [path for path in paths if path.suffix.lower() != ".gguf" and not path.is_dir()]
+        if others:
+            self.notice.show_notice(f"{others[0].name} is not a .gguf file and was left out.")
+        now = self._settings.current
+        new_files = tuple(dict.fromkeys((*now.model_files, *files)))
+        new_folders = tuple(dict.fromkeys((*now.model_folders, *folders)))
+        if files:
+            self._wanted = Path(files[0])
+        if (new_files, new_folders) != (now.model_files, now.model_folders):
+            self._settings.update(model_files=new_files, model_folders=new_folders)
+
+    def purge_deleted(self) -> None:
+        """Remove for good what was put aside; called when it can no longer be undone, and at the end."""
+        if self._deletion is not None:
+            deletion, self._deletion = self._deletion, None
+            self._tasks.run(deletion.purge, on_error=self._on_failed)
+
+    # what the buttons do
+
+    def _on_delete(self, entry: ModelEntry) -> None:
+        if self._engine.model is not None and self._engine.model.path == entry.path:
+            self._current.unload()
+        if not entry.can_delete:
+            before = self._settings.current
+            self._settings.update(**_difference(before, library.without(entry, before)))
+            undo = {"model_files": before.model_files, "model_folders": before.model_folders}
+            self.notice.show_notice(
+                f"{entry.name} is off the list. The file is where it was.",
+                "Undo",
+                lambda: self._settings.update(**undo),
+                stay_ms=UNDO_MS,
+            )
+            return
+        self.purge_deleted()
+        self._tasks.run(library.delete, entry, on_result=self._on_deleted, on_error=self._on_failed)
+
+    def _on_deleted(self, deletion: Deletion) -> None:
+        self._deletion = deletion
+        self.notice.show_notice(f"{deletion.entry.name} was deleted.", "Undo", self._undo, stay_ms=UNDO_MS)
+        self.refresh()
+
+    def _undo(self) -> None:
+        if self._deletion is not None:
+            deletion, self._deletion = self._deletion, None
+            self._wanted = deletion.entry.path
+            self._tasks.run(deletion.undo, on_result=lambda _: self.refresh(), on_error=self._on_failed, receiver=self)
+
+    def _on_add_file(self) -> None:
+        names, _ = QFileDialog.getOpenFileNames(self, "Add model files", "", "Models (*.gguf)")
+        self.add_files([Path(name) for name in names])
+
+    def _on_add_folder(self) -> None:
+        if name := QFileDialog.getExistingDirectory(self, "Add a folder of models"):
+            self.add_files([Path(name)])
+
+    def _on_open_folder(self) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._paths.models)))
+
+    def _on_show(self, entry: ModelEntry) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(entry.path.parent)))
+
+    def _on_load(self, entry: ModelEntry) -> None:
+        if entry.can_load and self._engine.state is not EngineState.LOADING:
+            self._current.load(entry.path)
+
+    # what comes back
+
+    def _on_scanned(self, entries: tuple[ModelEntry, ...]) -> None:
+        self._scanning = False
+        self._models.set_entries(entries)
+        self._on_rows_changed()
+
+    def _on_failed(self, failure: Failure) -> None:
+        self._scanning = False
+        self.error.show_failure(failure)
+
+    def _on_rows_changed(self) -> None:
+        if self._wanted is not None:
+            self.select(self._wanted)
+        if not self.table.currentIndex().isValid():
+            self.table.setCurrentIndex(self._rows.index(0, Column.NAME))
+        self._show_details()
+
+    def _on_filter(self, text: str) -> None:
+        self._rows.set_text(text)
+        self._on_rows_changed()
+
+    def _show_details(self) -> None:
+        entry = self._rows.entry_at(self.table.currentIndex())
+        loaded = entry is not None and self._engine.model is not None and self._engine.model.path == entry.path
+        self.details.show_entry(entry, loaded=loaded, busy=self._engine.state is EngineState.LOADING)
+        empty = self._rows.rowCount() == 0
+        self.empty.setVisible(empty)
+        self.table.setVisible(not empty)
+        self.empty.setText(
+            "No model has these words in its name."
+            if self._models.entries
+            else "No models here yet. Drop a .gguf file on this page, or add a file or folder that you have."
+        )
+
+    # how it is laid out
+
+    def _build(self) -> None:
+        self.setProperty("role", "page")
+        self.error, self.notice = ErrorBar(self), NoticeBar(self)
+        self.notice.dismissed.connect(self.purge_deleted)
+        self.table = ModelTable(self._rows)
+        self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_details())
+        self.table.doubleClicked.connect(self._on_activated)
+        self.empty = QLabel()
+        self.empty.setProperty("role", "secondary")
+        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.details = ModelDetails()
+        self.details.load_requested.connect(self._on_load)
+        self.details.unload_requested.connect(self._current.unload)
+        self.details.delete_requested.connect(self._on_delete)
+        self.details.show_requested.connect(self._on_show)
+        line = QFrame()
+        line.setProperty("role", "hairline")
+        line.setFixedHeight(1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(self._head())
+        column.addLayout(_inset(self.error, self.notice))
+        column.addWidget(self.table, 1)
+        column.addWidget(self.empty, 1)
+        column.addWidget(line)
+        column.addWidget(self.details)
+
+    def _head(self) -> QHBoxLayout:
+        title = QLabel("Models")
+        title.setProperty("role", "title")
+        self.filter = QLineEdit(placeholderText="Filter", clearButtonEnabled=True)
+        self.filter.setAccessibleName("Filter the models")
+        self.filter.setMaximumWidth(220)
+        self.filter.textChanged.connect(self._on_filter)
+        row = QHBoxLayout()
+        row.setContentsMargins(24, 16, 24, 16)
+        row.setSpacing(8)
+        row.addWidget(title)
+        row.addSpacing(8)
+        row.addWidget(self.filter, 1)
+        row.addStretch()
+        for text, icon, slot in (
+            ("Add file…", "file-plus", self._on_add_file),
+            ("Add folder…", "folder-plus", self._on_add_folder),
+            ("Open folder", "folder-open", self._on_open_folder),
+        ):
+            button = QPushButton(text)
+            button.setProperty("role", "quiet")
+            set_icon(button, icon)
+            button.clicked.connect(slot)
+            row.addWidget(button)
+        return row
+
+    def _on_activated(self, index: QModelIndex) -> None:
+        self._on_load(index.data(ENTRY_ROLE))
+
+    # Qt overrides
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.refresh()
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if any(_is_model_or_folder(url) for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        event.acceptProposedAction()
+        # After the drop is answered: the other program waits for it.
+        QTimer.singleShot(0, self, lambda: self.add_files(paths))
+
+
+def _is_model_or_folder(url: QUrl) -> bool:
+    path = Path(url.toLocalFile())
+    return url.isLocalFile() and (path.suffix.lower() == ".gguf" or path.is_dir())
+
+
+def _difference(before: Settings, after: Settings) -> dict[str, Any]:
+    fields = (field.name for field in dataclasses.fields(Settings))
+    return {name: getattr(after, name) for name in fields if getattr(after, name) != getattr(before, name)}
+
+
+def _inset(*bars: QWidget) -> QVBoxLayout:
+    """Bars stand in the page's margins, and take no room while they are hidden."""
+    column = QVBoxLayout()
+    column.setContentsMargins(24, 0, 24, 0)
+    column.setSpacing(8)
+    for bar in bars:
+        column.addWidget(bar)
+    return column

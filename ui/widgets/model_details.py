@@ -1,0 +1,129 @@
+"""What is known of the chosen model, and what can be done with it."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from app.library.library import ModelEntry, ModelSource
+from ui.item_models.models import SOURCE_WORDS
+from ui.words import grouped, size
+
+_COLUMNS = 3
+
+
+class ModelDetails(QWidget):
+    """The pane under the table. Asks; does nothing itself."""
+
+    load_requested = Signal(object)
+    unload_requested = Signal()
+    delete_requested = Signal(object)
+    show_requested = Signal(object)
+    """The entry whose folder is to be opened"""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._entry: ModelEntry | None = None
+        self.title = _plain_label("title")
+        self.problem = _plain_label("danger")
+        self.problem.setWordWrap(True)
+        self.path = _plain_label("caption")
+        self.path.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._facts = QGridLayout()
+        self._facts.setHorizontalSpacing(8)
+        self._facts.setVerticalSpacing(4)
+        self._build_buttons()
+        self._lay_out()
+        self.show_entry(None, loaded=False, busy=False)
+
+    def show_entry(self, entry: ModelEntry | None, *, loaded: bool, busy: bool) -> None:
+        """Show this row. `busy`: a model is being loaded now."""
+        self._entry = entry
+        self.setVisible(entry is not None)
+        if entry is None:
+            return
+        self.title.setText(entry.name)
+        self.problem.setText(entry.problem)
+        self.problem.setVisible(bool(entry.problem))
+        self.path.setText(str(entry.path))
+        self._show_facts(_facts(entry))
+        self.load.setVisible(not loaded)
+        self.load.setEnabled(entry.can_load and not busy)
+        self.unload.setVisible(loaded)
+        self.delete.setVisible(entry.source is not ModelSource.STARTER)
+        self.delete.setText(_delete_words(entry))
+        self.show_folder.setEnabled(entry.path.parent.exists())
+
+    def _show_facts(self, facts: list[tuple[str, str]]) -> None:
+        while (item := self._facts.takeAt(0)) is not None:
+            if (widget := item.widget()) is not None:
+                widget.hide()
+                widget.deleteLater()
+        for number, (word, value) in enumerate(facts):
+            row, column = divmod(number, _COLUMNS)
+            self._facts.addWidget(_plain_label("secondary", word), row, column * 2)
+            self._facts.addWidget(_plain_label("", value), row, column * 2 + 1)
+        for column in range(_COLUMNS):
+            self._facts.setColumnStretch(column * 2 + 1, 1)
+
+    def _build_buttons(self) -> None:
+        self.load = QPushButton("Load")
+        self.load.setProperty("role", "primary")
+        self.load.clicked.connect(lambda: self.load_requested.emit(self._entry))
+        self.unload = QPushButton("Unload")
+        self.unload.setToolTip("Give its memory back")
+        self.unload.clicked.connect(self.unload_requested)
+        self.show_folder = QPushButton("Show in folder")
+        self.show_folder.clicked.connect(lambda: self.show_requested.emit(self._entry))
+        self.delete = QPushButton("Delete")
+        self.delete.setProperty("role", "danger")
+        self.delete.clicked.connect(lambda: self.delete_requested.emit(self._entry))
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        buttons.setSpacing(8)
+        for button in (self.load, self.unload, self.show_folder):
+            buttons.addWidget(button)
+        buttons.addStretch()
+        buttons.addWidget(self.delete)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(24, 16, 24, 16)
+        column.setSpacing(8)
+        column.addWidget(self.title)
+        column.addWidget(self.problem)
+        column.addLayout(self._facts)
+        column.addWidget(self.path)
+        column.addSpacing(4)
+        column.addLayout(buttons)
+
+
+def _facts(entry: ModelEntry) -> list[tuple[str, str]]:
+    header = entry.header
+    if header is None:
+        return [("Size", size(entry.size_bytes)), ("Where", SOURCE_WORDS[entry.source])]
+    facts = [
+        ("Architecture", header.architecture),
+        ("Parameters", header.parameters_str),
+        ("Quantization", header.quantization),
+        ("Context", f"{grouped(header.context_tokens)} tokens" if header.context_tokens else "not said"),
+        ("Layers", grouped(header.layers)),
+        ("Vocabulary", f"{grouped(header.vocabulary)} tokens"),
+        ("Size", size(entry.size_bytes) + (f" in {header.split_count} parts" if header.split_count > 1 else "")),
+        ("Chat template", "yes" if header.has_chat_template else "no: a plain one is used"),
+        ("Licence", header.license or "not said"),
+    ]
+    return facts
+
+
+def _plain_label(role: str, text: str = "") -> QLabel:
+    label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)  # names and licences come from whoever made the file
+    if role:
+        label.setProperty("role", role)
+    return label
+
+
+def _delete_words(entry: ModelEntry) -> str:
+    if entry.can_delete:
+        return "Delete"
+    return "Take its folder off the list" if entry.source is ModelSource.EXTRA_FOLDER else "Take off the list"

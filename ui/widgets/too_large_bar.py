@@ -1,0 +1,33 @@
+"""The question before a model that needs more than the memory that is free: the arithmetic, and three ways on."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QWidget
+
+from app.events import TooLarge
+from ui.current_model import smaller_context
+from ui.errors import MessageBar
+from ui.words import grouped
+
+
+class TooLargeBar(MessageBar):
+    """Load anyway, use a smaller context where one would fit, or cancel."""
+
+    load_anyway = Signal()
+    smaller_context_chosen = Signal(int)
+    """context in tokens"""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("warning", "triangle-alert", parent)
+
+    def ask(self, question: TooLarge, asked_context_tokens: int) -> None:
+        """Show the question for a load that asked for this context."""
+        tokens = smaller_context(question, asked_context_tokens)
+        hint = "Close other programs, take a smaller model, or load it nonetheless: the machine may become very slow."
+        self.say(question.sentence, hint)
+        if tokens:
+            text = f"Use a smaller context ({grouped(tokens)} tokens)"
+            self.add_button(text, lambda: self.smaller_context_chosen.emit(tokens), role="primary")
+        self.add_button("Load anyway", self.load_anyway.emit)
+        self.add_button("Cancel", self.dismiss, closes=False)
