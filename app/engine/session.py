@@ -12,6 +12,7 @@ from app.engine.generation import GenerationInput, generate_plain
 from app.engine.kv_cache import KvCache
 from app.engine.kv_store import KvStore
 from app.engine.llama import LOG, Context, Model, ModelOptions
+from app.engine.neighbours import BusyNeighbours
 from app.engine.prompt import PromptBuilder
 from app.engine.stop_flag import StopFlag
 from app.errors import Cancelled, LoadError
@@ -183,7 +184,7 @@ class Session:
         """Take the measured counts, except where the user set one."""
         wanted = self._request.threads
         self._threads = ThreadCounts(wanted.decode or measured.decode, wanted.prefill or measured.prefill)
-        self._adaptive = threads.AdaptiveThreads(self._threads.decode, usable_cores())
+        self._adaptive = threads.AdaptiveThreads(self._threads.decode, usable_cores(), BusyNeighbours())
 
     def _time_ms(self, tokens: list[int], stop: StopFlag) -> float:
         start = time.perf_counter()

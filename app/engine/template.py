@@ -48,7 +48,7 @@ _FILTERS = [
         "rejectattr",
         "replace",
     ),
-    *("reverse", "round", "safe", "select", "selectattr", "slice", "sort", "string", "sum", "title", "trim"),
+    *("replace", "reverse", "round", "safe", "select", "selectattr", "slice", "sort", "string", "sum", "title", "trim"),
     *("unique", "upper"),
 ]
 """All that chat templates use. `center`, `format`, `wordwrap` and the like can be asked for any length."""
