@@ -1,0 +1,140 @@
+"""Heavy jobs: one at a time, cancelled for certain, one signal at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import shiboken6
+from pytestqt.qtbot import QtBot
+
+from app.paths import Paths
+from app.requests import CountTokens, LoadModel, MeasureThreads, Request, ThreadCounts
+from tests.workers.conftest import MISBEHAVING, TIMEOUT_MS, model
+from workers import process
+from workers.jobs import Job, JobQueue, JobState, JobStatus
+
+
+class Watched:
+    """A queue over misbehaving children and what it said."""
+
+    def __init__(self, queue: JobQueue, qtbot: QtBot) -> None:
+        self.queue = queue
+        self.qtbot = qtbot
+        self.changes: list[JobStatus] = []
+        self.ends: list[JobStatus] = []
+        queue.changed.connect(self.changes.append)
+        queue.ended.connect(self.ends.append)
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        self.qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
+
+    def wait_for_ends(self, count: int = 1) -> list[JobStatus]:
+        self.wait(lambda: len(self.ends) >= count)
+        return self.ends
+
+    def wait_for_progress(self) -> None:
+        self.wait(lambda: any(status.progress and status.progress.done for status in self.changes))
+
+
+@pytest.fixture
+def watched(paths: Paths, qtbot: QtBot) -> Iterator[Watched]:
+    queue = JobQueue(paths, MISBEHAVING)
+    yield Watched(queue, qtbot)
+    queue.close()
+    shiboken6.delete(queue)
+
+
+def job(*what: str | Request, parts: tuple[Path, ...] = ()) -> Job:
+    requests = tuple(model(one) if isinstance(one, str) else one for one in what)
+    return Job("a job", requests, parts)
+
+
+def test_requests_run_in_order_and_the_last_result_is_the_jobs(watched: Watched) -> None:
+    watched.queue.add(job("finish", MeasureThreads()))
+    (ended,) = watched.wait_for_ends()
+    assert ended.state is JobState.DONE
+    assert ended.result == ThreadCounts(2, 2)
+    assert [status.state for status in watched.changes[:2]] == [JobState.QUEUED, JobState.RUNNING]
+    assert watched.queue.jobs == ()
+
+
+def test_one_at_a_time_in_order(watched: Watched) -> None:
+    ids = [watched.queue.add(job("finish")) for _ in range(3)]
+    assert [status.state for status in watched.queue.jobs] == [JobState.RUNNING, JobState.QUEUED, JobState.QUEUED]
+    assert [status.id for status in watched.wait_for_ends(3)] == ids
+    running = [status.id for status in watched.changes if status.state is JobState.RUNNING and not status.progress]
+    assert running == ids
+
+
+def test_cancel_removes_the_unfinished_file_and_the_next_job_runs(watched: Watched, tmp_path: Path) -> None:
+    part, kept = tmp_path / "model.gguf.part", tmp_path / "other.gguf"
+    part.write_bytes(b"half")
+    kept.write_bytes(b"whole")
+    first = watched.queue.add(job("ignore stop", parts=(part, tmp_path / "absent.part")))
+    watched.queue.add(job("finish"))
+    watched.wait_for_progress()
+    watched.queue.cancel(first)
+    watched.queue.cancel(first)
+    assert watched.queue.jobs[0].state is JobState.CANCELLING
+    cancelled, done = watched.wait_for_ends(2)
+    assert (cancelled.state, cancelled.failure) == (JobState.CANCELLED, None)
+    assert done.state is JobState.DONE
+    assert not part.exists()
+    assert kept.exists()
+
+
+def test_a_job_that_does_not_listen_is_killed(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "END_GRACE_MS", 1)
+    job_id = watched.queue.add(job("hang"))
+    watched.wait_for_progress()
+    watched.queue.cancel(job_id)
+    assert watched.wait_for_ends()[0].state is JobState.CANCELLED
+
+
+def test_one_that_waits_is_cancelled_at_once(watched: Watched) -> None:
+    watched.queue.add(job("finish"))
+    second = watched.queue.add(job("finish"))
+    watched.queue.cancel(second)
+    assert watched.ends[0].id == second
+    assert [status.state for status in watched.wait_for_ends(2)] == [JobState.CANCELLED, JobState.DONE]
+
+
+@pytest.mark.parametrize(
+    ("what", "state", "sentence"),
+    [
+        ("refuse", JobState.FAILED, "It cannot be done."),
+        ("too large", JobState.FAILED, "It needs more than there is."),
+        ("segfault", JobState.CRASHED, "SIGSEGV"),
+        ("exit 3", JobState.CRASHED, "exit code 3"),
+    ],
+)
+def test_bad_ends_say_why_remove_the_part_and_let_the_next_job_run(
+    watched: Watched, tmp_path: Path, what: str, state: JobState, sentence: str
+) -> None:
+    part = tmp_path / "model.gguf.part"
+    part.write_bytes(b"half")
+    watched.queue.add(job(what, CountTokens(()), parts=(part,)))
+    watched.queue.add(job("finish"))
+    bad, good = watched.wait_for_ends(2)
+    assert bad.state is state
+    assert sentence in bad.failure.sentence
+    assert good.state is JobState.DONE
+    assert not part.exists()
+
+
+def test_a_finished_file_stays(watched: Watched, tmp_path: Path) -> None:
+    part = tmp_path / "not-yet-renamed.part"
+    part.write_bytes(b"whole")
+    watched.queue.add(job("finish", parts=(part,)))
+    assert watched.wait_for_ends()[0].state is JobState.DONE
+    assert part.exists()
+
+
+def test_close_ends_all_before_it_returns(watched: Watched) -> None:
+    for _ in range(2):
+        watched.queue.add(job("ignore stop"))
+    watched.queue.close()
+    assert [status.state for status in watched.ends] == [JobState.CANCELLED, JobState.CANCELLED]
+    assert isinstance(watched.ends[0].job.requests[0], LoadModel)
