@@ -12,7 +12,7 @@ from bootstrap.console import SetupError, minutes, say
 from bootstrap.environment import Environment
 
 WITHOUT_QT = Path("tests") / "without_qt"
-APP_TESTS = ["-m", "pytest", "-q", "-p", "no:pytest-qt", "tests/app"]
+APP_TESTS = ["-m", "pytest", "-p", "no:pytest-qt", "tests/app"]
 LAYERS = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
 
 
@@ -33,7 +33,7 @@ def all_checks(wide: bool = False) -> list[Check]:
         Check("Types", ["-m", "mypy"]),
         Check("Layers", ["-c", LAYERS]),
         Check("Tests of app without PySide6", APP_TESTS, without_qt=True),
-        Check("Tests", ["-m", "pytest", "-q", *marker]),
+        Check("Tests", ["-m", "pytest", *marker]),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from typing import Sequence
@@ -23,6 +24,7 @@ COMMANDS = """commands:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command. Returns the exit code; a failure is a sentence on stderr and what to do about it."""
+    _end_like_ctrl_c()
     try:
         return _run(arguments)
     except SetupError as error:
@@ -34,6 +36,17 @@ def main(arguments: Sequence[str]) -> int:
         print("\nStopped. Run it again to go on where it stopped.", file=sys.stderr)
         return 130
     return 1
+
+
+def _end_like_ctrl_c() -> None:
+    """A closed terminal and a `kill` end pip and its compilers too, as Ctrl+C does."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), stop)
 
 
 def _run(arguments: Sequence[str]) -> int:

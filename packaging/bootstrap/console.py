@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-QUIET_INTERVAL_S = 20.0  # where output goes to a file, a line this often says that a long step is still running
+QUIET_INTERVAL_S = 10.0  # where output goes to a file, a line this often says that a long step is still running
 
 
 class SetupError(Exception):
@@ -44,11 +44,10 @@ class ProgressLine:
 
     def show(self, text: str) -> None:
         """Show what is going on, in a few words."""
-        is_new = bool(text) and text.split("%")[0].split("[")[0] != self._text.split("%")[0].split("[")[0]
         self._text = text
         if self._is_terminal:
             self._rewrite()
-        elif is_new or time.monotonic() - self._printed > QUIET_INTERVAL_S:
+        elif time.monotonic() - self._printed > QUIET_INTERVAL_S:
             self._print()
 
     def tick(self) -> None:

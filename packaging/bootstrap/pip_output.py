@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import re
+import signal
 import subprocess
+import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Generator, Mapping
 
 from bootstrap.console import ProgressLine, SetupError
 
 TICK_S = 1.0
+END_S = 5.0
 FAILURES = (
     (
         r"No space left on device|Errno 28",
@@ -124,7 +128,20 @@ def _start(command: list[str], environment: Mapping[str, str]) -> subprocess.Pop
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
+        start_new_session=True,  # the compilers that pip starts can then be ended together with it
     )
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End pip and what it started; it is asked first, since it then removes its temporary folders."""
+    if sys.platform == "win32":
+        subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True)
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_S)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _lines(process: subprocess.Popen[str]) -> Generator[str | None, None, None]:
@@ -150,8 +167,8 @@ def _lines(process: subprocess.Popen[str]) -> Generator[str | None, None, None]:
             if line is None:
                 break
             yield line
-    except BaseException:
-        process.kill()
+    except BaseException:  # also GeneratorExit: whoever reads the lines was stopped
+        _end(process)
         raise
     finally:
         reader.join()

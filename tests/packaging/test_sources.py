@@ -1,0 +1,40 @@
+"""House rules that no linter knows."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+LONGEST_FILE = 400
+
+
+def sources() -> list[Path]:
+    """The Python files that git knows, or all where this is not a checkout."""
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=PROJECT, capture_output=True, text=True)
+    names = listed.stdout.splitlines() if listed.returncode == 0 else []
+    found = [PROJECT / name for name in names] or [
+        path for folder in ("app", "workers", "ui", "packaging", "tests") for path in (PROJECT / folder).rglob("*.py")
+    ]
+    return [path for path in found if path.exists()]
+
+
+def test_files_are_short() -> None:
+    long = [path.relative_to(PROJECT).as_posix() for path in too_long(sources(), LONGEST_FILE)]
+    assert long == [], "longer than 400 lines"
+
+
+def test_a_long_file_would_be_found() -> None:
+    assert len(sources()) > 20
+    assert too_long([Path(__file__)], 10) == [Path(__file__)]
+
+
+def too_long(paths: list[Path], most: int) -> list[Path]:
+    return [path for path in paths if len(path.read_text("utf-8").splitlines()) > most]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "resources/NOTICES.md"])
+def test_the_papers_are_there(name: str) -> None:
+    assert (PROJECT / name).stat().st_size > 500
