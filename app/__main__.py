@@ -1,4 +1,4 @@
-"""The entry point: opens the window, runs a terminal command, or becomes the child. Imports only what the choice needs."""
+"""The entry point: opens the window, runs a terminal command or becomes the child, and imports only that."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ class AppError(Exception):
         self.hint = hint
 
 
-class Cancelled(Exception):
+class Cancelled(Exception):  # noqa: N818  (not an error, and never shown as one)
     """The user stopped the operation. Never shown as a failure."""
 
 

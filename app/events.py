@@ -23,6 +23,8 @@ class Stage(StrEnum):
 
 
 class StopReason(StrEnum):
+    """Why an answer ended."""
+
     END = "end"
     """The model ended its answer."""
     STOP_STRING = "stop string"
@@ -58,6 +60,7 @@ class MemoryNeed:
 
     @property
     def total_bytes(self) -> int:
+        """All three together."""
         return self.weights_bytes + self.kv_bytes + self.compute_bytes
 
 
@@ -133,6 +136,8 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class TokenCount:
+    """Length of a conversation as a prompt, and the context it must fit in."""
+
     tokens: int
     context_tokens: int
 

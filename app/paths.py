@@ -37,6 +37,7 @@ class Paths:
 
     @property
     def settings(self) -> Path:
+        """The user's settings."""
         return self.home / "settings.json"
 
     @property
@@ -51,6 +52,7 @@ class Paths:
 
     @property
     def logs(self) -> Path:
+        """The last engine logs."""
         return self.home / "logs"
 
     def ensure(self) -> Paths:

@@ -1,4 +1,4 @@
-"""What can be asked of an operation: frozen dataclasses with plain fields, the same from a test, a terminal and the child."""
+"""What can be asked of an operation: frozen dataclasses with plain fields, for a test, a terminal and the child."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ class KvType(StrEnum):
 
 
 class FlashAttention(StrEnum):
+    """Whether attention is computed block by block; AUTO lets llama.cpp decide."""
+
     AUTO = "auto"
     ON = "on"
     OFF = "off"
 
 
 class Role(StrEnum):
+    """Who says a message."""
+
     SYSTEM = "system"
     USER = "user"
     ASSISTANT = "assistant"
@@ -29,6 +33,8 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """One message of a conversation."""
+
     role: Role
     content: str
 

@@ -1,4 +1,4 @@
-"""The user's settings, declared once: type, default, label, help and choices. The settings page reads the declarations."""
+"""The user's settings, declared once: type, default, label, help. The settings page reads the declarations."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from app.requests import FlashAttention, KvType
 
 
 class Theme(StrEnum):
+    """Colours of the window."""
+
     SYSTEM = "system"
     LIGHT = "light"
     DARK = "dark"
@@ -59,7 +61,7 @@ class Settings:
         "q8_0 takes half the memory of f16 for the conversation, q4_0 a quarter, at some cost in quality.", reload=True,
     )  # fmt: skip
     flash_attention: FlashAttention = _setting(
-        FlashAttention.AUTO, "Model", "Flash attention", "A faster way to compute attention. Auto lets the engine decide.",
+        FlashAttention.AUTO, "Model", "Flash attention", "A faster way to compute attention.",
         reload=True,
     )  # fmt: skip
     decode_threads: int = _setting(
@@ -71,7 +73,7 @@ class Settings:
         minimum=0, maximum=256, reload=True,
     )  # fmt: skip
     kv_disk_limit_gb: float = _setting(
-        4.0, "Storage", "Saved conversation caches", "Let a long chat go on without reading it again. The oldest go first.",
+        4.0, "Storage", "Saved conversation caches", "Lets a long chat go on without reading it again. Oldest go first.",
         unit="GB", minimum=0, maximum=1000,
     )  # fmt: skip
     model_folders: tuple[str, ...] = _setting(
@@ -89,7 +91,7 @@ def declarations() -> dict[str, Declaration]:
 
 
 def load_settings(path: Path) -> Settings:
-    """Read the settings. Unknown or unusable values fall back to the default one by one; a missing file is all defaults."""
+    """Read the settings. Unusable values fall back to the default one by one; a missing file is all defaults."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -12,7 +12,7 @@ from app.hardware import peak_resident_bytes
 from app.paths import Paths
 from app.requests import Bench, CountTokens, Generate, Message, Role, Sampling
 
-_WORDS = "the quick brown fox jumps over the lazy dog and runs into the forest where it is dark ".split()
+_WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "and", "runs", "into", "a", "forest")
 
 
 def bench(request: Bench, paths: Paths, report: Report, stop: StopFlag) -> BenchResult | TooLarge:

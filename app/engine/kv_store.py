@@ -1,7 +1,7 @@
 """KV caches of conversations on disk, so that a long chat that is opened again need not be read again.
 
-A file is llama.cpp's sequence state with a seal behind it: length and CRC-32 of all before. llama.cpp aborts the process
-over a state that is cut off, so it is only shown files whose seal is whole.
+A file is llama.cpp's sequence state with a seal behind it: length and CRC-32 of all before. llama.cpp aborts the
+process over a state that is cut off, so it is only shown files whose seal is whole.
 """
 
 from __future__ import annotations
