@@ -73,7 +73,7 @@ class Settings:
         minimum=0, maximum=256, reload=True,
     )  # fmt: skip
     kv_disk_limit_gb: float = _setting(
-        4.0, "Storage", "Saved conversation caches", "Lets a long chat go on without reading it again. Oldest go first.",
+        4.0, "Storage", "Saved conversation caches", "A long chat goes on without being read again. Oldest go first.",
         unit="GB", minimum=0, maximum=1000,
     )  # fmt: skip
     model_folders: tuple[str, ...] = _setting(

@@ -71,10 +71,10 @@ class _Log:
     def clear(self) -> None:
         self.lines.clear()
 
-    def errors(self) -> str:
-        """What llama.cpp gave as the reason, as one line; empty where it gave none."""
+    def reason(self) -> str:
+        """What llama.cpp gave as the reason of a failure, as one line."""
         reasons = [line for line in self.lines if re.search(r"error|failed|unknown|invalid|unsupported", line)]
-        return reasons[0].split(": ", 1)[-1].strip() if reasons else ""
+        return reasons[0].split(": ", 1)[-1].strip() if reasons else "it gave no reason"
 
     def cache_and_compute_bytes(self) -> tuple[int, int]:
         """Size of the KV cache (and recurrent state) and of the compute and output buffers made since `clear`.
@@ -127,7 +127,7 @@ class Model:
         parameters.progress_callback = progress
         handle = C.llama_model_load_from_file(os.fsencode(path), parameters)
         if not handle:
-            raise LoadError(f"The engine could not load {path.name}: {LOG.errors() or 'it gave no reason'}.")
+            raise LoadError(f"The engine could not load {path.name}: {LOG.reason()}.")
         self.handle = handle
         self.vocabulary = C.llama_model_get_vocab(handle)
         self.vocabulary_size: int = C.llama_vocab_n_tokens(self.vocabulary)
@@ -226,6 +226,11 @@ class Context:
 
     def __init__(self, model: Model, context_tokens: int, kv_type: KvType, flash: FlashAttention) -> None:
         """Allocate the KV cache and the compute buffers. Raises LoadError."""
+        if kv_type is not KvType.F16 and flash is FlashAttention.OFF:
+            raise LoadError(
+                f"A {kv_type.value} KV cache needs flash attention, which is switched off.",
+                "Set flash attention to auto, or the KV cache type to f16.",
+            )
         self._model = model
         parameters = C.llama_context_default_params()
         parameters.n_ctx = context_tokens
@@ -236,7 +241,7 @@ class Context:
         parameters.no_perf = True
         handle = C.llama_init_from_model(model.handle, parameters)
         if not handle:
-            raise LoadError(f"The engine could not make a context of {context_tokens} tokens: {LOG.errors()}.")
+            raise LoadError(f"The engine could not make a context of {context_tokens:,} tokens: {LOG.reason()}.")
         self.handle = handle
         self.context_tokens: int = C.llama_n_ctx(handle)
         self._memory = C.llama_get_memory(handle)

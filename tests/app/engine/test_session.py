@@ -48,6 +48,12 @@ def test_the_kv_cache_type_changes_the_need(load):
     assert q8 / f16 == pytest.approx(34 / 64, rel=1e-2)  # a block of 32 takes 34 bytes instead of 64
 
 
+def test_a_quantized_cache_without_flash_attention_is_refused_with_the_way_out(load):
+    with pytest.raises(LoadError, match="needs flash attention") as refused:
+        load(kv_type=KvType.Q4_0, flash_attention=FlashAttention.OFF)
+    assert "auto" in refused.value.hint
+
+
 def test_the_model_answers(starter):
     text, last = starter.answer(QUESTION)
     assert "path" in text
