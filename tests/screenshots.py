@@ -1,4 +1,4 @@
-"""Draws the real window with sample data and saves every page and state as PNG: `python tests/screenshots.py FOLDER [NAME…]`.
+"""Draws the real window with sample data, every page and state: `python tests/screenshots.py FOLDER [NAME…]`.
 
 Offscreen, no model is loaded: a fake engine plays the answers. Names choose scenes, by their beginning; `--scale 2` is
 for a screen of 200 %. The README's pictures come from here (resources/screenshots).

@@ -57,7 +57,8 @@ class MessageBar(QWidget):
     dismissed = Signal()
     """The user closed the bar, or its time was over; not: one of its buttons was pressed."""
 
-    def __init__(self, tone: str, icon: str, parent: QWidget | None = None) -> None:
+    def __init__(self, tone: str, icon: str, parent: QWidget | None = None, *, inline: bool = False) -> None:
+        """`inline` puts the buttons beside the sentence: for one short sentence and one button."""
         super().__init__(parent)
         self.setProperty("role", "bar")
         self.setProperty("tone", tone)
@@ -68,7 +69,7 @@ class MessageBar(QWidget):
         self._buttons.setSpacing(8)
         self._clock = QTimer(self, singleShot=True)
         self._clock.timeout.connect(self.dismiss)
-        self._lay_out(tone, icon)
+        self._lay_out(tone, icon, inline)
         self.hide()
 
     @property
@@ -101,7 +102,8 @@ class MessageBar(QWidget):
 
     def buttons(self) -> dict[str, QPushButton]:
         """The buttons by their text."""
-        return {button.text(): button for button in self.findChildren(QPushButton) if not button.isHidden()}
+        items = (self._buttons.itemAt(index).widget() for index in range(self._buttons.count()))
+        return {button.text(): button for button in items if isinstance(button, QPushButton)}
 
     def dismiss(self) -> None:
         """Hide the bar."""
@@ -115,7 +117,7 @@ class MessageBar(QWidget):
             self.hide()
         on_click()
 
-    def _lay_out(self, tone: str, icon: str) -> None:
+    def _lay_out(self, tone: str, icon: str, inline: bool) -> None:
         sign = QLabel()
         set_icon(sign, icon, {"notice": "accent"}.get(tone, tone))
         close = QToolButton()
@@ -128,13 +130,17 @@ class MessageBar(QWidget):
         texts.setSpacing(4)
         texts.addWidget(self._sentence)
         texts.addWidget(self._hint)
-        texts.addLayout(self._buttons)
+        if not inline:
+            texts.addSpacing(4)
+            texts.addLayout(self._buttons)
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 10, 8, 10)
         row.setSpacing(10)
-        row.addWidget(sign, 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(sign, 0, Qt.AlignmentFlag.AlignVCenter if inline else Qt.AlignmentFlag.AlignTop)
         row.addLayout(texts, 1)
-        row.addWidget(close, 0, Qt.AlignmentFlag.AlignTop)
+        if inline:
+            row.addLayout(self._buttons)
+        row.addWidget(close, 0, Qt.AlignmentFlag.AlignVCenter if inline else Qt.AlignmentFlag.AlignTop)
 
     def _clear_buttons(self) -> None:
         while self._buttons.count() > 1:
@@ -163,7 +169,7 @@ class NoticeBar(MessageBar):
     """One line the user should read though nothing failed, with at most one thing to do. May go by itself."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("notice", "info", parent)
+        super().__init__("notice", "info", parent, inline=True)
 
     def show_notice(
         self, sentence: str, action: str = "", on_action: Callable[[], object] | None = None, *, stay_ms: int = 0

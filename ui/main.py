@@ -110,6 +110,7 @@ class Program(QObject):
         """Show the window where it stood; the rest begins after the first paint."""
         self.window.restoreGeometry(load_window_state(self._window_state).geometry_bytes())
         self.window.show()
+        self.window.show_page(0)
         QTimer.singleShot(0, self._begin)
 
     def end(self) -> None:

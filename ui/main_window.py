@@ -179,6 +179,7 @@ class MainWindow(QMainWindow):
         row.addWidget(self.rail)
         row.addWidget(_hairline(horizontal=False))
         row.addLayout(middle, 1)
+        row.addWidget(_hairline(horizontal=False))
         row.addWidget(self.panel)
         self.setCentralWidget(whole)
 

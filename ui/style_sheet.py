@@ -45,12 +45,14 @@ def _labels(t: Tokens) -> str:
 QLabel {{ background: transparent; color: {t.text}; }}
 QLabel[role="title"] {{ font-size: {t.size_title}px; font-weight: 600; }}
 QLabel[role="figure"] {{ font-size: {t.size_figure}px; font-weight: 600; }}
+QLabel[role="no figure"] {{ font-size: {t.size_figure}px; color: {t.outline}; }}
 QLabel[role="strong"] {{ font-weight: 600; }}
 QLabel[role="caption"] {{ font-size: {t.size_caption}px; color: {t.text_secondary}; }}
 QLabel[role="secondary"] {{ color: {t.text_secondary}; }}
 QLabel[role="danger"] {{ color: {t.danger}; }}
 QLabel[role="warning"] {{ color: {t.warning}; }}
 QLabel[role="success"] {{ color: {t.success}; }}
+QFrame#model_popup {{ background: {t.page}; border: 1px solid {t.outline}; }}
 QToolTip {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.hairline}; padding: 4px 6px; }}
 """
 
@@ -102,6 +104,9 @@ QPlainTextEdit[role="code"], QPlainTextEdit[role="code"]:focus {{ background: tr
 QPlainTextEdit[role="code"] QScrollBar::handle {{ border-color: {t.raised}; }}
 QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled {{ color: {t.outline};
     border-color: {t.hairline}; }}
+QAbstractSpinBox QLineEdit {{ border: none; padding: 0; min-height: 0; background: transparent; }}
+QListWidget[role="field"] {{ border: 1px solid {t.outline}; border-radius: {t.radius}px; padding: 2px; }}
+QListWidget[role="field"]:focus {{ border: 2px solid {t.accent}; padding: 1px; }}
 QComboBox::drop-down {{ border: none; width: 24px; }}
 QComboBox::down-arrow {{ image: url({arrow}); width: 14px; height: 14px; }}
 QComboBox QAbstractItemView {{ background: {t.page}; color: {t.text}; border: 1px solid {t.outline}; outline: none;

@@ -1,4 +1,4 @@
-"""The window in every state worth a look, with sample data: for the pictures, and for tests that want the whole window."""
+"""The window in every state worth a look, with sample data: for the pictures, and for tests of the whole window."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from PySide6.QtGui import QCursor
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 
@@ -31,10 +32,10 @@ class Stage:
     def __init__(self, theme: ThemeWatcher, choice: Theme, width: int = 1280, height: int = 720) -> None:
         self.engine = FakeEngine()
         self.program = Program(default_paths().ensure(), theme, self.engine)
+        self.program.models_page.refresh = lambda: None  # the sample entries stay
         self.program.settings.update(theme=choice, show_performance_panel=True)
         self.window = self.program.window
         self.window.resize(width, height)
-        self.program.models_page.refresh = lambda: None  # the sample entries stay
         self.program.models.set_entries(sample_entries())
         self.window.show()
         self.window.show_memory(sample_memory(0))
@@ -47,6 +48,7 @@ class Stage:
 
     def settle(self) -> None:
         """Let everything be laid out and painted."""
+        QCursor.setPos(self.window.mapToGlobal(self.window.rect().center()))  # over nothing that lights up
         for _ in range(5):
             QTest.qWait(30)
 
@@ -198,9 +200,9 @@ def play(engine: FakeEngine, times_ms: list[float]) -> None:
     engine.prompt_ready.emit(PromptReady(830, 812, 0, 4096))
     for ms in times_ms:
         engine.token.emit(Token(" word", ms))
-    engine.answer_finished.emit(
-        dataclasses.replace(SAMPLE_STATISTICS, ms_per_token_median=sorted(times_ms)[len(times_ms) // 2])
-    )
+    median = sorted(times_ms)[len(times_ms) // 2]
+    statistics = dataclasses.replace(SAMPLE_STATISTICS, ms_per_token_median=median, tokens_per_second=1000 / median)
+    engine.answer_finished.emit(statistics)
 
 
 def sample_memory(child_bytes: int) -> MemorySample:

@@ -20,7 +20,7 @@ _SORT_ROLE = Qt.ItemDataRole.UserRole + 3
 _Index = QModelIndex | QPersistentModelIndex
 
 SOURCE_WORDS = {
-    ModelSource.STARTER: "comes with Bantam",
+    ModelSource.STARTER: "starter",
     ModelSource.MODELS_FOLDER: "models folder",
     ModelSource.EXTRA_FOLDER: "your folder",
     ModelSource.SINGLE_FILE: "single file",

@@ -209,7 +209,7 @@ class ModelsPage(QWidget):
         column.setSpacing(0)
         column.addLayout(self._head())
         column.addLayout(_inset(self.error, self.notice))
-        column.addWidget(self.table, 1)
+        column.addLayout(_beside_margins(self.table), 1)
         column.addWidget(self.empty, 1)
         column.addWidget(line)
         column.addWidget(self.details)
@@ -222,7 +222,7 @@ class ModelsPage(QWidget):
         self.filter.setMaximumWidth(220)
         self.filter.textChanged.connect(self._on_filter)
         row = QHBoxLayout()
-        row.setContentsMargins(24, 16, 24, 16)
+        row.setContentsMargins(24, 16, 24, 8)
         row.setSpacing(8)
         row.addWidget(title)
         row.addSpacing(8)
@@ -268,6 +268,14 @@ def _is_model_or_folder(url: QUrl) -> bool:
 def _difference(before: Settings, after: Settings) -> dict[str, Any]:
     fields = (field.name for field in dataclasses.fields(Settings))
     return {name: getattr(after, name) for name in fields if getattr(after, name) != getattr(before, name)}
+
+
+def _beside_margins(table: QWidget) -> QVBoxLayout:
+    """The text of the table's cells stands under the title: a cell has 8 pixels of its own."""
+    column = QVBoxLayout()
+    column.setContentsMargins(16, 8, 16, 0)
+    column.addWidget(table)
+    return column
 
 
 def _inset(*bars: QWidget) -> QVBoxLayout:

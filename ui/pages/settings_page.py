@@ -17,7 +17,7 @@ from app.requests import ThreadCounts
 from app.settings import Declaration, Settings, declarations
 from ui.current_model import CurrentModel
 from ui.errors import MessageBar
-from ui.widgets.setting_editors import PathsEditor, editor_for
+from ui.widgets.setting_editors import EnumEditor, editor_for
 from workers.chat_engine import EngineState
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class SettingsPage(QWidget):
 
     def _build(self) -> None:
         self.setProperty("role", "page")
-        self.reload = MessageBar("notice", "refresh-cw", self)
+        self.reload = MessageBar("notice", "refresh-cw", self, inline=True)
         form = QWidget()
         form.setMaximumWidth(_FORM_WIDTH)
         self._form = QVBoxLayout(form)
@@ -143,18 +143,18 @@ class SettingsPage(QWidget):
         editor.edited.connect(lambda value: self._on_edited(name, value))  # type: ignore[attr-defined]
         self.editors[name] = editor
         text = declaration.help + (" Takes effect when the model is loaded again." if declaration.reload else "")
-        sides = Qt.AlignmentFlag(0) if isinstance(editor, PathsEditor) else Qt.AlignmentFlag.AlignLeft
-        self._add_row(grid, declaration.label, editor, text, sides)
+        self._add_row(grid, declaration.label, editor, text)
 
-    def _add_row(
-        self, grid: QGridLayout, word: str, editor: QWidget, text: str, sides: Qt.AlignmentFlag = Qt.AlignmentFlag(0)
-    ) -> None:
+    def _add_row(self, grid: QGridLayout, word: str, editor: QWidget, text: str) -> None:
         row = grid.rowCount()
         label = _label(word, "")
         label.setBuddy(editor)
         label.setMinimumHeight(30)
         grid.addWidget(label, row, 0, Qt.AlignmentFlag.AlignTop)
-        grid.addWidget(editor, row, 1, sides)
+        if isinstance(editor, EnumEditor):
+            grid.addWidget(editor, row, 1, Qt.AlignmentFlag.AlignLeft)
+        else:
+            grid.addWidget(editor, row, 1)
         help_text = _label(text, "caption")
         help_text.setWordWrap(True)
         grid.addWidget(help_text, row + 1, 1)

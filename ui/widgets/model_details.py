@@ -101,7 +101,7 @@ def _facts(entry: ModelEntry) -> list[tuple[str, str]]:
     header = entry.header
     if header is None:
         return [("Size", size(entry.size_bytes)), ("Where", SOURCE_WORDS[entry.source])]
-    facts = [
+    return [
         ("Architecture", header.architecture),
         ("Parameters", header.parameters_str),
         ("Quantization", header.quantization),
@@ -112,7 +112,6 @@ def _facts(entry: ModelEntry) -> list[tuple[str, str]]:
         ("Chat template", "yes" if header.has_chat_template else "no: a plain one is used"),
         ("Licence", header.license or "not said"),
     ]
-    return facts
 
 
 def _plain_label(role: str, text: str = "") -> QLabel:

@@ -21,10 +21,10 @@ from PySide6.QtWidgets import (
 
 from app.events import ModelLoaded
 from app.fit.verdict import Verdict, at_a_glance
-from app.library.library import ModelEntry
+from app.library.library import ModelEntry, ModelSource
 from app.settings import Settings
 from ui.icons import set_icon
-from ui.item_models.models import ENTRY_ROLE, LOADED_ROLE, ModelsFilter, ModelsModel
+from ui.item_models.models import ENTRY_ROLE, LOADED_ROLE, SOURCE_WORDS, ModelsFilter, ModelsModel
 from ui.theme import color, text_font, tokens
 from ui.words import grouped, size
 
@@ -45,6 +45,8 @@ class VerdictAtAGlance:
         """(words, colour token) for the right end of the row."""
         if loaded:
             return "loaded", "accent"
+        if entry.source is ModelSource.AWAY:
+            return SOURCE_WORDS[entry.source], "text_secondary"
         if entry.problem:
             return "cannot be used", "danger"
         if entry.header is None or not self.total_bytes:

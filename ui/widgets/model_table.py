@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, QSize, Qt
-from PySide6.QtGui import QPainter
+from PySide6.QtGui import QPainter, QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTreeView, QWidget
 
 from app.library.library import ModelEntry
@@ -17,8 +17,10 @@ _WIDTHS = {
     Column.QUANTIZATION: 96,
     Column.CONTEXT: 76,
     Column.SIZE: 72,
-    Column.WHERE: 128,
+    Column.WHERE: 104,
 }
+_LEAST_NAME = 240
+_LEAST_NEEDED_FIRST = (Column.WHERE, Column.ARCHITECTURE, Column.CONTEXT, Column.PARAMETERS)
 
 
 class ModelTable(QTreeView):
@@ -36,7 +38,15 @@ class ModelTable(QTreeView):
         self.setItemDelegate(_CellDelegate(self))
         self.setHorizontalScrollMode(QTreeView.ScrollMode.ScrollPerPixel)
         self.setVerticalScrollMode(QTreeView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._size_columns()
+
+    def _hide_what_does_not_fit(self) -> None:
+        """Where the table is narrow the name keeps its room; the details below say what is hidden."""
+        room = self.viewport().width() - _LEAST_NAME - sum(_WIDTHS.values())
+        for column in _LEAST_NEEDED_FIRST:
+            self.setColumnHidden(column, room < 0)
+            room += _WIDTHS[column] if room < 0 else 0
 
     def _size_columns(self) -> None:
         header = self.header()
@@ -47,6 +57,12 @@ class ModelTable(QTreeView):
         header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
         for column, width in _WIDTHS.items():
             header.resizeSection(column, width)
+
+    # Qt overrides
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._hide_what_does_not_fit()
 
 
 class _CellDelegate(QStyledItemDelegate):

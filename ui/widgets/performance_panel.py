@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
-from app.events import AnswerStatistics, ModelLoaded, Progress, PromptReady, Stage, Token
+from app.events import AnswerStatistics, MemoryNeed, ModelLoaded, Progress, PromptReady, Stage, Token
 from app.requests import ThreadCounts
 from ui.theme import text_font, tokens
 from ui.widgets.memory_bar import MemoryBar, memory_parts
 from ui.widgets.speed_plot import SpeedPlot
-from ui.words import STAGE_WORDS, STATE_WORDS, grouped, milliseconds
+from ui.words import STAGE_WORDS, STATE_WORDS, grouped, milliseconds, size
 from workers.chat_engine import EngineState
 from workers.sampler import MemorySample
 
@@ -60,6 +60,7 @@ class PerformancePanel(QWidget):
     @Slot(object)
     def show_memory(self, sample: MemorySample) -> None:
         """Connected to the sampler, once a second."""
+        self.engine_memory.setText(_engine_memory(sample.child_bytes, self._need))
         self.memory.set_parts(
             memory_parts(
                 sample.total_bytes, sample.available_bytes, sample.child_bytes, sample.window_bytes, self._need
@@ -87,7 +88,7 @@ class PerformancePanel(QWidget):
         self._render_soon()
 
     def _on_progress(self, progress: Progress) -> None:
-        self._stage = progress if progress.done < progress.total else None
+        self._stage = progress if progress.done < progress.total or not progress.total else None
         self._render_soon()
 
     def _on_model_loaded(self, model: ModelLoaded) -> None:
@@ -141,15 +142,16 @@ class PerformancePanel(QWidget):
 
     def _render_speed(self) -> None:
         if not self._recent:
-            self.figure.setText(_NONE)
+            _show(self.figure, _NONE, "no figure")
+            _show(self.verdict, "no answer yet", "secondary")
             self.rate.setText(_NONE)
-            self.verdict.setText(f"target {grouped(self._target_ms)} ms")
             return
         ms = statistics.median(self._recent)
-        self.figure.setText(f"{ms:.1f}" if ms < 9.95 else grouped(round(ms)))
+        _show(self.figure, f"{ms:.1f}" if ms < 9.95 else grouped(round(ms)), "figure")
         self.rate.setText(f"{1000 / ms:.1f} tokens/s" if ms else _NONE)
         under = ms <= self._target_ms
-        self.verdict.setText(f"{'under' if under else 'over'} the target of {grouped(self._target_ms)} ms")
+        words = f"{'under' if under else 'over'} the target of {grouped(self._target_ms)} ms"
+        _show(self.verdict, words, "success" if under else "warning")
 
     # how it is laid out
 
@@ -181,6 +183,9 @@ class PerformancePanel(QWidget):
         column.addSpacing(8)
         self.memory = MemoryBar()
         column.addWidget(self.memory)
+        column.addSpacing(8)
+        self.engine_memory = _label("", "caption")
+        column.addWidget(self.engine_memory)
         column.addStretch()
 
     def _build_state(self, column: QVBoxLayout) -> None:
@@ -217,7 +222,7 @@ class PerformancePanel(QWidget):
         form.setVerticalSpacing(4)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for word, value in (
-            ("Speed", self.rate),
+            ("Rate", self.rate),
             ("First token", self.first_token),
             ("Prompt", self.prompt),
             ("Threads", self.threads),
@@ -232,6 +237,20 @@ def _stage_words(progress: Progress) -> str:
     if progress.stage is Stage.PREFILL:
         return f"{words}: {grouped(progress.done)} of {grouped(progress.total)} tokens"
     return f"{words}: {100 * progress.done // progress.total} %" if progress.total else words
+
+
+def _engine_memory(resident_bytes: int, need: MemoryNeed | None) -> str:
+    """What was foreseen beside what is: two figures that should be nearly the same."""
+    if need is None or not resident_bytes:
+        return ""
+    return f"The engine takes {size(resident_bytes)}; {size(need.total_bytes)} were predicted."
+
+
+def _show(label: QLabel, text: str, role: str) -> None:
+    label.setText(text)
+    if label.property("role") != role:
+        label.setProperty("role", role)
+        label.style().polish(label)
 
 
 def _label(text: str, role: str) -> QLabel:

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 from app.settings import Declaration
 
 _FIELD_WIDTH = 200
+_FIELD_HEIGHT = 30
 _LIST_ROWS = 3
 _STEPS = {"tokens": 256, "ms a token": 10}
 
@@ -52,6 +53,8 @@ def editor_for(name: str, default: Any, declaration: Declaration) -> QWidget:
 
 
 class EnumEditor(QComboBox):
+    """One of a few words."""
+
     edited = Signal(object)
 
     def __init__(self, kind: type[StrEnum], parent: QWidget | None = None) -> None:
@@ -67,6 +70,8 @@ class EnumEditor(QComboBox):
 
 
 class BoolEditor(QCheckBox):
+    """Yes or no; the label is its own text."""
+
     edited = Signal(object)
 
     def __init__(self, text: str, parent: QWidget | None = None) -> None:
@@ -94,12 +99,14 @@ class NumberEditor(QWidget):
         self.box.setSpecialValueText(word_for_least)
         self.box.setKeyboardTracking(False)  # a half-typed number is no value yet
         self.box.setGroupSeparatorShown(True)
-        self.box.setFixedWidth(_FIELD_WIDTH)
+        self.box.setFixedSize(_FIELD_WIDTH, _FIELD_HEIGHT)
+        # the style sheet's padding does not reach the field inside a spin box
+        self.box.lineEdit().setTextMargins(6, 0, 0, 0)
         self.box.valueChanged.connect(lambda value: self.edited.emit(value))
         _ignore_wheel_without_focus(self.box)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.box)
+        row.addWidget(self.box, 0, Qt.AlignmentFlag.AlignLeft)
         self.setFocusProxy(self.box)
 
     def setAccessibleName(self, name: str) -> None:

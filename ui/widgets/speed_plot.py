@@ -102,6 +102,10 @@ class SpeedPlot(QWidget):
         width = painter.fontMetrics().horizontalAdvance(label)
         painter.setPen(QPen(color("text_secondary"), 1, Qt.PenStyle.DashLine))
         painter.drawLine(QPointF(width + 8, y), QPointF(area.right(), y))
-        painter.setPen(color("text_secondary"))
         height = painter.fontMetrics().height()
-        painter.drawText(QRectF(0, y - height / 2, width + 4, height), Qt.AlignmentFlag.AlignVCenter, label)
+        place = QRectF(0, y - height / 2, width + 6, height)
+        backing = color("side")
+        backing.setAlpha(210)
+        painter.fillRect(place, backing)  # the values may run behind the words
+        painter.setPen(color("text_secondary"))
+        painter.drawText(place, Qt.AlignmentFlag.AlignVCenter, label)

@@ -77,7 +77,7 @@ class TopBar(QWidget):
         self.stop.setAccessibleName("Stop loading")
         self.stop.clicked.connect(self.stop_requested)
         panel = QToolButton()
-        set_icon(panel, "gauge")
+        set_icon(panel, "panel-right")
         panel.setToolTip("Show or hide the performance panel (F9)")
         panel.setAccessibleName("Show or hide the performance panel")
         panel.clicked.connect(self.panel_toggled)
