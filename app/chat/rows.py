@@ -11,6 +11,7 @@ from app.chat.conversation import MessageState, StoredMessage
 from app.events import AnswerStatistics, StopReason
 from app.requests import Role, Sampling
 
+LATEST = 253_402_300_800.0
 MESSAGE_COLUMNS = "id, parent_id, role, content, created_at, model_name, state, statistics"
 
 
@@ -86,8 +87,8 @@ def as_text(value: Any) -> str:
 
 
 def as_time(value: Any) -> float:
-    """A column as seconds since 1970, 0 where it is no number."""
-    return float(value) if _is_number(value) else 0.0
+    """A column as seconds since 1970, 0 where it is no time that a calendar has."""
+    return float(value) if _is_number(value) and 0 <= value < LATEST else 0.0
 
 
 def _object(stored: Any) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class ChatStore:
         terms = searching.parse(search)
         if terms:
             return self._read("The chats could not be searched", lambda db: searching.find(db, terms, limit, offset))
-        if search.strip():
+        if search.strip():  # nothing that can be looked for
             return ()
         return self._read("The chats could not be listed", lambda db: _newest(db, limit, offset))
 
