@@ -15,14 +15,15 @@ from typing import Any
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app import machine
+from app.engine.first_decode import died_in_first_answer, died_in_warm_up, safe_mode_notice
 from app.engine.loading_marker import read_marker
 from app.events import AnswerStatistics, ModelLoaded, Notice, Progress, PromptReady, Token, TooLarge
 from app.paths import Paths
+from app.process_outcome import Ending, ProcessOutcome
 from app.requests import CountTokens, Generate, LoadModel, MeasureThreads, Message, OpenConversation, Request
-from workers.outcome import Ending, ProcessOutcome
 from workers.process import ChildProcess, worker_command
 from workers.protocol import End, Failure, Hello, Line, Stop
-from workers.recovery import crash_failure, died_in_first_answer, died_in_warm_up, safe_mode_notice
+from workers.recovery import crash_failure
 from workers.request_queue import Asked, RequestQueue
 
 STOP_GRACE_MS = 2000

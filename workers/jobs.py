@@ -16,8 +16,8 @@ from PySide6.QtCore import QObject, Signal
 
 from app.events import Progress, Result, TooLarge
 from app.paths import Paths
+from app.process_outcome import Ending, ProcessOutcome
 from app.requests import Request
-from workers.outcome import Ending, ProcessOutcome
 from workers.process import ChildProcess, worker_command
 from workers.protocol import End, Failure, Hello, Line
 

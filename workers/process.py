@@ -6,6 +6,7 @@ Lines are decoded in short slices between turns of the event loop, so that a flo
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections import deque
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
 
-from workers.outcome import Ending, ProcessOutcome
+from app.process_outcome import Ending, ProcessOutcome
 from workers.protocol import Line, ProtocolError, decode, encode
 
 SLICE_MS = 4.0
@@ -132,12 +133,11 @@ class ChildProcess(QObject):
             self._note_unreadable(bytes(self._half_line[:200]))
         crashed = status is QProcess.ExitStatus.CrashExit
         ending = Ending.STOPPED if self._told_to_end else Ending.CRASHED if crashed else Ending.EXITED
-        self._settle(ProcessOutcome(ending, code, self._stderr.decode("utf-8", "replace").strip()))
+        self._settle(ProcessOutcome(ending, code))
 
     def _settle(self, outcome: ProcessOutcome) -> None:
         self._grace.stop()
         self._half_line.clear()
-        self._stderr.clear()
         self._outcome = outcome
         self._schedule()
 
@@ -157,7 +157,9 @@ class ChildProcess(QObject):
         if self._lines:
             self._schedule()
         elif self._outcome is not None:
-            outcome, self._outcome = self._outcome, None
+            details = self._stderr.decode("utf-8", "replace").strip()
+            outcome, self._outcome = dataclasses.replace(self._outcome, details=details), None
+            self._stderr.clear()
             self._next_slice.stop()
             self.ended.emit(outcome)
 

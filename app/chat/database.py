@@ -83,12 +83,15 @@ def _decode(raw: bytes) -> str:
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the database itself is damaged, so that trying again is of no use."""
-    return _primary(error) in _DAMAGED
+    return _primary(error) in _DAMAGED or is_search_damage(error)
 
 
 def is_search_damage(error: sqlite3.Error) -> bool:
-    """Whether it is the search index that is damaged, which can be made anew."""
-    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CORRUPT_VTAB
+    """Whether it is the search index that is damaged, which can be made anew.
+
+    A constraint without a kind is one of the index's own tables: those of the schema have one.
+    """
+    return getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_CORRUPT_VTAB, sqlite3.SQLITE_CONSTRAINT)
 
 
 def storage_error(doing: str, error: sqlite3.Error) -> StorageError:

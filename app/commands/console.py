@@ -63,10 +63,11 @@ def refuse(question: TooLarge) -> AppError:
 
 
 class StderrReport:
-    """Writes progress to stderr: in place on a terminal, a line a stage elsewhere."""
+    """Writes progress to stderr: in place on a terminal, elsewhere one line for each stage."""
 
     def __init__(self) -> None:
         self._stage: Stage | None = None
+        self._said: set[Stage] = set()
         self._in_place = sys.stderr.isatty()
 
     def __call__(self, event: Event) -> None:
@@ -88,7 +89,8 @@ class StderrReport:
         if self._in_place:
             share = f" {progress.done * 100 // progress.total} %" if progress.total else ""
             print(f"\r\033[K{words} …{share}", end="", file=sys.stderr, flush=True)
-        elif progress.stage is not self._stage:
+        elif progress.stage not in self._said:
+            self._said.add(progress.stage)
             print(f"{words} …", file=sys.stderr, flush=True)
         self._stage = progress.stage
 

@@ -14,9 +14,9 @@ import sys
 from collections.abc import Callable
 
 from app import machine
+from app.engine.first_decode import died_in_warm_up, safe_mode_notice
 from app.engine.loading_marker import read_marker
 from app.errors import AppError
-from app.events import Stage
 from app.paths import default_paths
 from app.process_outcome import Ending, ProcessOutcome
 
@@ -31,29 +31,27 @@ def isolated(run: Run) -> Run:
     def supervise(parsed: argparse.Namespace) -> int:
         if os.environ.get(_MARK):
             return run(parsed)
+        paths = default_paths()
         outcome, pid = _run_child()
-        if outcome.ending is Ending.CRASHED and _died_in_first_decode(outcome, pid):
-            machine.remember_safe_mode(default_paths().machine, outcome.sentence)
-            print(SAFE_MODE_SENTENCE, file=sys.stderr)
+        if died_in_warm_up(outcome, read_marker(paths.loading_marker), pid):
+            machine.remember_safe_mode(paths.machine, outcome.sentence)
+            print(safe_mode_notice(outcome), file=sys.stderr)
             outcome, pid = _run_child()
         if outcome.ending is Ending.CRASHED:
-            default_paths().loading_marker.unlink(missing_ok=True)
+            paths.loading_marker.unlink(missing_ok=True)
             raise AppError(outcome.sentence, outcome.hint)
         return outcome.code
 
     return supervise
 
 
-SAFE_MODE_SENTENCE = (
-    "This processor's fastest kernels crashed the engine, so the model was loaded in safe mode, a little slower. "
-    "It will be from now on."
-)
-
-
 def _run_child() -> tuple[ProcessOutcome, int]:
-    """Run this command line again and wait. Ctrl+C is the child's: the terminal sends it there too."""
+    """Run this command line again and wait. Ctrl+C is the child's: the terminal sends it there too.
+
+    A handler that does nothing, and not SIG_IGN, which the child would inherit.
+    """
     command = [sys.executable, *([] if getattr(sys, "frozen", False) else ["-m", "app"]), *sys.argv[1:]]
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    previous = signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
         child = subprocess.Popen(command, env=os.environ | {_MARK: "1"})
         code = child.wait()
@@ -62,14 +60,3 @@ def _run_child() -> tuple[ProcessOutcome, int]:
     if code < 0 or code >= 0xC0000000:
         return ProcessOutcome(Ending.CRASHED, abs(code)), child.pid
     return ProcessOutcome(Ending.EXITED, code), child.pid
-
-
-def _died_in_first_decode(outcome: ProcessOutcome, pid: int) -> bool:
-    marker = read_marker(default_paths().loading_marker)
-    return (
-        outcome.is_native_fault
-        and marker is not None
-        and marker.pid == pid
-        and marker.stage is Stage.WARM_UP
-        and not marker.safe_mode
-    )

@@ -23,8 +23,8 @@ def test_gone_after_success(tmp_path):
 
 def test_gone_after_an_exception(tmp_path):
     marker = tmp_path / "loading.json"
-    with pytest.raises(ValueError), loading(marker, MODEL, safe_mode=False):
-        raise ValueError
+    with pytest.raises(ValueError, match="broken"), loading(marker, MODEL, safe_mode=False):
+        raise ValueError("broken")
     assert not marker.exists()
 
 

@@ -223,7 +223,7 @@ def test_stop_while_loading(paths):
 
 
 def test_a_conversation_left_and_opened_again_is_not_read_again(starter):
-    answer, last = starter.answer(QUESTION)
+    answer, _ = starter.answer(QUESTION)
     in_cache = len(starter.session._cache.tokens)
     starter.answer(FOLLOW_UP, conversation="two")
     opened = starter.session.open_conversation(OpenConversation("one"))

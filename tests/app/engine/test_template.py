@@ -92,7 +92,9 @@ def test_a_template_that_doubles_its_text_is_stopped_by_the_memory_limit():
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_AS)
-    doubling = "{% set ns = namespace(x='0123456789') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}"
+    doubling = (
+        "{% set ns = namespace(x='0123456789') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"
+    )
     with pytest.raises(TemplateError, match="memory"):
         render(doubling)
     assert resource.getrlimit(resource.RLIMIT_AS) == before

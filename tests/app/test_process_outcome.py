@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from workers import outcome
-from workers.outcome import Ending, ProcessOutcome
+from app import process_outcome
+from app.process_outcome import Ending, ProcessOutcome
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_other_deaths_are_none(number: int) -> None:
 
 
 def test_windows_codes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outcome.sys, "platform", "win32")
+    monkeypatch.setattr(process_outcome.sys, "platform", "win32")
     violation = ProcessOutcome(Ending.CRASHED, 0xC0000005 - (1 << 32))  # QProcess gives it as a signed number
     assert violation.sentence == "The engine crashed (access violation: it touched memory that is not its own)."
     assert violation.is_native_fault
