@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from app.engine.stop_flag import StopFlag
 from app.errors import AppError
-from app.events import ConversationOpened, ModelLoaded, Report, Result, TokenCount, TooLarge
+from app.events import BenchResult, ConversationOpened, ModelLoaded, Report, Result, TokenCount, TooLarge
 from app.paths import Paths, default_paths
-from app.requests import CountTokens, Generate, LoadModel, MeasureThreads, OpenConversation, Request, ThreadCounts
+from app.requests import (
+    Bench,
+    CountTokens,
+    Generate,
+    LoadModel,
+    MeasureThreads,
+    OpenConversation,
+    Request,
+    ThreadCounts,
+)
 
 if TYPE_CHECKING:
     from app.engine.session import Session
@@ -29,6 +38,7 @@ class Operations:
             OpenConversation: self._open_conversation,
             CountTokens: self._count_tokens,
             MeasureThreads: self._measure_threads,
+            Bench: self._bench,
         }
 
     def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
@@ -69,3 +79,8 @@ class Operations:
 
     def _measure_threads(self, request: MeasureThreads, report: Report, stop: StopFlag) -> ThreadCounts:
         return self._loaded.measure_threads(report, stop)
+
+    def _bench(self, request: Bench, report: Report, stop: StopFlag) -> BenchResult | TooLarge:
+        from app.engine.bench import bench
+
+        return bench(request, self._paths, report, stop)

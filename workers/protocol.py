@@ -9,9 +9,11 @@ Hello       {"id": 0, "type": "Hello", "value": {"pid": ...}}    child -> window
 
 from __future__ import annotations
 
+import functools
 import json
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -78,22 +80,31 @@ def encode(line: Line) -> bytes:
     if line.value is not None:
         data["type"] = type(line.value).__name__
         data["value"] = _plain(line.value)
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+    return _to_json(data).encode("utf-8", "replace") + b"\n"
 
 
 def decode(raw: bytes) -> Line:
     """The reverse of `encode`. Raises ProtocolError for anything else."""
     try:
-        data = json.loads(raw)
-        value = _build(_TYPES[data["type"]], data.get("value") or {}) if "type" in data else None
+        data = json.loads(raw.decode())
+        value = _BUILDERS[data["type"]](data.get("value") or {}) if "type" in data else None
         return Line(int(data["id"]), value, End(data["end"]) if "end" in data else None)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProtocolError(f"not a line of the protocol: {raw[:200]!r}") from error
 
 
+# Made once: json.dumps with options makes an encoder at each call.
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+_PRIMITIVES = (str, int, float, bool, type(None))
+Convert = Callable[[Any], Any]
+
+
 def _plain(value: Any) -> Any:
+    if type(value) in _PRIMITIVES:
+        return value
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        return {name: _plain(getattr(value, name)) for name in _field_names(type(value))}
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
     if isinstance(value, Enum):
@@ -101,25 +112,39 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _build(cls: Any, data: Any) -> Any:
+@functools.cache
+def _field_names(cls: type) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(cls))
+
+
+@functools.cache
+def _builder(cls: Any) -> Convert | None:
+    """What turns plain data into a `cls`; None where nothing has to be done. Made once: tokens come by the thousand."""
     if is_dataclass(cls):
-        hints = _hints(cls)
-        return cls(**{name: _build(hints[name], value) for name, value in data.items() if name in hints})  # type: ignore[operator]
+        return _dataclass_builder(cls)
     origin, arguments = typing.get_origin(cls), typing.get_args(cls)
     if origin in (typing.Union, types.UnionType):
-        return None if data is None else _build(next(a for a in arguments if a is not type(None)), data)
+        inner = _builder(next(a for a in arguments if a is not type(None)))
+        return None if inner is None else lambda data: None if data is None else inner(data)
     if origin is tuple:
-        return tuple(_build(arguments[0], item) for item in data)
-    if isinstance(cls, type) and issubclass(cls, (Enum, Path)):
-        return cls(data)
-    return data
+        item = _builder(arguments[0])
+        return tuple if item is None else lambda data: tuple(item(one) for one in data)
+    return cls if isinstance(cls, type) and issubclass(cls, (Enum, Path)) else None
 
 
-_hint_cache: dict[Any, dict[str, Any]] = {}
+def _dataclass_builder(cls: Any) -> Convert:
+    hints = typing.get_type_hints(cls)
+    names = frozenset(hints)
+    converts = [(name, convert) for name, hint in hints.items() if (convert := _builder(hint)) is not None]
+
+    def build(data: dict[str, Any]) -> Any:
+        values = {name: value for name, value in data.items() if name in names}
+        for name, convert in converts:
+            if name in values:
+                values[name] = convert(values[name])
+        return cls(**values)
+
+    return build
 
 
-def _hints(cls: Any) -> dict[str, Any]:
-    """The resolved field types of a dataclass, remembered: resolving costs more than the decoding itself."""
-    if cls not in _hint_cache:
-        _hint_cache[cls] = typing.get_type_hints(cls)
-    return _hint_cache[cls]
+_BUILDERS = {name: _dataclass_builder(cls) for name, cls in _TYPES.items()}

@@ -14,11 +14,11 @@ from pytestqt.qtbot import QtBot
 from app import machine
 from app.events import MemoryNeed, ModelLoaded, Stage, StopReason, TokenCount
 from app.paths import Paths
+from app.process_outcome import Ending, ProcessOutcome
 from app.requests import Message, Role, ThreadCounts
 from tests.workers.conftest import MISBEHAVING, Heard, ask, model
 from workers import chat_engine, process
 from workers.chat_engine import ChatEngine, EngineState
-from workers.outcome import Ending, ProcessOutcome
 from workers.recovery import crash_failure
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.events import Token
-from app.requests import Bench, CountTokens
-from tests.workers.conftest import MISBEHAVING, ask, model
+from app.requests import CountTokens, LoadModel, Message, Role
+from tests.workers.conftest import MISBEHAVING, ask
 from workers.process import worker_command
 from workers.protocol import End, Hello, Line, Stop, decode, encode
 
@@ -97,8 +97,9 @@ def test_what_is_no_request_is_passed_over(start: Callable[..., Pipe]) -> None:
 def test_the_real_child_greets_and_refuses_what_it_cannot_do(start: Callable[..., Pipe]) -> None:
     pipe = start(worker_command())
     assert pipe.hear().value == Hello(pipe.process.pid)
-    pipe.say(Line(1, ask("anything")), Line(2, Bench(model("x"))))
+    pipe.say(Line(1, ask("anything")), Line(2, Message(Role.USER, "no request")))
     assert pipe.hear_end(1).value.sentence == "No model is loaded."
+    assert "does not know" in pipe.hear_end(2).value.sentence
     pipe.process.stdin.close()
     assert pipe.process.wait(WAIT_S) == 0
 
@@ -106,7 +107,7 @@ def test_the_real_child_greets_and_refuses_what_it_cannot_do(start: Callable[...
 def test_the_real_child_says_what_is_wrong_with_a_file(start: Callable[..., Pipe], tmp_path: Path) -> None:
     (tmp_path / "text.gguf").write_text("this is no model")
     pipe = start(worker_command())
-    pipe.say(Line(1, model("x").__class__(tmp_path / "text.gguf")))
+    pipe.say(Line(1, LoadModel(tmp_path / "text.gguf")))
     end = pipe.hear_end(1)
     assert end.end is End.FAILED
     assert end.value.details == ""  # an error told on purpose, not a bug
@@ -116,7 +117,7 @@ def test_the_child_knows_no_qt() -> None:
     code = """
 import sys
 sys.modules["PySide6"] = None
-import workers.child, workers.operations, workers.protocol, workers.outcome, workers.recovery, workers.request_queue
+import workers.child, workers.operations, workers.protocol, app.process_outcome, workers.recovery, workers.request_queue
 assert "llama_cpp" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -15,9 +15,10 @@ from pytestqt.qtbot import QtBot
 from app import machine
 from app.events import Stage, StopReason
 from app.paths import STARTER_MODEL, Paths
-from app.requests import Generate, LoadModel, Message, Role, Sampling, ThreadCounts
+from app.requests import Bench, Generate, LoadModel, Message, Role, Sampling, ThreadCounts
 from tests.workers.conftest import Heard
 from workers.chat_engine import ChatEngine, EngineState
+from workers.jobs import Job, JobQueue
 
 SLOW = (sys.executable, str(Path(__file__).with_name("slow_child.py")))
 DYING = (sys.executable, str(Path(__file__).with_name("dying_child.py")))
@@ -25,8 +26,7 @@ DYING = (sys.executable, str(Path(__file__).with_name("dying_child.py")))
 ONE_THREAD = ThreadCounts(1, 1)
 LOAD = LoadModel(STARTER_MODEL, context_tokens=2048, threads=ONE_THREAD)
 SHORT = Sampling(temperature=0, max_tokens=8)
-ENDLESS = Sampling(temperature=100.0, top_k=0, top_p=1.0, min_p=0.0, seed=1)
-"""So hot that the end of the answer is as unlikely as any other token: it goes on until the context is full."""
+ENDLESS = Sampling(ignore_end=True, seed=1)
 
 
 def ask(text: str, sampling: Sampling = SHORT, conversation: str = "one") -> Generate:
@@ -233,3 +233,15 @@ def test_the_window_is_killed_in_the_middle_of_an_answer(paths: Paths) -> None:
         window.wait()
     psutil.wait_procs([child], timeout=10)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_bench_is_a_job(paths: Paths, qtbot: QtBot) -> None:
+    queue = JobQueue(paths)
+    with qtbot.waitSignal(queue.ended, timeout=20_000) as ended:
+        queue.add(Job("Measure", (Bench(LOAD, prompt_tokens=32, new_tokens=4, repetitions=1),)))
+    status = ended.args[0]
+    assert status.failure is None
+    assert status.result.new_tokens == 4
+    assert status.result.peak_resident_bytes > status.result.need.weights_bytes
+    assert status.progress is not None
+    queue.close()

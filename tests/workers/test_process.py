@@ -12,8 +12,9 @@ from PySide6.QtCore import QTimer
 from pytestqt.qtbot import QtBot
 
 from app.events import Notice, Token
+from app.process_outcome import Ending, ProcessOutcome
 from tests.workers.conftest import MISBEHAVING, TIMEOUT_MS, ask
-from workers.outcome import Ending, ProcessOutcome
+from workers import process
 from workers.process import ChildProcess
 from workers.protocol import End, Failure, Hello, Line
 
@@ -115,18 +116,25 @@ def test_half_a_line_is_no_line(child: ChildProcess, qtbot: QtBot) -> None:
     assert [line.value.text for line in run.lines if isinstance(line.value, Token)] == ["Hel", "lo"]
 
 
-def test_a_flood_arrives_whole_before_the_end_and_lets_the_window_live(child: ChildProcess, qtbot: QtBot) -> None:
-    turns = []
+def test_a_flood_arrives_whole_and_before_the_end(child: ChildProcess, qtbot: QtBot) -> None:
+    run = Run(child, qtbot, "flood 50000+exit 3")
+    run.to_end()
+    assert sum(isinstance(line.value, Token) for line in run.lines) == 50_002
+    assert run.lines_at_end == len(run.lines)
+
+
+def test_the_window_gets_its_turn_when_a_slice_is_over(
+    child: ChildProcess, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "SLICE_MS", 0.0)  # over at once: one line a turn
+    turns: list[int] = []
     ticker = QTimer()
     ticker.timeout.connect(lambda: turns.append(len(run.lines)))
     ticker.start(0)
-    run = Run(child, qtbot, "flood 50000+exit 3")
+    run = Run(child, qtbot, "flood 500+exit 3")
     run.to_end()
     ticker.stop()
-    assert sum(isinstance(line.value, Token) for line in run.lines) == 50_002
-    assert run.lines_at_end == len(run.lines)
-    largest_slice = max(b - a for a, b in itertools.pairwise(turns))
-    assert largest_slice < 10_000
+    assert max(b - a for a, b in itertools.pairwise(turns)) <= 2
 
 
 def test_a_child_that_ignores_the_end_of_its_input_is_killed(child: ChildProcess, qtbot: QtBot) -> None:
