@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,6 +41,8 @@ class MachineRecord:
 
 def machine_fingerprint() -> str:
     """The processor, its instruction sets and the llama.cpp build, without importing llama_cpp."""
+    import importlib.metadata  # 70 ms of a window's start, and the window never asks
+
     try:
         build = importlib.metadata.version("llama-cpp-python")
     except importlib.metadata.PackageNotFoundError:
