@@ -20,7 +20,9 @@ UNREADABLE = "[This message could not be read from the damaged database.]"
 SIDE_FILES = ("", "-wal", "-shm")
 WAL_MAGIC = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
-_MAX_FAULTS = 300_000
+_MAX_FAULTS = 20_000
+"""Reads that fail before the rest of a table is given up: about two seconds."""
+
 _HIGHEST_ID = 2_000_000
 _FAILED = "The chat database is damaged, and what can be read of it could not be saved"
 
