@@ -73,9 +73,9 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _open() -> int:
+    _check_display()
     _check_libraries(window=True)
     environment = installation.set_up()
-    _check_display()
     return installation.run_in(environment, ["-m", "app"])
 
 
@@ -113,7 +113,7 @@ def _check_display() -> None:
     if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in known):
         raise SetupError(
             "There is no display to open a window on.",
-            "Start this in a desktop session, or chat in the terminal: .venv/bin/bantam chat",
+            "Start this in a desktop session; or in the terminal: python3 packaging/start.py setup && .venv/bin/bantam chat",
         )
 
 

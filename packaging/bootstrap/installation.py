@@ -96,12 +96,14 @@ class Installation:
         if self._has(installed, "llama-cpp-python"):
             say("  4/5 llama.cpp is there.")
             return
-        if not system_packages.has_compiler() and not self._is_in_cache("llama_cpp_python", wanted):
+        kept = self._is_in_cache("llama_cpp_python", wanted)
+        if not kept and not system_packages.has_compiler():
             raise SetupError(
                 "A C++ compiler is needed to build llama.cpp for this machine, and none was found.",
                 system_packages.compiler_hint(system_packages.this_platform()),
             )
-        say(f"  4/5 Installing {wanted}: compiled on this machine once, which takes 5 to 10 minutes, then kept by pip")
+        compiled = "compiled here before, kept by pip" if kept else "compiled for this machine once, 5 to 10 minutes"
+        say(f"  4/5 Installing {wanted}, {compiled}")
         self._pip("install", "--verbose", "--build-constraint", str(BUILD_PINS), "-c", str(PINS), wanted)
 
     def _install_project(self) -> None:

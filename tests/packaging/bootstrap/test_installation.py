@@ -34,7 +34,7 @@ class Recorded(Environment):
 
 
 def install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has: dict[str, str], report: str = "torch-cpu"
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has: dict[str, str], report: str = "torch-cpu", kept: bool = False
 ) -> list[str]:
     """Run the steps with pip replaced; the arguments of each `pip install`, as one text a step."""
     environment = Recorded(tmp_path / ".venv", has)
@@ -50,6 +50,7 @@ def install(
     monkeypatch.setattr(steps, "run_pip", note)
     monkeypatch.setattr(Installation, "_ask_pip", answer)
     monkeypatch.setattr(steps, "check_room", lambda folder: None)
+    monkeypatch.setattr(Installation, "_is_in_cache", lambda self, wheel, wanted: kept)
     Installation(environment, {"test"}).run()
     return commands
 
@@ -87,7 +88,6 @@ def test_another_version_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_no_compiler_is_said_before_anything_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps.system_packages, "has_compiler", lambda: False)
-    monkeypatch.setattr(Installation, "_is_in_cache", lambda self, wheel, wanted: False)
     has = {name: version for name, version in PINS.items() if name != "llama-cpp-python"}
     with pytest.raises(SetupError, match=r"A C\+\+ compiler is needed"):
         install(tmp_path, monkeypatch, has)
@@ -95,9 +95,8 @@ def test_no_compiler_is_said_before_anything_is_compiled(tmp_path: Path, monkeyp
 
 def test_a_wheel_that_pip_kept_needs_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps.system_packages, "has_compiler", lambda: False)
-    monkeypatch.setattr(Installation, "_is_in_cache", lambda self, wheel, wanted: True)
     has = {name: version for name, version in PINS.items() if name != "llama-cpp-python"}
-    assert len(install(tmp_path, monkeypatch, has)) == 2
+    assert len(install(tmp_path, monkeypatch, has, kept=True)) == 2
 
 
 def test_every_dependency_is_pinned() -> None:
