@@ -3,8 +3,9 @@
 1. QApplication, the theme's font and style sheet: from here on a sentence can be shown.
 2. The data folder, which must be writable; the lock, which makes this the only window on it. A second start ends here.
 3. Settings, then the services (engine, chats, tasks, memory sampler): objects only, nothing runs yet.
-4. The window and its pages, shown. Nothing before this line reads a model, a chat or more than two small files.
-5. After the first paint: the sampler, the look at the models folder, and the child that loads the last model.
+4. The window with the chat page, shown. Nothing before this line reads a model, a chat or more than two small files.
+5. After the first paint: the child that loads the last model, the memory sampler, the models page and its look at the
+   disk. The settings page is made when it is first wanted.
 6. At the end the window hides at once; the child saves the open conversation's KV cache and ends, the chats are
    written, the lock is given back. All of it is bounded.
 """
@@ -13,11 +14,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer
-from PySide6.QtWidgets import QApplication, QMessageBox
+from PySide6.QtWidgets import QApplication, QMessageBox, QWidget
 
 from app import paths as app_paths
 from app.errors import StorageError
@@ -30,8 +31,6 @@ from ui.icons import icon
 from ui.item_models.models import ModelsModel
 from ui.main_window import MainWindow
 from ui.pages.chat_page import ChatPage
-from ui.pages.models_page import ModelsPage
-from ui.pages.settings_page import SettingsPage
 from ui.single_instance import Claim, SingleInstance
 from ui.start import decide, forget_marker, stale_marker
 from ui.theme import ThemeWatcher
@@ -43,7 +42,12 @@ from workers.sampler import MemorySampler
 from workers.settings_store import SettingsStore
 from workers.tasks import TaskRunner
 
+if TYPE_CHECKING:
+    from ui.pages.models_page import ModelsPage
+    from ui.pages.settings_page import SettingsPage
+
 _LOG_BYTES = 500_000
+CHAT, MODELS, SETTINGS = range(3)
 
 
 def main() -> int:
@@ -101,16 +105,23 @@ class Program(QObject):
         self.current = CurrentModel(self.engine, self.settings, self)
         self.window = MainWindow(self.engine, self.settings, self.models, self.current)
         self.chat_page = ChatPage(self.engine, self.storage, self.settings, self.tasks)
-        self.models_page = ModelsPage(self.models, self.current, self.engine, self.settings, self.tasks, paths)
-        self.settings_page = SettingsPage(self.settings, self.engine, self.current, paths)
         self._add_pages()
         self._connect(theme)
+
+    @property
+    def models_page(self) -> ModelsPage:
+        """Made when it is first asked for, like the settings page."""
+        return self.window.page(MODELS)  # type: ignore[return-value]
+
+    @property
+    def settings_page(self) -> SettingsPage:
+        return self.window.page(SETTINGS)  # type: ignore[return-value]
 
     def show(self) -> None:
         """Show the window where it stood; the rest begins after the first paint."""
         self.window.restoreGeometry(load_window_state(self._window_state).geometry_bytes())
         self.window.show()
-        self.window.show_page(0)
+        self.window.show_page(CHAT)
         QTimer.singleShot(0, self._begin)
 
     def end(self) -> None:
@@ -129,9 +140,12 @@ class Program(QObject):
         return self._paths.home / "window.json"
 
     def _begin(self) -> None:
+        self._load_first_model()
         self.sampler.start()
         self.tasks.run(purge_deleted, self._paths)
-        self.models_page.refresh()
+        QTimer.singleShot(0, self, lambda: self.models_page.refresh())
+
+    def _load_first_model(self) -> None:
         start = decide(self.settings.current, stale_marker(self._paths), app_paths.STARTER_MODEL)
         suspect = start.suspect
         if suspect is not None:
@@ -152,9 +166,19 @@ class Program(QObject):
         QApplication.quit()
 
     def _add_pages(self) -> None:
-        self.window.add_page("Chat", "message-square", self.chat_page)
-        self.window.add_page("Models", "boxes", self.models_page)
-        self.window.add_page("Settings", "settings", self.settings_page)
+        self.window.add_page("Chat", "message-square", lambda: self.chat_page)
+        self.window.add_page("Models", "boxes", self._make_models_page)
+        self.window.add_page("Settings", "settings", self._make_settings_page)
+
+    def _make_models_page(self) -> QWidget:
+        from ui.pages.models_page import ModelsPage
+
+        return ModelsPage(self.models, self.current, self.engine, self.settings, self.tasks, self._paths)
+
+    def _make_settings_page(self) -> QWidget:
+        from ui.pages.settings_page import SettingsPage
+
+        return SettingsPage(self.settings, self.engine, self.current, self._paths)
 
     def _connect(self, theme: ThemeWatcher) -> None:
         window = self.window
@@ -178,9 +202,12 @@ class Program(QObject):
             self.models_page.refresh()
 
 
-def _open_log(paths: Paths) -> RotatingFileHandler:
+def _open_log(paths: Paths) -> logging.FileHandler:
+    """window.log, and of earlier runs window.log.old. logging.handlers would do it too, and cost the start 10 ms."""
     file = paths.logs / "window.log"
-    log = RotatingFileHandler(file, maxBytes=_LOG_BYTES, backupCount=1, delay=True, encoding="utf-8")
+    if file.exists() and file.stat().st_size > _LOG_BYTES:
+        file.replace(file.with_name("window.log.old"))
+    log = logging.FileHandler(file, delay=True, encoding="utf-8")
     log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(log)
     return log

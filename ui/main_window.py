@@ -34,7 +34,7 @@ USUAL = (1280, 800)
 
 
 class MainWindow(QMainWindow):
-    """Pages are added once, in the order of the rail."""
+    """Pages are added once, in the order of the rail, and made when they are first wanted."""
 
     closed = Signal()
     """The window is hidden and the program may end."""
@@ -48,6 +48,7 @@ class MainWindow(QMainWindow):
         self.resize(*USUAL)
         self.rail = Rail()
         self.pages = QStackedWidget()
+        self._makers: list[Callable[[], QWidget] | None] = []
         self.top = TopBar(engine, models, settings.current)
         self.error, self.notice, self.too_large = ErrorBar(), NoticeBar(), TooLargeBar()
         self.panel = PerformancePanel(engine, settings.current.target_ms_per_token)
@@ -56,20 +57,32 @@ class MainWindow(QMainWindow):
         self._add_keys()
         self._on_settings_changed(settings.current)
 
-    def add_page(self, word: str, icon: str, page: QWidget) -> None:
-        """One more page at the end of the rail; the first is shown."""
-        number = self.pages.addWidget(page)
+    def add_page(self, word: str, icon: str, make: Callable[[], QWidget]) -> None:
+        """One more page at the end of the rail. `make` is called once, when the page is first wanted."""
+        number = self.pages.addWidget(QWidget())
+        self._makers.append(make)
         self.rail.add(word, icon)
         self._key(f"Ctrl+{number + 1}", lambda: self.show_page(number))
         if number == 0:
             self.rail.choose(0)
 
+    def page(self, number: int) -> QWidget:
+        """The page, made now if nobody has wanted it yet."""
+        make, self._makers[number] = self._makers[number], None
+        if make is not None:
+            place = self.pages.widget(number)
+            self.pages.insertWidget(number, make())
+            self.pages.removeWidget(place)
+            place.deleteLater()
+        return self.pages.widget(number)
+
     def show_page(self, number: int) -> None:
         """Show a page and give it the focus."""
         if number < self.pages.count():
+            page = self.page(number)
             self.pages.setCurrentIndex(number)
             self.rail.choose(number)
-            self.pages.currentWidget().setFocus()
+            page.setFocus()
 
     def show_memory(self, sample: MemorySample) -> None:
         """Connected to the sampler."""

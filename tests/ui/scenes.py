@@ -17,13 +17,12 @@ from app.library.library import ModelEntry, ModelSource
 from app.paths import STARTER_MODEL, default_paths
 from app.settings import Theme
 from tests.ui.fake_engine import SAMPLE_MODEL, SAMPLE_STATISTICS, EngineState, FakeEngine
-from ui.main import Program
+from ui.main import MODELS, SETTINGS, Program
 from ui.theme import ThemeWatcher
 from workers.protocol import Failure
 from workers.sampler import MemorySample
 
 GB = 10**9
-CHAT, MODELS, SETTINGS = range(3)
 
 
 class Stage:

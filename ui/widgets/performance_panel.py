@@ -5,8 +5,8 @@ It renders what the engine says and at most ten times a second; it knows no serv
 
 from __future__ import annotations
 
-import statistics
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Slot
@@ -146,7 +146,7 @@ class PerformancePanel(QWidget):
             _show(self.verdict, "no answer yet", "secondary")
             self.rate.setText(_NONE)
             return
-        ms = statistics.median(self._recent)
+        ms = _median(self._recent)
         _show(self.figure, f"{ms:.1f}" if ms < 9.95 else grouped(round(ms)), "figure")
         self.rate.setText(f"{1000 / ms:.1f} tokens/s" if ms else _NONE)
         under = ms <= self._target_ms
@@ -230,6 +230,11 @@ class PerformancePanel(QWidget):
             value.setAccessibleName(word)
             form.addRow(_label(word, "secondary"), value)
         column.addLayout(form)
+
+
+def _median(values: Iterable[float]) -> float:
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2]
 
 
 def _stage_words(progress: Progress) -> str:
