@@ -113,7 +113,8 @@ def _check_display() -> None:
     if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in known):
         raise SetupError(
             "There is no display to open a window on.",
-            "Start this in a desktop session; or in the terminal: python3 packaging/start.py setup && .venv/bin/bantam chat",
+            "Start this in a desktop session, or chat in the terminal: "
+            "python3 packaging/start.py setup && .venv/bin/bantam chat",
         )
 
 

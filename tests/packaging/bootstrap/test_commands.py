@@ -50,6 +50,19 @@ def test_no_display_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     commands._check_display()
 
 
+def test_no_display_is_said_before_anything_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_display() -> None:
+        raise SetupError("There is no display.")
+
+    def set_up() -> None:
+        pytest.fail("the set-up began")
+
+    monkeypatch.setattr(commands, "_check_display", no_display)
+    monkeypatch.setattr(commands.installation, "set_up", set_up)
+    monkeypatch.setattr(commands, "_end_like_ctrl_c", lambda: None)
+    assert commands.main([]) == 1
+
+
 def test_an_unknown_command_is_refused() -> None:
     command = [sys.executable, str(PROJECT / "packaging/start.py"), "tset"]
     refused = subprocess.run(command, capture_output=True, text=True)
