@@ -23,7 +23,7 @@ MAX_TENSORS = 100_000
 MAX_KEY_BYTES = 65_535
 MAX_TENSOR_NAME_BYTES = 63
 MAX_DIMENSIONS = 4
-MAX_STRINGS = 8_000_000
+MAX_STRINGS = 4_000_000
 """In all arrays together; the largest vocabularies with their merges have under one million."""
 MAX_ARRAY_ELEMENTS = 1 << 30
 MAX_HEADER_BYTES = 1 << 29
