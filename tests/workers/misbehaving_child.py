@@ -2,7 +2,8 @@
 
 What it does is the stem of the path to load, or the last message to answer: "finish", "hang", "flood 50000",
 "abort", "segfault", "illegal instruction", "exit 3", "noise on fd 1", "rubbish line", "close stdout", "half a line",
-"raise", "refuse", "too large", "ignore stop", "environment GOMP_SPINCOUNT". Several are joined by "+".
+"raise", "refuse", "too large", "ignore stop", "crash when stopped", "stray lines", "environment GOMP_SPINCOUNT".
+Several are joined by "+".
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from app.events import (
 from app.paths import default_paths
 from app.requests import CountTokens, Generate, LoadModel, MeasureThreads, OpenConversation, ThreadCounts
 from workers.child import Outbox, serve
+from workers.protocol import End, Line
 
 NEED = MemoryNeed(1000, 100, 10)
 
@@ -116,6 +118,9 @@ class Misbehaviour:
             self.wait(report, stop, stage)
             if stop() and stage is Stage.LOAD:
                 raise Cancelled
+        elif word == "crash when stopped":
+            self.wait(report, stop, stage)
+            ctypes.string_at(0)
         elif word in ("ignore stop", "close stdout"):
             report(Progress(stage, 1, 2))
             if word == "close stdout":
@@ -145,6 +150,9 @@ class Misbehaviour:
                 os.write(self.outbox._fd, b"rubbish on the line\n[1, 2]\n\xff\xfe\n")
             case ["half", "a", "line"]:
                 os.write(self.outbox._fd, b'{"id": 1, "type": "Tok')
+            case ["stray", "lines"]:
+                self.outbox.write(Line(99, Token(" stray", 1.0)))
+                self.outbox.write(Line(99, None, End.RESULT))
             case ["environment", name]:
                 report(Notice(os.environ.get(name, "unset")))
 

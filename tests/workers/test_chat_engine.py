@@ -134,6 +134,14 @@ class TestAnswering:
         heard.wait_for("failed")
         assert "Traceback" in heard.of("failed")[0].details
 
+    def test_what_belongs_to_no_request_is_passed_over(self, heard: Heard) -> None:
+        heard.loaded().engine.generate(ask("stray lines+hang"))
+        heard.wait_for("progress", 2)
+        heard.engine.stop()
+        heard.wait_for("answer_ended")
+        assert heard.text == "Hello"
+        assert len(heard.of("answer_finished")) == 1
+
     def test_a_new_answer_stops_the_old_one_and_both_end_in_order(self, heard: Heard) -> None:
         heard.loaded().engine.generate(ask("hang"))
         heard.wait_for("progress", 2)
@@ -254,6 +262,13 @@ class TestConversationsAndCounts:
         heard.engine.generate(ask("finish"))
         heard.wait_for("answer_ended")
         assert heard.of("token_count") == [TokenCount(5, 4096)]
+
+    def test_a_count_that_is_out_of_date_when_it_comes_is_not_told(self, heard: Heard) -> None:
+        heard.loaded()
+        heard.engine.count_tokens((Message(Role.USER, "text"),))  # is with the child at once
+        heard.engine.count_tokens(())
+        heard.wait_for("token_count")
+        assert heard.of("token_count") == [TokenCount(0, 4096)]
 
     def test_a_count_waits_until_the_answer_is_over(self, heard: Heard) -> None:
         heard.loaded().engine.generate(ask("finish"))
@@ -376,6 +391,14 @@ class TestSafeMode:
     @pytest.mark.parametrize("what", ["unless safe+segfault", "unless safe+in warm up+abort", "in warm up+exit 3"])
     def test_other_deaths_do_not_lead_there(self, heard: Heard, paths: Paths, what: str) -> None:
         heard.engine.load(model(what))
+        heard.wait_for("failed")
+        assert heard.engine.state is EngineState.CRASHED
+        assert not machine.needs_safe_mode(paths.machine)
+
+    def test_a_death_of_a_load_that_was_stopped_does_not(self, heard: Heard, paths: Paths) -> None:
+        heard.engine.load(model("in warm up+crash when stopped"))
+        heard.wait_for("progress", 2)
+        heard.engine.stop()
         heard.wait_for("failed")
         assert heard.engine.state is EngineState.CRASHED
         assert not machine.needs_safe_mode(paths.machine)

@@ -101,6 +101,7 @@ def test_what_native_code_prints_does_not_break_the_protocol(child: ChildProcess
     assert run.answers[0].end is End.RESULT
     details = run.to_end().details
     assert "native garbage" in details
+    assert "not a line of the protocol" not in details
     assert "from Python" in details
 
 
