@@ -12,9 +12,9 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-GB = 10**9
 
 
 def main() -> int:
@@ -26,10 +26,9 @@ def main() -> int:
     parser.add_argument("--size", default="1280x720")
     arguments = parser.parse_args()
     sys.path.insert(0, str(ROOT))
-    with tempfile.TemporaryDirectory() as home:
-        # Qt reads these when it loads
-        os.environ.update(QT_QPA_PLATFORM="offscreen", BANTAM_HOME=home, QT_SCALE_FACTOR=str(arguments.scale))
-        return draw(arguments.folder, arguments.scenes, arguments.size)
+    # Qt reads these when it loads
+    os.environ.update(QT_QPA_PLATFORM="offscreen", QT_SCALE_FACTOR=str(arguments.scale))
+    return draw(arguments.folder, arguments.scenes, arguments.size)
 
 
 def draw(folder: Path, wanted: list[str], size: str) -> int:
@@ -48,17 +47,21 @@ def draw(folder: Path, wanted: list[str], size: str) -> int:
     for scene in chosen:
         for theme in (Theme.LIGHT, Theme.DARK):
             watcher.choose(theme)
-            _save(scene, Stage(watcher, theme, width, height), folder / f"{scene.__name__}-{theme.value}.png")
+            with tempfile.TemporaryDirectory() as home:
+                stage = Stage(watcher, theme, Path(home), width, height)
+                _save(scene, stage, folder / f"{scene.__name__}-{theme.value}.png")
     return 0 if chosen else 2
 
 
-def _save(scene: Callable[..., object], stage: object, file: Path) -> None:
-    target = scene(stage)
-    stage.settle()  # type: ignore[attr-defined]
-    picture = (target or stage.window).grab()  # type: ignore[attr-defined]
-    picture.save(str(file))
-    print(f"{file.name}  {picture.width()}x{picture.height()}")
-    stage.close()  # type: ignore[attr-defined]
+def _save(scene: Callable[..., Any], stage: Any, file: Path) -> None:
+    try:
+        target = scene(stage)
+        stage.settle()
+        picture = (target or stage.window).grab()
+        picture.save(str(file))
+        print(f"{file.name}  {picture.width()}x{picture.height()}")
+    finally:
+        stage.close()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from app.settings import Settings
 from ui.current_model import CurrentModel
 from ui.errors import ErrorBar, NoticeBar
 from ui.item_models.models import ModelsModel
+from ui.widgets.bar_area import BarArea
 from ui.widgets.performance_panel import PerformancePanel
 from ui.widgets.rail import Rail
 from ui.widgets.too_large_bar import TooLargeBar
@@ -122,8 +123,12 @@ class MainWindow(QMainWindow):
     def _toggle_panel(self) -> None:
         self._settings.update(show_performance_panel=not self._settings.current.show_performance_panel)
 
+    def _on_state_changed(self, state: EngineState) -> None:
+        # Where there is nothing to stop, Esc belongs to what has the focus: a field, a message being edited.
+        self._stop_key.setEnabled(state in (EngineState.LOADING, EngineState.GENERATING))
+
     def _on_stop(self) -> None:
-        if self._engine.state in (EngineState.LOADING, EngineState.GENERATING):
+        if self._stop_key.isEnabled():
             self._engine.stop()
 
     def _on_new_chat(self) -> None:
@@ -163,26 +168,25 @@ class MainWindow(QMainWindow):
             ("Ctrl+L", self.top.picker.open),
             ("Ctrl+F", self._on_find),
             ("F9", self._toggle_panel),
-            ("Esc", self._on_stop),
             ("Ctrl+Q", self.close),
         ):
             self._key(keys, slot)
+        self._stop_key = self._key("Esc", self._on_stop)
+        self._on_state_changed(self._engine.state)
+        self._engine.state_changed.connect(self._on_state_changed)
 
-    def _key(self, keys: str, slot: Callable[[], object]) -> None:
-        QShortcut(QKeySequence(keys), self).activated.connect(slot)
+    def _key(self, keys: str, slot: Callable[[], object]) -> QShortcut:
+        shortcut = QShortcut(QKeySequence(keys), self)
+        shortcut.activated.connect(slot)
+        return shortcut
 
     def _lay_out(self) -> None:
-        bars = QVBoxLayout()
-        bars.setContentsMargins(24, 8, 24, 0)
-        bars.setSpacing(8)
-        for bar in (self.too_large, self.error, self.notice):
-            bars.addWidget(bar)
         middle = QVBoxLayout()
         middle.setContentsMargins(0, 0, 0, 0)
         middle.setSpacing(0)
         middle.addWidget(self.top)
         middle.addWidget(_hairline(horizontal=True))
-        middle.addLayout(bars)
+        middle.addWidget(BarArea(self.too_large, self.error, self.notice))
         middle.addWidget(self.pages, 1)
         whole = QWidget()
         whole.setProperty("role", "page")

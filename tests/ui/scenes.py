@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,32 +11,65 @@ from PySide6.QtGui import QCursor
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 
+from app.chat.store import ChatStore
 from app.events import MemoryNeed, Progress, PromptReady, Token, TooLarge
 from app.events import Stage as Phase
 from app.library.gguf_file import GgufHeader
 from app.library.library import ModelEntry, ModelSource
-from app.paths import STARTER_MODEL, default_paths
+from app.paths import STARTER_MODEL, Paths
 from app.settings import Theme
-from tests.ui.fake_engine import SAMPLE_MODEL, SAMPLE_STATISTICS, EngineState, FakeEngine
-from ui.main import MODELS, SETTINGS, Program
+from tests.ui.fake_engine import SAMPLE_MODEL, SAMPLE_STATISTICS, Answer, EngineState, FakeEngine
+from ui.main import CHAT, MODELS, SETTINGS, Program
 from ui.theme import ThemeWatcher
 from workers.protocol import Failure
 from workers.sampler import MemorySample
 
 GB = 10**9
 
+QUESTION = "How do I read a CSV file and sum one of its columns?"
+ANSWER = """Use `csv.DictReader`: it gives each row as a dictionary, with the first line of the file as keys.
+
+```python
+import csv
+from pathlib import Path
+
+def total(path: Path, column: str) -> float:
+    with path.open(newline="") as file:
+        return sum(float(row[column]) for row in csv.DictReader(file))
+
+print(total(Path("sales.csv"), "amount"))
+```
+
+- `newline=""` leaves the line ends to the `csv` module.
+- A missing column raises **KeyError**, a cell that is no number **ValueError**.
+"""
+QUESTION_2 = "And if the numbers have a comma instead of a point?"
+ANSWER_2 = 'Then replace it before `float` sees it: `float(row[column].replace(",", "."))`.'
+QUESTION_NOW = "Can I have the sum for each month?"
+ANSWER_IN_WRITING = """Yes. Keep one sum for each month in a `defaultdict`:
+
+```python
+from collections import defaultdict
+
+sums = defaultdict(float)
+for row in csv.DictReader(file):
+    month = row["date"][:7]
+    sums[month] += float(row["amount"])
+"""
+
 
 class Stage:
     """The whole program on a fake engine, in a data folder of the caller's."""
 
-    def __init__(self, theme: ThemeWatcher, choice: Theme, width: int = 1280, height: int = 720) -> None:
+    def __init__(self, theme: ThemeWatcher, choice: Theme, home: Path, width: int = 1280, height: int = 720) -> None:
         self.engine = FakeEngine()
-        self.program = Program(default_paths().ensure(), theme, self.engine)
+        self.program = Program(Paths(home).ensure(), theme, self.engine)
         self.program.models_page.refresh = lambda: None  # the sample entries stay
         self.program.settings.update(theme=choice, show_performance_panel=True)
         self.window = self.program.window
         self.window.resize(width, height)
         self.program.models.set_entries(sample_entries())
+        self.window.show_page(CHAT)
         self.window.show()
         self.window.show_memory(sample_memory(0))
 
@@ -48,8 +82,16 @@ class Stage:
     def settle(self) -> None:
         """Let everything be laid out and painted."""
         QCursor.setPos(self.window.mapToGlobal(self.window.rect().center()))  # over nothing that lights up
-        for _ in range(5):
+        for _ in range(20):
             QTest.qWait(30)
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Run the event loop until it holds, some seconds at most."""
+        for _ in range(500):
+            if condition():
+                return
+            QTest.qWait(20)
+        raise TimeoutError("the scene did not come about")
 
     def close(self) -> None:
         """End the program as at the end of a run."""
@@ -59,8 +101,34 @@ class Stage:
         self.window.deleteLater()
 
 
+def chat(stage: Stage) -> None:
+    stage.load()
+    open_sample_chat(stage)
+    play(stage.engine, steady_times(160))
+    stage.engine.state_changed.emit(EngineState.READY)
+
+
+def chat_writing(stage: Stage) -> None:
+    stage.load()
+    open_sample_chat(stage)
+    stage.engine.hold = True
+    words = re.findall(r"\S+\s*", ANSWER_IN_WRITING)
+    stage.engine.answers.append(Answer(tuple(words), prompt_tokens=412, reused_tokens=389))
+    stage.program.chat_page.composer.set_text(QUESTION_NOW)
+    stage.program.chat_page.composer.button.click()
+    stage.wait_for(lambda: any(call[0] == "generate" for call in stage.engine.calls))
+    for _ in words[:-1]:
+        stage.engine.step()
+
+
 def chat_empty(stage: Stage) -> None:
     stage.load()
+
+
+def chat_no_panel(stage: Stage) -> None:
+    stage.load()
+    open_sample_chat(stage)
+    stage.program.settings.update(show_performance_panel=False)
 
 
 def chat_loading(stage: Stage) -> None:
@@ -100,7 +168,7 @@ def chat_suspect(stage: Stage) -> None:
 
 def panel_answering(stage: Stage) -> QWidget:
     stage.load()
-    play(stage.engine, [86 + (index * 7919 % 23) - 11 + (60 if index % 57 == 0 else 0) for index in range(200)])
+    play(stage.engine, steady_times(200))
     return stage.window.panel
 
 
@@ -174,6 +242,9 @@ def settings_end(stage: Stage) -> None:
 
 
 SCENES: tuple[Callable[[Stage], QWidget | None], ...] = (
+    chat,
+    chat_writing,
+    chat_no_panel,
     chat_empty,
     chat_loading,
     chat_too_large,
@@ -191,6 +262,40 @@ SCENES: tuple[Callable[[Stage], QWidget | None], ...] = (
     settings_reload,
     settings_end,
 )
+
+
+def steady_times(count: int) -> list[float]:
+    """ms of tokens around 86, now and then a slow one."""
+    return [86 + (index * 7919 % 23) - 11 + (60 if index % 57 == 0 else 0) for index in range(count)]
+
+
+def open_sample_chat(stage: Stage) -> None:
+    """Some conversations in the list, one of them open."""
+    opened: list[str] = []
+    stage.program.storage.run(store_sample_chats, opened.append)
+    stage.wait_for(lambda: bool(opened))
+    page = stage.program.chat_page
+    page.shelf.refresh()
+    page.open(opened[0])
+    stage.wait_for(lambda: page.conversation.id == opened[0])
+
+
+def store_sample_chats(store: ChatStore) -> str:
+    """The id of the conversation to open."""
+    for question in ("Rename all files of a folder to lower case", "What does functools.cache keep alive?"):
+        add_turn(store, store.create().id, None, question, "With `pathlib`, in one loop.")
+    conversation_id = store.create().id
+    answer_id = add_turn(store, conversation_id, None, QUESTION, ANSWER)
+    add_turn(store, conversation_id, answer_id, QUESTION_2, ANSWER_2)
+    return conversation_id
+
+
+def add_turn(store: ChatStore, conversation_id: str, parent_id: int | None, question: str, answer: str) -> int:
+    """A question and its finished answer; the answer's id."""
+    asked = store.add_user_message(conversation_id, parent_id, question)
+    begun = store.begin_answer(conversation_id, asked.id, SAMPLE_MODEL.name)
+    store.finish_answer(begun.id, answer, SAMPLE_STATISTICS)
+    return begun.id
 
 
 def play(engine: FakeEngine, times_ms: list[float]) -> None:

@@ -18,6 +18,7 @@ from ui.current_model import CurrentModel
 from ui.errors import ErrorBar, NoticeBar
 from ui.icons import set_icon
 from ui.item_models.models import ENTRY_ROLE, Column, ModelsFilter, ModelsModel
+from ui.widgets.bar_area import BarArea
 from ui.widgets.model_details import ModelDetails
 from ui.widgets.model_table import ModelTable
 from workers.chat_engine import EngineState
@@ -208,7 +209,7 @@ class ModelsPage(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(self._head())
-        column.addLayout(_inset(self.error, self.notice))
+        column.addWidget(BarArea(self.error, self.notice))
         column.addLayout(_beside_margins(self.table), 1)
         column.addWidget(self.empty, 1)
         column.addWidget(line)
@@ -273,16 +274,6 @@ def _difference(before: Settings, after: Settings) -> dict[str, Any]:
 def _beside_margins(table: QWidget) -> QVBoxLayout:
     """The text of the table's cells stands under the title: a cell has 8 pixels of its own."""
     column = QVBoxLayout()
-    column.setContentsMargins(16, 8, 16, 0)
+    column.setContentsMargins(16, 0, 16, 0)
     column.addWidget(table)
-    return column
-
-
-def _inset(*bars: QWidget) -> QVBoxLayout:
-    """Bars stand in the page's margins, and take no room while they are hidden."""
-    column = QVBoxLayout()
-    column.setContentsMargins(24, 0, 24, 0)
-    column.setSpacing(8)
-    for bar in bars:
-        column.addWidget(bar)
     return column

@@ -5,6 +5,7 @@ It renders what the engine says and at most ten times a second; it knows no serv
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ class PerformancePanel(QWidget):
         self._target_ms = target_ms
         self._recent: deque[float] = deque(maxlen=_RECENT_TOKENS)
         self._tokens_of_answer = 0
+        self._asked_at = time.monotonic()
         self._stage: Progress | None = None
         self._state = engine.state
         self._need = engine.model.need if engine.model else None
@@ -80,6 +82,8 @@ class PerformancePanel(QWidget):
 
     def _on_state_changed(self, state: EngineState) -> None:
         self._state = state
+        if state is EngineState.GENERATING:
+            self._asked_at = time.monotonic()
         if state is not EngineState.GENERATING:
             self._stage = None
         if state in (EngineState.EMPTY, EngineState.CRASHED):
@@ -107,7 +111,9 @@ class PerformancePanel(QWidget):
     def _on_token(self, token: Token) -> None:
         self._stage = None
         self._tokens_of_answer += 1
-        if self._tokens_of_answer > 1:  # the first one's forward pass was the prefill
+        if self._tokens_of_answer == 1:  # as seen here; the answer's own statistics replace it
+            self.first_token.setText(milliseconds((time.monotonic() - self._asked_at) * 1000))
+        else:  # the first one's forward pass was the prefill
             self._recent.append(token.ms)
             self.plot.add(token.ms)
         self._render_soon()
