@@ -137,18 +137,18 @@ class ChatEngine(QObject):
 
     def open_conversation(self, conversation_id: str) -> None:
         """Save the cache of the conversation that is left, restore this one's. Nothing to do without a model."""
-        if self._has_child_or_will:
+        if self._will_answer:
             self._ask(OpenConversation(conversation_id))
 
     def count_tokens(self, messages: tuple[Message, ...]) -> None:
         """Count when the child has nothing else to do. Only the latest question is answered, none without a model."""
-        if self._has_child_or_will:
+        if self._will_answer:
             self._queue.count = CountTokens(messages)
             self._advance()
 
     def measure_threads(self) -> None:
         """Measure the thread counts for the loaded model. Fails without one."""
-        if self._has_child_or_will:
+        if self._will_answer:
             self._ask(MeasureThreads())
         else:
             self.failed.emit(Failure(_NO_MODEL, "Load one on the Models page, then measure."))
@@ -164,7 +164,7 @@ class ChatEngine(QObject):
             self._child.pump(1000)
 
     @property
-    def _has_child_or_will(self) -> bool:
+    def _will_answer(self) -> bool:
         return self._child is not None and (not self._leaving or self._next_load is not None)
 
     def _single_shot(self, slot: Callable[[], None]) -> QTimer:
@@ -172,8 +172,6 @@ class ChatEngine(QObject):
         timer.setSingleShot(True)
         timer.timeout.connect(slot)
         return timer
-
-    # Going on
 
     def _ask(self, request: Request) -> None:
         self._queue.add(request)
@@ -230,8 +228,6 @@ class ChatEngine(QObject):
             return EngineState.LOADING
         return EngineState.GENERATING if self._queue.wants(Generate) else EngineState.READY
 
-    # The child comes and goes
-
     def _start_child(self) -> None:
         assert self._next_load is not None
         self._load_request, self._next_load = self._next_load, None
@@ -277,8 +273,6 @@ class ChatEngine(QObject):
         for asked in self._queue.clear():
             if asked.is_answer:
                 self.answer_ended.emit("" if asked.stopped else sentence)
-
-    # What the child says
 
     def _on_line(self, line: Line) -> None:
         running = self._queue.running
@@ -345,8 +339,6 @@ class ChatEngine(QObject):
         if statistics is not None:
             self.answer_finished.emit(statistics)
         self.answer_ended.emit(problem)
-
-    # How the child ended
 
     def _on_ended(self, outcome: ProcessOutcome) -> None:
         assert self._child is not None
