@@ -83,9 +83,18 @@ def restart_line(text: str, spans_so_far: list[Span], before: int) -> int:
     end = text.rfind("\n", 0, before)
     while end >= max(floor, 1):
         line = end + 1
-        if line < len(text) and not text[line].isspace() and text[line] not in ")]}\"'`#*/":
-            inside = any(span.start <= line < span.start + span.length for span in reversed(spans_so_far[-64:]))
-            if not inside:
-                return line
+        if _stands_out(text, line) and not any(_covers(span, line) for span in reversed(spans_so_far[-64:])):
+            return line
         end = text.rfind("\n", 0, end)
     return floor
+
+
+def _stands_out(text: str, line: int) -> bool:
+    return line < len(text) and not text[line].isspace() and text[line] not in ")]}\"'`#*/"
+
+
+def _covers(span: Span, line: int) -> bool:
+    """Whether the line at offset `line` begins inside of `span`. A string of many lines has a span for each."""
+    if span.start == line:
+        return span.kind in (Kind.STRING, Kind.COMMENT)
+    return span.start < line < span.start + span.length

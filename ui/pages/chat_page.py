@@ -99,11 +99,6 @@ class ChatPage(QWidget):
         self._wanted = conversation_id
         self._storage.run(lambda store: store.get(conversation_id), self._on_opened, self._on_storage_error)
 
-    def take_theme(self) -> None:
-        """Called after the theme has changed."""
-        self.transcript.take_theme()
-        self.update()
-
     # Opening and leaving
 
     def _begin(self) -> None:

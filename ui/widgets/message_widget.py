@@ -55,7 +55,7 @@ class MessageWidget(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
     @property
-    def actions(self) -> MessageActions:
+    def buttons(self) -> MessageActions:
         """The buttons, made when they are first needed: most messages are only ever scrolled past."""
         if self._actions is None:
             self._actions = MessageActions(self.ACTIONS, self.ACTIONS_AT_END, self)
@@ -101,7 +101,7 @@ class MessageWidget(QWidget):
         QGuiApplication.clipboard().setText(reasoning.split(self.row.text).answer or self.row.text)
 
     def _show_actions_state(self) -> None:
-        actions = self.actions
+        actions = self.buttons
         actions.set_sibling(self.row.message.sibling_number, max(1, len(self.row.message.sibling_ids)))
         actions.set_enabled(self.row.actions_enabled)
         actions.set_quiet(not self._is_pointed_at())

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from itertools import accumulate
 from time import perf_counter
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QFocusEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QFrame, QWidget
 
 from app.chat.conversation import StoredMessage
+from ui.theme import tokens
 from ui.widgets.code_view import RequestLexer
 from ui.widgets.jump_button import JumpButton
 from ui.widgets.message_row import MessageRow, Note
@@ -46,6 +47,7 @@ class Transcript(QAbstractScrollArea):
         super().__init__(parent)
         self.rows: list[MessageRow] = []
         self._request_lexer = request_lexer
+        self._tokens = tokens()
         self._offsets: list[int] = [0]
         self._follows = True
         self._placing = False
@@ -400,6 +402,13 @@ class Transcript(QAbstractScrollArea):
                     row.estimate(self._column_width())
         self._placing = False
         self._arrange()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Another theme: everything is made again in its colours."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange and tokens() is not self._tokens:
+            self._tokens = tokens()
+            QTimer.singleShot(0, self, self.take_theme)
 
     def scrollContentsBy(self, dx: int, dy: int) -> None:
         """The widgets are moved one by one in `_place`."""
