@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("scenes", nargs="*")
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--size", default="1280x720")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     sys.path.insert(0, str(ROOT))
     # Qt reads these when it loads
     os.environ.update(QT_QPA_PLATFORM="offscreen", QT_SCALE_FACTOR=str(arguments.scale))

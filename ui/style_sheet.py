@@ -86,7 +86,7 @@ QToolButton:pressed, QToolButton:checked {{ background: {t.pressed}; }}
 QToolButton:focus {{ {ring} }}
 QToolButton:disabled {{ color: {t.outline}; }}
 QToolButton::menu-indicator {{ image: none; }}
-QToolButton[role="rail"] {{ padding: 6px 2px; font-size: {t.size_caption}px; color: {t.text_secondary}; }}
+QToolButton[role="rail"] {{ padding: 4px 2px; font-size: {t.size_caption}px; color: {t.text_secondary}; }}
 QToolButton[role="rail"]:checked {{ background: {t.selected}; color: {t.text}; font-weight: 600; }}
 """
 

@@ -294,7 +294,7 @@ def add_turn(store: ChatStore, conversation_id: str, parent_id: int | None, ques
     """A question and its finished answer; the answer's id."""
     asked = store.add_user_message(conversation_id, parent_id, question)
     begun = store.begin_answer(conversation_id, asked.id, SAMPLE_MODEL.name)
-    store.finish_answer(begun.id, answer, SAMPLE_STATISTICS)
+    store.finish_answer(begun.id, answer, dataclasses.replace(SAMPLE_STATISTICS, new_tokens=len(answer) // 4))
     return begun.id
 
 

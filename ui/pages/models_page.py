@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QModelIndex, Qt, QTimer, QUrl
+from PySide6.QtCore import QModelIndex, QTimer, QUrl
 from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QShowEvent
-from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from app.library import library
 from app.library.library import Deletion, ModelEntry
@@ -19,6 +19,7 @@ from ui.errors import ErrorBar, NoticeBar
 from ui.icons import set_icon
 from ui.item_models.models import ENTRY_ROLE, Column, ModelsFilter, ModelsModel
 from ui.widgets.bar_area import BarArea
+from ui.widgets.empty_state import EmptyState
 from ui.widgets.model_details import ModelDetails
 from ui.widgets.model_table import ModelTable
 from workers.chat_engine import EngineState
@@ -179,11 +180,10 @@ class ModelsPage(QWidget):
         empty = self._rows.rowCount() == 0
         self.empty.setVisible(empty)
         self.table.setVisible(not empty)
-        self.empty.setText(
-            "No model has these words in its name."
-            if self._models.entries
-            else "No models here yet. Drop a .gguf file on this page, or add a file or folder that you have."
-        )
+        if self._models.entries:
+            self.empty.say("Nothing found", "No model has these words in its name.")
+        else:
+            self.empty.say("No models here yet", "Drop a .gguf file on this page, or add a file or folder you have.")
 
     # how it is laid out
 
@@ -194,17 +194,13 @@ class ModelsPage(QWidget):
         self.table = ModelTable(self._rows)
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_details())
         self.table.doubleClicked.connect(self._on_activated)
-        self.empty = QLabel()
-        self.empty.setProperty("role", "secondary")
-        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.empty = EmptyState("boxes")
+        self.empty.hide()
         self.details = ModelDetails()
         self.details.load_requested.connect(self._on_load)
         self.details.unload_requested.connect(self._current.unload)
         self.details.delete_requested.connect(self._on_delete)
         self.details.show_requested.connect(self._on_show)
-        line = QFrame()
-        line.setProperty("role", "hairline")
-        line.setFixedHeight(1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -212,7 +208,6 @@ class ModelsPage(QWidget):
         column.addWidget(BarArea(self.error, self.notice))
         column.addLayout(_beside_margins(self.table), 1)
         column.addWidget(self.empty, 1)
-        column.addWidget(line)
         column.addWidget(self.details)
 
     def _head(self) -> QHBoxLayout:

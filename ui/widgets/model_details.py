@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app.library.library import ModelEntry, ModelSource
 from ui.item_models.models import SOURCE_WORDS
@@ -86,9 +86,17 @@ class ModelDetails(QWidget):
             buttons.addWidget(button)
         buttons.addStretch()
         buttons.addWidget(self.delete)
-        column = QVBoxLayout(self)
+        line = QFrame()
+        line.setProperty("role", "hairline")
+        line.setFixedHeight(1)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(0)
+        whole.addWidget(line)
+        column = QVBoxLayout()
         column.setContentsMargins(24, 16, 24, 16)
         column.setSpacing(8)
+        whole.addLayout(column)
         column.addWidget(self.title)
         column.addWidget(self.problem)
         column.addLayout(self._facts)

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QButtonGroup, QToolButton, QVBoxLayout, QWidget
 from ui.icons import set_icon
 
 _WIDTH = 80
-_BUTTON = QSize(64, 52)
+_BUTTON = QSize(64, 56)
 
 
 class Rail(QWidget):

@@ -152,10 +152,10 @@ def test_starter_cannot_be_deleted(page: ModelsPage, qtbot) -> None:
 
 def test_filter_and_empty_states_say_what_to_do(page: ModelsPage, qtbot) -> None:
     page._on_scanned(())
-    assert "Drop a .gguf file" in page.empty.text()
+    assert "Drop a .gguf file" in page.empty.text.text()
     page._models.set_entries(sample_entries())
     page.filter.setText("nothing like it")
-    assert "No model has these words" in page.empty.text()
+    assert "No model has these words" in page.empty.text.text()
     assert page.details.isHidden()
     page.filter.setText("qwen3")
     assert page.details.title.text() == SAMPLE_MODEL.name

@@ -1,0 +1,34 @@
+"""What a page says while it has nothing to show: a sign, what is missing, what to do first."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from ui.icons import set_icon
+
+_SIGN = 32
+
+
+class EmptyState(QWidget):
+    """In the middle of the room it is given."""
+
+    def __init__(self, icon: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        sign = QLabel()
+        set_icon(sign, icon, "text_secondary", _SIGN)
+        self.title, self.text = QLabel(), QLabel()
+        self.title.setProperty("role", "title")
+        self.text.setProperty("role", "secondary")
+        column = QVBoxLayout(self)
+        column.setSpacing(8)
+        column.addStretch()
+        for label in (sign, self.title, self.text):
+            label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+            column.addWidget(label)
+        column.addStretch()
+
+    def say(self, title: str, text: str) -> None:
+        """The two lines."""
+        self.title.setText(title)
+        self.text.setText(text)
