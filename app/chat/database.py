@@ -43,6 +43,7 @@ def connect(path: Path, check: bool = True) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA secure_delete = ON")  # what was purged is not left in free pages
         migrate(db)
         if check:
             _check(db)

@@ -1,4 +1,7 @@
-"""A new chat database from what can be read of a damaged one, row by row. The damaged files are kept aside."""
+"""A new chat database from what can be read of a damaged one. The damaged files are kept aside.
+
+First through SQLite, by ranges of keys; where too much cannot be reached in that way, from the single pages.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from app.chat.database import PAGE_BYTES, connect, read_only, storage_error
+from app.chat.pages import rows_on_pages
 from app.chat.rows import as_text, as_time
 from app.chat.tree import title_of
 from app.errors import StorageError
+from app.requests import Role
 
 UNREADABLE = "[This message could not be read from the damaged database.]"
 SIDE_FILES = ("", "-wal", "-shm")
@@ -24,6 +29,7 @@ _MAX_FAULTS = 20_000
 """Reads that fail before the rest of a table is given up: about two seconds."""
 
 _HIGHEST_ID = 2_000_000
+_ROWS_OF_A_PAGE = 50
 _FAILED = "The chat database is damaged, and what can be read of it could not be saved"
 
 _CONVERSATION_COLUMNS = (
@@ -83,12 +89,15 @@ class _Found:
     conversations: int = 0
     messages: int = 0
     lost: int = 0
+    from_pages: bool = False
 
     @property
     def sentence(self) -> str:
         saved = f"{_count(self.conversations, 'chat')} with {_count(self.messages, 'message')}"
         if not self.conversations:
             return "The chat database was damaged, and nothing could be read from it."
+        if self.from_pages:
+            return f"The chat database was badly damaged. {saved} were found in it and saved, others may be lost."
         if not self.lost:
             return f"The chat database was damaged and was made anew: {saved} were saved."
         return f"The chat database was damaged. {saved} were saved, up to {self.lost:,} could not be read."
@@ -101,16 +110,39 @@ def _copy_rows(path: Path, part: Path, copy: Path) -> _Found:
         new.execute("PRAGMA foreign_keys = OFF")
         new.execute("BEGIN IMMEDIATE")
         for row in _rows(old, "conversations", "number", _CONVERSATION_COLUMNS, found):
-            _insert(new, "conversations", _CONVERSATION_COLUMNS, _conversation_values(row))
+            _insert_conversation(new, row)
         for row in _rows(old, "messages", "id", _MESSAGE_COLUMNS, found):
-            _insert(new, "messages", _MESSAGE_COLUMNS, _message_values(row))
+            _insert_message(new, row)
         for row in _rows(old, "presets", "rowid", "rowid, name, sampling", _Found()):
             _insert(new, "presets", "name, sampling", (as_text(row[1]), as_text(row[2])))
+        if found.lost > _ROWS_OF_A_PAGE:
+            found.from_pages = True
+            _copy_rows_on_pages(new, path, copy)
         _mend_links(new)
         found.conversations = new.execute("SELECT count(*) FROM conversations").fetchone()[0]
         found.messages = new.execute("SELECT count(*) FROM messages").fetchone()[0]
         new.execute("COMMIT")
     return found
+
+
+def _copy_rows_on_pages(new: sqlite3.Connection, path: Path, copy: Path) -> None:
+    """So many rows cannot be reached that a page which leads to others is lost: look at each page for rows."""
+    if not copy.exists():
+        _copy_files(path, copy)
+    with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(copy)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for row in rows_on_pages(copy, _CONVERSATION_COLUMNS.count(",") + 1):
+        if isinstance(row[1], str) and isinstance(row[2], str):
+            _insert_conversation(new, row)
+    for row in rows_on_pages(copy, _MESSAGE_COLUMNS.count(",") + 1):
+        if isinstance(row[1], str) and row[3] in set(Role):
+            _insert_message(new, row)
+
+
+def _copy_files(path: Path, copy: Path) -> None:
+    for end in SIDE_FILES[:2]:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(path.with_name(path.name + end), copy.with_name(copy.name + end))
 
 
 def _open_damaged(path: Path, copy: Path) -> sqlite3.Connection:
@@ -122,9 +154,7 @@ def _open_damaged(path: Path, copy: Path) -> sqlite3.Connection:
         db.close()
     else:
         return db
-    for end in SIDE_FILES[:2]:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(path.with_name(path.name + end), copy.with_name(copy.name + end))
+    _copy_files(path, copy)
     _give_first_page(copy)
     return read_only(copy)
 
@@ -193,16 +223,18 @@ def _highest(db: sqlite3.Connection, table: str, key: str) -> int:
     return _HIGHEST_ID
 
 
-def _conversation_values(row: tuple[Any, ...]) -> tuple[Any, ...]:
+def _insert_conversation(db: sqlite3.Connection, row: tuple[Any, ...]) -> None:
     number, id_, title, titled, system_prompt, sampling, preset, model_name, leaf, created, updated, deleted = row
     texts = tuple(as_text(value) for value in (system_prompt, sampling, preset, model_name))
     times = (as_time(created), as_time(updated), None if deleted is None else as_time(deleted))
-    return (number, as_text(id_), as_text(title), bool(titled), *texts, leaf if isinstance(leaf, int) else None, *times)
+    leaf = leaf if isinstance(leaf, int) else None
+    values = (number, as_text(id_), as_text(title), bool(titled), *texts, leaf, *times)
+    _insert(db, "conversations", _CONVERSATION_COLUMNS, values)
 
 
-def _message_values(row: tuple[Any, ...]) -> tuple[Any, ...]:
+def _insert_message(db: sqlite3.Connection, row: tuple[Any, ...]) -> None:
     id_, conversation_id, parent_id, role, state, created_at, model_name, statistics, content = row
-    return (
+    values = (
         id_,
         as_text(conversation_id),
         parent_id if isinstance(parent_id, int) else None,
@@ -213,6 +245,7 @@ def _message_values(row: tuple[Any, ...]) -> tuple[Any, ...]:
         None if statistics is None else as_text(statistics),
         UNREADABLE if content is None else as_text(content),
     )
+    _insert(db, "messages", _MESSAGE_COLUMNS, values)
 
 
 def _insert(db: sqlite3.Connection, table: str, columns: str, values: tuple[Any, ...]) -> None:

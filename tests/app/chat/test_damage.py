@@ -129,6 +129,36 @@ def test_a_truncated_file(filled: Path) -> None:
         assert 40 < len(texts(store)) < 240
 
 
+@pytest.mark.parametrize("tables", [["messages"], ["conversations", "messages"]])
+def test_the_root_of_a_table_costs_nothing(filled: Path, tables: list[str]) -> None:
+    roots = [root_page(filled, table) for table in tables]
+    for root in roots:
+        overwrite(filled, (root - 1) * PAGE, bytes(PAGE))
+    with ChatStore(filled) as store:
+        assert "40 chats with 240 messages were found" in store.notice
+        assert len(texts(store)) == 240
+        assert len(store.list(limit=1000)) == 40
+        assert all(len(store.get(s.id).path) == 6 for s in store.list(limit=1000))
+
+
+def test_the_first_quarter_of_zeros(filled: Path) -> None:
+    size = filled.stat().st_size
+    overwrite(filled, 0, bytes(size // 4 // PAGE * PAGE))
+    with ChatStore(filled) as store:
+        assert len(texts(store)) > 100
+        assert all(text.startswith(("chat ", "[")) for text in texts(store))
+
+
+def test_purged_chats_do_not_come_back(filled: Path) -> None:
+    with ChatStore(filled) as store:
+        for summary in store.list(limit=20):
+            store.delete(summary.id)
+        store.purge_deleted(older_than_s=-1)
+    overwrite(filled, (root_page(filled, "messages") - 1) * PAGE, bytes(PAGE))
+    with ChatStore(filled) as store:
+        assert "20 chats with 120 messages were found" in store.notice
+
+
 def test_the_root_of_an_index_costs_nothing(filled: Path) -> None:
     overwrite(filled, (root_page(filled, "messages_by_conversation") - 1) * PAGE, bytes(PAGE))
     with ChatStore(filled) as store:
@@ -139,7 +169,7 @@ def test_the_root_of_an_index_costs_nothing(filled: Path) -> None:
 def test_lost_conversations_leave_their_messages(filled: Path) -> None:
     overwrite(filled, (root_page(filled, "conversations") - 1) * PAGE, bytes(PAGE))
     with ChatStore(filled) as store:
-        assert "40 chats with 240 messages were saved" in store.notice
+        assert "40 chats with 240 messages were" in store.notice
         assert {s.title.split(" turn")[0] for s in store.list(limit=100)} == {f"chat {n}" for n in range(40)}
 
 
