@@ -27,6 +27,7 @@ def main() -> int:
     model = model_of_shape(options.shape)
     before = pairs.machine()
     with tempfile.TemporaryDirectory() as home, Child(Path(home)) as child:
+        pairs.wait_for_quiet()
         loaded = child.load(model)
         note = f"ours measured {loaded.threads.decode} threads for decode, {loaded.threads.prefill} for prefill"
         child.answer("warm", (user("warm up"),), 16)
@@ -59,6 +60,7 @@ def _busy(child: Child, model: Path, options: argparse.Namespace) -> list[Figure
             max(2, options.pairs // 2),
             lambda: watched(lambda: _speed(child, options.tokens), child.ps, *busy),
             lambda: watched(lambda: peers.bench(model, *defaults)[0]["avg_ts"], *busy),
+            known=busy,
         )
     title = f"decode beside {count} busy processes"
     ratios = pairs.ratios(turns.ours, turns.theirs)

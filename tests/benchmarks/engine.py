@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -48,7 +49,8 @@ class Child:
     def close(self) -> None:
         """End of stdin ends the child."""
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait(10)
         self._log.close()
 
@@ -115,15 +117,21 @@ class Child:
 
     def _write(self, line: Line) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(encode(line))
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(encode(line))
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise self._death() from error
 
     def _read(self) -> Line:
         assert self._process.stdout is not None
         raw = self._process.stdout.readline()
         if not raw:
-            raise RuntimeError(f"The child ended ({self._process.wait(10)}):\n{self.log()[-2000:]}")
+            raise self._death()
         return decode(raw)
+
+    def _death(self) -> RuntimeError:
+        return RuntimeError(f"The child ended ({self._process.wait(10)}):\n{self.log()[-2000:]}")
 
 
 def user(text: str) -> Message:

@@ -103,14 +103,16 @@ def in_turns(
     ours: Callable[[], Watched[Ours]],
     theirs: Callable[[], Watched[Theirs]],
     patience: int = 3,
+    known: Sequence[psutil.Process] = (),
 ) -> Turns[Ours, Theirs]:
     """Run both until `pairs` pairs were undisturbed, at most `patience` times as many.
 
-    Who goes first alternates, so that a drift of the machine falls on both.
+    Who goes first alternates, so that a drift of the machine falls on both. `known` processes may run meanwhile.
     """
     done: list[tuple[Watched[Ours], Watched[Theirs]]] = []
     clean: list[tuple[Watched[Ours], Watched[Theirs]]] = []
     while len(clean) < pairs and len(done) < pairs * patience:
+        wait_for_quiet(*known)
         if len(done) % 2 == 0:
             mine = ours()
             pair = mine, theirs()
@@ -126,6 +128,14 @@ def in_turns(
     note = f"{len(clean)} of {len(done)} pairs undisturbed" + ("" if kept is clean else ", all are shown")
     note += f", others used {statistics.mean(others):.2f} cores"
     return Turns(tuple(mine.value for mine, _ in kept), tuple(other.value for _, other in kept), note)
+
+
+def wait_for_quiet(*known: psutil.Process, limit_s: float = 45) -> None:
+    """Return when strangers have used next to nothing for a second, or after the limit."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        if not watched(lambda: time.sleep(1), *known).is_disturbed:
+            return
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:

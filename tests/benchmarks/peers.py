@@ -70,7 +70,7 @@ def _source() -> Path:
     unpacked = cache_folder() / f"llama_cpp_python-{_version()}"
     if not unpacked.exists():
         wanted = f"llama-cpp-python=={_version()}"
-        options = ["--no-deps", "--no-binary", "llama-cpp-python", "--no-build-isolation", "-d", cache_folder()]
+        options = ["--no-deps", "--no-binary", "llama-cpp-python", "-d", cache_folder()]
         subprocess.run([sys.executable, "-m", "pip", "download", *options, wanted], check=True)
         with tarfile.open(cache_folder() / f"llama_cpp_python-{_version()}.tar.gz") as archive:
             archive.extractall(cache_folder(), filter="data")
