@@ -15,6 +15,9 @@ from PySide6.QtCore import QObject, Qt, Signal
 from app.chat.store import ChatStore
 from app.errors import AppError
 
+DELETED_KEPT_S = 24 * 3600
+"""A deleted chat is removed for good at the first start after this time."""
+
 T = TypeVar("T")
 OnError = Callable[[str, str], None]
 
@@ -75,6 +78,7 @@ class ChatStorage(QObject):
     def _call(self, function: Callable[[ChatStore], T]) -> T:
         if self._store is None:
             self._store = ChatStore(self._path)
+            self._store.purge_deleted(DELETED_KEPT_S)
         try:
             return function(self._store)
         finally:

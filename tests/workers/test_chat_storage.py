@@ -150,3 +150,21 @@ def test_closing_twice_is_closing_once(qtbot: QtBot, database: Path) -> None:
     storage = ChatStorage(database)
     storage.close()
     storage.close()
+
+
+def test_chats_deleted_long_ago_are_removed_at_the_start(
+    qtbot: QtBot, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ChatStore(database) as store:
+        old, new = store.create(), store.create()
+        with monkeypatch.context() as past:
+            past.setattr("app.chat.store.time.time", lambda: 1_000_000.0)
+            store.delete(old.id)
+        store.delete(new.id)
+    storage = ChatStorage(database)
+    found: list[object] = []
+    storage.run(lambda store: store.get(new.id).id, found.append)
+    storage.run(lambda store: store.get(old.id), on_error=lambda *said: found.append(said[0]))
+    qtbot.waitUntil(lambda: len(found) == 2)
+    assert found == [new.id, "This chat is no longer there."]
+    storage.close()
