@@ -19,10 +19,10 @@ ICON_SIZE = 18
 _SCALES = (1.0, 2.0)
 
 
-def icon(name: str, tone: str = "text") -> QIcon:
+def icon(name: str, tone: str = "text", size: int = ICON_SIZE) -> QIcon:
     """The icon `name` in the colour token `tone`, as the theme is now. Raises FileNotFoundError for an unknown name."""
     table = tokens()
-    return _icon(name, getattr(table, tone), table.outline)
+    return _icon(name, getattr(table, tone), table.outline, size)
 
 
 def pixmap(name: str, tone: str = "text", size: int = ICON_SIZE, scale: float = 1.0) -> QPixmap:
@@ -56,15 +56,15 @@ def _draw(target: QObject) -> None:
     if isinstance(target, QAbstractButton):
         target.setIconSize(QSize(size, size))
     if isinstance(target, (QAbstractButton, QAction)):
-        target.setIcon(icon(name, tone))
+        target.setIcon(icon(name, tone, size))
 
 
 @lru_cache(maxsize=256)
-def _icon(name: str, colour: str, disabled_colour: str) -> QIcon:
+def _icon(name: str, colour: str, disabled_colour: str, size: int) -> QIcon:
     result = QIcon()
     for scale in _SCALES:
-        result.addPixmap(_pixmap(name, colour, ICON_SIZE, scale))
-        result.addPixmap(_pixmap(name, disabled_colour, ICON_SIZE, scale), QIcon.Mode.Disabled)
+        result.addPixmap(_pixmap(name, colour, size, scale))
+        result.addPixmap(_pixmap(name, disabled_colour, size, scale), QIcon.Mode.Disabled)
     return result
 
 

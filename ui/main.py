@@ -70,7 +70,7 @@ def main() -> int:
         return refuse("Bantam is already running, but its window does not answer.", "End that one, then start again.")
     log = _open_log(paths)
     theme = ThemeWatcher(application, load_settings(paths.settings).theme)
-    application.setWindowIcon(icon("bird", "accent"))
+    application.setWindowIcon(icon("bird", "accent", 64))
     program = Program(paths, theme)
     hook.caught.connect(program.window.show_failure)
     instance.raise_requested.connect(program.window.raise_to_front)

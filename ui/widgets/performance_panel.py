@@ -39,6 +39,8 @@ class PerformancePanel(QWidget):
         super().__init__(parent)
         self._target_ms = target_ms
         self._recent: deque[float] = deque(maxlen=_RECENT_TOKENS)
+        self._answer_rate = 0.0
+        """Of the whole answer, once it has ended; 0 while the recent tokens are all there is."""
         self._tokens_of_answer = 0
         self._asked_at = time.monotonic()
         self._stage: Progress | None = None
@@ -103,7 +105,7 @@ class PerformancePanel(QWidget):
         self.threads.setText(f"{threads.decode} answering, {threads.prefill} reading")
 
     def _on_prompt_ready(self, prompt: PromptReady) -> None:
-        self._tokens_of_answer = 0
+        self._tokens_of_answer, self._answer_rate = 0, 0.0
         self._recent.clear()
         self.first_token.setText(_NONE)
         self.prompt.setText(f"reused {grouped(prompt.reused_tokens)} of {grouped(prompt.prompt_tokens)} tokens")
@@ -123,8 +125,8 @@ class PerformancePanel(QWidget):
         self._recent.clear()
         if answer.ms_per_token_median:
             self._recent.append(answer.ms_per_token_median)
+        self._answer_rate = answer.tokens_per_second
         self._render()
-        self.rate.setText(f"{answer.tokens_per_second:.1f} tokens/s")
 
     # what is shown
 
@@ -154,7 +156,8 @@ class PerformancePanel(QWidget):
             return
         ms = _median(self._recent)
         _show(self.figure, f"{ms:.1f}" if ms < 9.95 else grouped(round(ms)), "figure")
-        self.rate.setText(f"{1000 / ms:.1f} tokens/s" if ms else _NONE)
+        rate = self._answer_rate or (1000 / ms if ms else 0.0)
+        self.rate.setText(f"{rate:.1f} tokens/s" if rate else _NONE)
         under = ms <= self._target_ms
         words = f"{'under' if under else 'over'} the target of {grouped(self._target_ms)} ms"
         _show(self.verdict, words, "success" if under else "warning")

@@ -62,6 +62,15 @@ def test_statistics_of_the_answer_stand_at_its_end(panel: PerformancePanel, load
     assert panel.rate.text() == "11.6 tokens/s"
 
 
+def test_rate_of_the_answer_outlives_the_next_repaint(panel: PerformancePanel, loaded_engine: FakeEngine) -> None:
+    answer(loaded_engine, panel, 50)
+    loaded_engine.answer_finished.emit(dataclasses.replace(SAMPLE_STATISTICS, tokens_per_second=9.5))
+    panel._render()
+    assert panel.rate.text() == "9.5 tokens/s"
+    answer(loaded_engine, panel, 50)
+    assert panel.rate.text() == "20.0 tokens/s"
+
+
 def test_answer_of_no_tokens_leaves_the_figures_empty(panel: PerformancePanel, loaded_engine: FakeEngine) -> None:
     nothing = dataclasses.replace(SAMPLE_STATISTICS, new_tokens=0, ms_per_token_median=0.0, tokens_per_second=0.0)
     loaded_engine.answer_finished.emit(nothing)
