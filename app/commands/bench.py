@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from app.commands.console import StderrReport, add_load_arguments, as_dict, gigabytes, load_request, print_json, refuse
+from app.commands.console import StderrReport, add_load_arguments, as_dict, load_request, print_json, refuse
 from app.commands.isolation import isolated
 from app.events import BenchResult, TooLarge
 from app.paths import default_paths
 from app.requests import Bench
 from app.settings import load_settings
+from app.units import size_text
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,10 +56,10 @@ def _table(result: BenchResult) -> str:
         ("First token after", f"{result.time_to_first_token_ms:,.0f} ms"),
         ("Answering (decode)", f"{result.decode_tokens_per_second:,.1f} tokens/s over {result.new_tokens:,} tokens"),
         ("A token takes", f"{result.ms_per_token_median:,.1f} ms (95 %: {result.ms_per_token_p95:,.1f})"),
-        ("Weights", gigabytes(need.weights_bytes)),
-        ("KV cache", gigabytes(need.kv_bytes)),
-        ("Working buffers", gigabytes(need.compute_bytes)),
-        ("Peak memory", gigabytes(result.peak_resident_bytes)),
+        ("Weights", size_text(need.weights_bytes)),
+        ("KV cache", size_text(need.kv_bytes)),
+        ("Working buffers", size_text(need.compute_bytes)),
+        ("Peak memory", size_text(result.peak_resident_bytes)),
     ]
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)

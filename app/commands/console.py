@@ -13,7 +13,6 @@ from typing import Any
 
 from app.errors import AppError
 from app.events import Event, Notice, Progress, Stage, TooLarge
-from app.library.gguf_file import read_header
 from app.paths import STARTER_MODEL
 from app.requests import FlashAttention, KvType, LoadModel, ThreadCounts
 from app.settings import Settings
@@ -39,9 +38,8 @@ def add_load_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_request(parsed: argparse.Namespace, settings: Settings) -> LoadModel:
-    """The request that the arguments describe; what was not given is as in the settings. Raises ModelFileError."""
+    """The request that the arguments describe; what was not given is as in the settings."""
     path = (parsed.model or STARTER_MODEL).expanduser()
-    read_header(path)
     return LoadModel(
         path=path.resolve(),
         context_tokens=settings.context_tokens if parsed.context is None else parsed.context,
@@ -112,8 +110,3 @@ def _plain(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
     raise TypeError(type(value).__name__)
-
-
-def gigabytes(count: int) -> str:
-    """Bytes as people read them."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from app.commands.console import as_dict, gigabytes, print_json
+from app.commands.console import as_dict, print_json
 from app.library.library import ModelEntry, scan
 from app.paths import default_paths
 from app.settings import load_settings
+from app.units import size_text
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,5 +32,5 @@ def _line(entry: ModelEntry) -> str:
     header = entry.header
     return (
         f"{entry.name}: {header.architecture}, {header.parameters / 1e9:.2f} B parameters, {header.quantization}, "
-        f"{gigabytes(entry.size_bytes)}, context {header.context_tokens:,} ({entry.path})"
+        f"{size_text(entry.size_bytes)}, context {header.context_tokens:,} ({entry.path})"
     )

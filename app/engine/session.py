@@ -15,7 +15,7 @@ from app.engine.llama import LOG, Context, Model, ModelOptions
 from app.engine.neighbours import BusyNeighbours
 from app.engine.prompt import PromptBuilder
 from app.engine.stop_flag import StopFlag
-from app.errors import Cancelled, LoadError
+from app.errors import Cancelled, LoadError, ModelFileError
 from app.events import (
     ConversationOpened,
     MemoryNeed,
@@ -30,6 +30,7 @@ from app.events import (
 )
 from app.fit.memory import context_tokens, memory_need, too_large
 from app.hardware import physical_cores, usable_cores
+from app.library.gguf_file import read_header
 from app.paths import Paths
 from app.requests import CountTokens, Generate, LoadModel, OpenConversation, ThreadCounts
 
@@ -55,12 +56,17 @@ class Session:
 
     @staticmethod
     def load(request: LoadModel, paths: Paths, report: Report, stop: StopFlag) -> Session | TooLarge:
-        """Load the model and decode its first tokens. Raises LoadError, TemplateError, or Cancelled after a stop.
+        """Load the model and decode its first tokens.
+
+        Raises ModelFileError, LoadError, TemplateError, or Cancelled after a stop. The header is checked before
+        llama.cpp sees the file: it trusts much of what it reads, and aborts the process over the rest.
 
         Returns TooLarge, and loads nothing, where the memory that is available is not enough and `load_anyway` is not
         set. The loading marker tells what the process was at, should it die here.
         """
         start = time.perf_counter()
+        if problem := read_header(request.path).chat_problem:
+            raise ModelFileError(problem)
         need = memory_need(request)
         if not request.load_anyway and (question := too_large(request, need)):
             return question

@@ -6,6 +6,7 @@ from app.engine.llama import LOG, Context, Model, ModelOptions
 from app.events import MemoryNeed, TooLarge
 from app.hardware import available_memory_bytes
 from app.requests import LoadModel
+from app.units import size_text
 
 ENGINE_BYTES = 40_000_000
 """The child itself, beside the buffers: Python, the libraries, the vocabulary of a small model. Measured."""
@@ -42,12 +43,8 @@ def too_large(request: LoadModel, need: MemoryNeed) -> TooLarge | None:
     if wanted <= available:
         return None
     sentence = (
-        f"{request.path.stem} needs {_gb(wanted)} GB: {_gb(need.weights_bytes)} for the weights, "
-        f"{_gb(need.kv_bytes)} for the conversation (KV cache), {_gb(need.compute_bytes + ENGINE_BYTES)} to work in. "
-        f"{_gb(available)} GB of memory are free."
+        f"{request.path.stem} needs {size_text(wanted)}: {size_text(need.weights_bytes)} for the weights, "
+        f"{size_text(need.kv_bytes)} for the conversation (KV cache), "
+        f"{size_text(need.compute_bytes + ENGINE_BYTES)} to work in. {size_text(available)} of memory are free."
     )
     return TooLarge(request.path, need, available, sentence)
-
-
-def _gb(count: int) -> str:
-    return f"{count / 1e9:.1f}"
