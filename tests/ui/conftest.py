@@ -12,14 +12,23 @@ from PySide6.QtWidgets import QApplication
 from app.paths import Paths, default_paths
 from tests.ui.fake_engine import SAMPLE_MODEL, FakeEngine
 from ui.theme import ThemeWatcher
+from ui.tokens import LIGHT, use
+from workers.chat_storage import ChatStorage
+from workers.settings_store import SettingsStore
+from workers.tasks import TaskRunner
 
 
 @pytest.fixture
 def theme(qapp: QApplication) -> Iterator[ThemeWatcher]:
     """The style in force, as in the program. Asked for by tests that look at sizes, colours or icons."""
+    before = qapp.style().name(), qapp.font(), qapp.palette()
     watcher = ThemeWatcher(qapp)
     yield watcher
     qapp.setStyleSheet("")
+    qapp.setStyle(before[0])
+    qapp.setFont(before[1])
+    qapp.setPalette(before[2])
+    use(LIGHT)
     shiboken6.delete(watcher)  # at once: the next test's watcher must be the only one that listens
 
 
@@ -41,21 +50,22 @@ def paths(bantam_home: Path) -> Paths:
 
 
 @pytest.fixture
-def storage(qapp: QApplication, paths: Paths) -> Iterator[object]:
+def storage(qapp: QApplication, paths: Paths) -> Iterator[ChatStorage]:
     """The real ChatStorage on a new database."""
-    chat_storage = pytest.importorskip("workers.chat_storage")
-    storage = chat_storage.ChatStorage(paths.chats)
+    storage = ChatStorage(paths.chats)
     yield storage
     storage.close()
 
 
 @pytest.fixture
-def settings(qapp: QApplication, paths: Paths) -> object:
+def settings(qapp: QApplication, paths: Paths) -> SettingsStore:
     """The real SettingsStore on a new file."""
-    return pytest.importorskip("workers.settings_store").SettingsStore(paths.settings)
+    return SettingsStore(paths.settings)
 
 
 @pytest.fixture
-def tasks(qapp: QApplication) -> object:
+def tasks(qapp: QApplication) -> Iterator[TaskRunner]:
     """The real TaskRunner."""
-    return pytest.importorskip("workers.tasks").TaskRunner()
+    tasks = TaskRunner()
+    yield tasks
+    tasks.close()

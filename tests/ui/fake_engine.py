@@ -33,21 +33,8 @@ from app.events import (
     TooLarge,
 )
 from app.requests import Generate, LoadModel, Message, ThreadCounts
+from workers.chat_engine import EngineState
 from workers.protocol import Failure
-
-try:
-    from workers.chat_engine import EngineState
-except ImportError:  # until the bridge has landed
-    from enum import StrEnum
-
-    class EngineState(StrEnum):
-        EMPTY = "empty"
-        LOADING = "loading"
-        READY = "ready"
-        GENERATING = "generating"
-        STOPPING = "stopping"
-        CRASHED = "crashed"
-
 
 SAMPLE_MODEL = ModelLoaded(
     path=Path("/models/qwen/Qwen3-1.7B-Q4_K_M.gguf"),
