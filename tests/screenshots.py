@@ -1,7 +1,7 @@
 """Draws the real window with sample data, every page and state: `python tests/screenshots.py FOLDER [NAME…]`.
 
-Offscreen, no model is loaded: a fake engine plays the answers. Names choose scenes, by their beginning; `--scale 2` is
-for a screen of 200 %. The README's pictures come from here (resources/screenshots).
+Offscreen, no model is loaded: a fake engine plays the answers. Names choose scenes (`models*`: all of the models page),
+`--scale 2` is for a screen of 200 %. The README's pictures come from here (resources/screenshots).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def draw(folder: Path, wanted: list[str], size: str) -> int:
 
     application = QApplication(["bantam"])
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = [scene for scene in SCENES if not wanted or any(scene.__name__.startswith(name) for name in wanted)]
+    chosen = [scene for scene in SCENES if not wanted or any(fnmatch(scene.__name__, name) for name in wanted)]
     width, height = (int(number) for number in size.split("x"))
     watcher = ThemeWatcher(application, Theme.LIGHT)
     for scene in chosen:

@@ -74,6 +74,7 @@ def main() -> int:
     program = Program(paths, theme)
     hook.caught.connect(program.window.show_failure)
     instance.raise_requested.connect(program.window.raise_to_front)
+    program.window.closed.connect(instance.stop_answering)
     program.show()
     code = application.exec()
     instance.release()

@@ -11,8 +11,9 @@ from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
 _RAISE = b"raise\n"
 _ANSWER = b"raised\n"
-_ATTEMPTS = 10
+_ATTEMPTS = 20
 _WAIT_MS = 300
+_ANSWER_MS = 3000
 
 
 class Claim(Enum):
@@ -50,6 +51,10 @@ class SingleInstance(QObject):
                 return Claim.RAISED_OTHER
         return Claim.OTHER_IS_SILENT
 
+    def stop_answering(self) -> None:
+        """The window is closing: a start from now on waits for the lock instead of raising a window that goes."""
+        self._server.close()
+
     def release(self) -> None:
         """Let another be the first."""
         self._server.close()
@@ -59,12 +64,12 @@ class SingleInstance(QObject):
         socket = QLocalSocket()
         socket.connectToServer(self._name)
         if not socket.waitForConnected(_WAIT_MS):
-            # Nobody listens yet: the other is between its lock and its socket. Waiting on this one costs no processor.
+            # Nobody listens: the other is between its lock and its socket, or is about to end and saves its chats.
             self._lock.tryLock(_WAIT_MS) and self._lock.unlock()
             return False
         socket.write(_RAISE)
         socket.waitForBytesWritten(_WAIT_MS)
-        return socket.waitForReadyRead(_WAIT_MS * _ATTEMPTS) and bytes(socket.readAll().data()) == _ANSWER
+        return socket.waitForReadyRead(_ANSWER_MS) and bytes(socket.readAll().data()) == _ANSWER
 
     def _on_connection(self) -> None:
         while (socket := self._server.nextPendingConnection()) is not None:

@@ -74,6 +74,17 @@ def test_released_lock_can_be_taken(first: SingleInstance, paths: Paths) -> None
     second.release()
 
 
+def test_start_while_the_first_is_ending_becomes_the_next(first: SingleInstance, paths: Paths) -> None:
+    first.claim()
+    first.stop_answering()
+    code = SECOND.replace("print", 'print("starting", flush=True); print')
+    second = start(code, paths.home)
+    assert second.stdout is not None
+    assert second.stdout.readline() == "starting\n"
+    first.release()
+    assert second.communicate(timeout=20)[0].strip() == "FIRST"
+
+
 def test_window_that_does_not_answer_is_told_apart(first: SingleInstance, paths: Paths) -> None:
     first.claim()
     first._server.close()  # holds the lock, answers nobody
