@@ -62,6 +62,13 @@ def reasoning_title(running: bool, elapsed_ms: float | None, estimated: bool = F
     return f"{word}{_DOT}{'about ' if estimated else ''}{duration(elapsed_ms)}"
 
 
+def model_line(loading: bool, missing: bool) -> str:
+    """Under the composer, while a message would not be answered at once."""
+    if missing:
+        return "No model is loaded. Choose one with Ctrl+L; what you write here is kept."
+    return "The model is being loaded. A message sent now is answered as soon as it is there." if loading else ""
+
+
 def context_line(tokens: int | None, context_tokens: int) -> str:
     """The context meter's words. `tokens` None is not known yet."""
     if not context_tokens:

@@ -12,6 +12,9 @@ from ui.widgets.conversation_list import WIDTH
 if TYPE_CHECKING:
     from ui.pages.chat_page import ChatPage
 
+LEAST_WITH_LIST = 620
+"""A narrower page shows the messages alone."""
+
 
 def lay_out(page: ChatPage) -> None:
     """Put the page's widgets into place."""

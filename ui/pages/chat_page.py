@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QTimer, QUrl
-from PySide6.QtGui import QCursor, QDesktopServices
+from PySide6.QtCore import QTimer, QUrl
+from PySide6.QtGui import QCursor, QDesktopServices, QResizeEvent
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from app.chat.conversation import UNTITLED, Conversation, MessageState, StoredMessage
@@ -19,9 +19,10 @@ from ui.context_count import ContextCount
 from ui.conversation_shelf import ConversationShelf
 from ui.errors import ErrorBar, NoticeBar
 from ui.lexer_shelf import LexerShelf
-from ui.pages.chat_layout import lay_out
+from ui.pages.chat_layout import LEAST_WITH_LIST, lay_out
 from ui.pages.chat_list_pane import ChatListPane
 from ui.pages.chat_settings_pane import ChatSettingsPane
+from ui.pages.message_editing import MessageEditing
 from ui.widgets.chat_empty import ChatEmpty
 from ui.widgets.chat_header import ChatHeader
 from ui.widgets.composer import Composer, Mode
@@ -56,8 +57,8 @@ class ChatPage(QWidget):
         self._engine, self._storage, self._settings = engine, storage, settings
         self.conversation = _NEW
         self._drafts: dict[str, str] = {}
-        self._editing: StoredMessage | None = None
         self._wanted = ""
+        self._sending = ""
         self.shelf = ConversationShelf(storage, self)
         self.answering = Answering(engine, storage, self)
         self._count = ContextCount(engine, self)
@@ -68,6 +69,7 @@ class ChatPage(QWidget):
         self.empty = ChatEmpty()
         self.stack = QStackedWidget()
         self.composer = Composer()
+        self._editing = MessageEditing(self.composer)
         self.panel = ChatSettingsPane(storage)
         self.error, self.notice = ErrorBar(), NoticeBar()
         lay_out(self)
@@ -107,7 +109,7 @@ class ChatPage(QWidget):
 
     def _leave(self) -> None:
         self.panel.flush()
-        self._end_editing()
+        self._editing.end()
         self._drafts[self.conversation.id] = self.composer.text
         self._wanted = ""
 
@@ -148,12 +150,16 @@ class ChatPage(QWidget):
         if self._engine.state in _WITHOUT_MODEL:
             self._say_no_model()
             return
+        if self._sending:
+            return  # Enter twice is one message
+        self._sending = text
         self.error.hide()
         self.panel.flush()
         if not self.conversation.id:
             self.answering.send_first(self.conversation, text)
             return
-        parent = self._editing.parent_id if self._editing is not None else self.conversation.leaf_id
+        edited = self._editing.message
+        parent = edited.parent_id if edited is not None else self.conversation.leaf_id
         self.answering.send(self.conversation.id, parent, text)
 
     def _on_created(self, conversation: Conversation) -> None:
@@ -168,14 +174,13 @@ class ChatPage(QWidget):
     def _on_message_added(self, conversation_id: str, message: StoredMessage) -> None:
         if message.role is Role.USER:
             self.shelf.refresh()
-            self._drafts.pop(conversation_id, None)
+            self._forget_sent(conversation_id)
         if conversation_id != self.conversation.id:
             return
         kept = self._path_until(message.parent_id)
         self.conversation = dataclasses.replace(self.conversation, path=(*kept, message))
         if message.role is Role.USER:
-            self._end_editing(clear=True)
-            self.composer.set_text("")
+            self._editing.sent()
             if not kept:
                 self._reload_title()
         self.transcript.show_messages(self.conversation.path, keep_place=True)
@@ -183,6 +188,14 @@ class ChatPage(QWidget):
         if message.state is MessageState.STREAMING:
             self.transcript.stream(message.id, "")
         self._refresh()
+
+    def _forget_sent(self, conversation_id: str) -> None:
+        """The text is on the disk: it leaves the field, but what was typed since does not."""
+        sent, self._sending = self._sending, ""
+        if conversation_id == self.conversation.id and self.composer.text == sent:
+            self.composer.set_text("")
+        if self._drafts.get(conversation_id) == sent:
+            del self._drafts[conversation_id]
 
     def _path_until(self, message_id: int | None) -> tuple[StoredMessage, ...]:
         ids = [message.id for message in self.conversation.path]
@@ -200,6 +213,7 @@ class ChatPage(QWidget):
 
     def _on_not_saved(self, text: str, sentence: str, hint: str) -> None:
         """The field still holds the text: it is emptied only when the text is on the disk."""
+        self._sending = ""
         self.error.show_failure(Failure(sentence, hint or "Your text is still here. Try to send it again."))
 
     def _on_text(self, conversation_id: str, message_id: int, text: str) -> None:
@@ -249,24 +263,12 @@ class ChatPage(QWidget):
         message = self._message(message_id)
         if message is None or self.conversation.id in self.answering.busy:
             return
-        if self._editing is None:
-            self._drafts[self.conversation.id] = self.composer.text
-        self._editing = message
-        self.composer.set_editing(True)
-        self.composer.set_text(message.content)
-        self.composer.field.setFocus()
+        self._editing.begin(message)
 
     def _on_edit_last(self) -> None:
         last = next((m for m in reversed(self.conversation.path) if m.role is Role.USER), None)
         if last is not None:
             self._on_edit(last.id)
-
-    def _end_editing(self, clear: bool = False) -> None:
-        if self._editing is not None:
-            self._editing = None
-            self.composer.set_editing(False)
-            draft = self._drafts.pop(self.conversation.id, "")
-            self.composer.set_text("" if clear else draft)
 
     def _on_branch(self, message_id: int) -> None:
         source = self.conversation
@@ -326,12 +328,7 @@ class ChatPage(QWidget):
     def _on_state_changed(self, state: EngineState) -> None:
         loading = state is EngineState.LOADING
         self.empty.show_model(self._engine.model, loading)
-        words = ""
-        if state in _WITHOUT_MODEL:
-            words = "No model is loaded. Choose one with Ctrl+L; what you write here is kept."
-        elif loading:
-            words = "The model is being loaded. A message sent now is answered as soon as it is there."
-        self.composer.set_status(words)
+        self.composer.set_status(chat_words.model_line(loading, missing=state in _WITHOUT_MODEL))
 
     def _say_no_model(self) -> None:
         self.composer.set_status(NO_MODEL.replace("this was not answered", "nothing was sent"), "warning")
@@ -357,8 +354,22 @@ class ChatPage(QWidget):
 
     def _on_question(self, question: str) -> None:
         self.composer.set_text(question)
-        self.composer.field.setFocus(Qt.FocusReason.OtherFocusReason)
+        self.composer.field.setFocus()
         self._on_send(question)
+
+    def _on_settings_toggled(self, shown: bool) -> None:
+        self.panel.setVisible(shown)
+        self._fit_list()
+
+    def _fit_list(self) -> None:
+        """Where there is no room for both, the list goes before the messages do; its button brings it back."""
+        self.list.setVisible(self.width() >= LEAST_WITH_LIST + (self.panel.width() if self.panel.isVisible() else 0))
+
+    # Qt overrides
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        if event.size().width() != event.oldSize().width():
+            self._fit_list()
 
     # How it is put together
 
@@ -373,7 +384,7 @@ class ChatPage(QWidget):
         composer.send_wanted.connect(self._on_send)
         composer.stop_wanted.connect(self._on_stop)
         composer.edit_last_wanted.connect(self._on_edit_last)
-        composer.edit_cancelled.connect(self._end_editing)
+        composer.edit_cancelled.connect(self._editing.end)
         composer.text_changed.connect(self._count_tokens)
         chats.new_wanted.connect(self.new_chat)
         chats.opened.connect(self.open)
@@ -382,7 +393,7 @@ class ChatPage(QWidget):
         self.empty.question_chosen.connect(self._on_question)
         self.header.menu_wanted.connect(self._on_menu)
         self.header.list_toggled.connect(lambda: self.list.setVisible(self.list.isHidden()))
-        self.header.settings_toggled.connect(self.panel.setVisible)
+        self.header.settings_toggled.connect(self._on_settings_toggled)
         self.panel.failed.connect(self._on_storage_error)
         self.panel.closed.connect(lambda: self.header.settings.setChecked(False))
         self.panel.changed.connect(self._on_settings_changed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app.events import ModelLoaded
 from app.paths import STARTER_MODEL
@@ -53,7 +53,6 @@ class ChatEmpty(QWidget):
         else:
             self._title.setText(f"Ask {model.name}")
             self._text.setText(_about(model))
-        self._text.setMinimumHeight(self._text.heightForWidth(_WIDTH))
         for button, question in zip(self.questions, _questions(model), strict=True):
             button.setText(question)
             button.setVisible(model is not None or loading)
@@ -67,18 +66,24 @@ class ChatEmpty(QWidget):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         for label in (self._title, self._text):
             label.setWordWrap(True)
-            label.setFixedWidth(_WIDTH)
-        column = QVBoxLayout(self)
+        inside = QWidget()
+        inside.setMaximumWidth(_WIDTH)
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
         column.addStretch(2)
         for label in (self._icon, self._title, self._text):
-            column.addWidget(label, 0, Qt.AlignmentFlag.AlignHCenter)
+            column.addWidget(label)
         column.addSpacing(8)
         for button in self.questions:
-            button.setFixedWidth(_WIDTH)
             button.clicked.connect(lambda _=False, b=button: self.question_chosen.emit(b.text()))
-            column.addWidget(button, 0, Qt.AlignmentFlag.AlignHCenter)
+            column.addWidget(button)
         column.addStretch(3)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(24, 0, 24, 0)
+        row.addStretch(1)
+        row.addWidget(inside, 100)
+        row.addStretch(1)
 
 
 def _is_starter(model: ModelLoaded | None) -> bool:

@@ -31,6 +31,8 @@ from ui.theme import tokens
 HEADER = 30
 PADDING = 10
 _SPANS_A_STEP = 40
+_CURSOR = 6
+"""Room the editor keeps at the end of its longest line."""
 _COPIED_MS = 1500
 
 LexerCallback = Callable[[Lexer | None], None]
@@ -95,7 +97,7 @@ class CodeView(QFrame):
         self._lexer: Lexer | None = None
         self._text = ""
         self._line_starts = [0]
-        self._longest = 0
+        self._widest = 0
         self._spans: list[Span] = []
         self._iterator: Iterator[Span] | None = None
         self._next_line = 0
@@ -139,10 +141,9 @@ class CodeView(QFrame):
 
     def arrange(self, width: int) -> int:
         """Place the parts for `width`; the height they take."""
-        metrics = QFontMetrics(self._editor.font())
         room = width - 2 * PADDING
-        bar = self._longest * metrics.horizontalAdvance("m") > room
-        height = metrics.lineSpacing() * len(self._line_starts) + 2
+        bar = self._widest + _CURSOR > room
+        height = QFontMetrics(self._editor.font()).lineSpacing() * len(self._line_starts) + 2
         height += self._editor.horizontalScrollBar().sizeHint().height() if bar else 0
         self._title.setGeometry(PADDING + 2, 0, room // 2, HEADER)
         size = self._copy.sizeHint()
@@ -177,7 +178,7 @@ class CodeView(QFrame):
         QTimer.singleShot(_COPIED_MS, self._copy, lambda: self._copy.setText(" Copy"))
 
     def _write_all(self, text: str) -> None:
-        self._text, self._line_starts, self._longest = "", [0], 0
+        self._text, self._line_starts, self._widest = "", [0], 0
         self._spans.clear()
         self._highlighter.lines.clear()
         self._editor.clear()
@@ -190,7 +191,9 @@ class CodeView(QFrame):
         for line in lines[:-1]:
             offset += len(line) + 1
             self._line_starts.append(offset)
-        self._longest = max(self._longest, len(self._text) - self._line_starts[-1], *map(len, lines))
+        first = self._text[self._line_starts[-len(lines)] :].split("\n", 1)[0]
+        metrics = QFontMetrics(self._editor.font())
+        self._widest = max(self._widest, *map(metrics.horizontalAdvance, (first, *lines[1:])))
         cursor = QTextCursor(self._editor.document())
         cursor.movePosition(QTextCursor.MoveOperation.End)
         cursor.insertText(text)

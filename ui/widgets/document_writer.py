@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
+from itertools import takewhile
+
 from PySide6.QtCore import Qt
 from PySide6.QtGui import (
+    QColor,
     QFontDatabase,
     QTextBlockFormat,
     QTextCharFormat,
@@ -17,7 +22,8 @@ from PySide6.QtGui import (
 )
 
 from ui.markdown_blocks import Paragraph, Rule, Run, Style, Table
-from ui.theme import color, tokens
+from ui.theme import color
+from ui.tokens import Tokens, tokens
 
 INDENT = 22
 QUOTE_PROPERTY = QTextFormat.Property.UserProperty.value + 1
@@ -66,6 +72,22 @@ def write_runs(cursor: QTextCursor, runs: tuple[Run, ...], heading: int = 0, mut
         cursor.insertText(run.text, char_format(run, heading, muted))
 
 
+def rewrite_runs(document: QTextDocument, start: int, old: Paragraph, new: Paragraph) -> None:
+    """Turn the last paragraph, whose text begins at `start` and is `old`, into `new` from the first difference on."""
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old.runs, new.runs, strict=False)))
+    rest = new.runs[same:]
+    keep = start + sum(_units(run.text) for run in old.runs[:same])
+    if same == len(old.runs) - 1 and rest and _goes_on(old.runs[same], rest[0]):
+        grown = old.runs[same]
+        keep += _units(grown.text)
+        rest = (replace(rest[0], text=rest[0].text[len(grown.text) :]), *rest[1:])
+    cursor = QTextCursor(document)
+    cursor.setPosition(keep)
+    cursor.movePosition(QTextCursor.MoveOperation.End, QTextCursor.MoveMode.KeepAnchor)
+    cursor.removeSelectedText()
+    write_runs(cursor, rest, new.heading, muted=new.quote > 0)
+
+
 def write_table(document: QTextDocument, table: Table) -> None:
     """Make `table` all there is in the document."""
     document.clear()
@@ -87,24 +109,40 @@ def write_table(document: QTextDocument, table: Table) -> None:
 
 def char_format(run: Run, heading: int = 0, muted: bool = False) -> QTextCharFormat:
     """How a run looks in the theme that is in force."""
-    form = QTextCharFormat()
-    form.setForeground(color("text_secondary" if muted else "text"))
-    if run.style & Style.BOLD or heading:
-        form.setFontWeight(600)
-    if heading in (1, 2):
-        form.setProperty(QTextFormat.Property.FontPixelSize, tokens().size_title)
-    form.setFontItalic(bool(run.style & Style.ITALIC))
-    form.setFontStrikeOut(bool(run.style & Style.STRIKE))
-    if run.style & Style.CODE:
-        form.setFontFamilies(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont).families())
-        form.setFontFixedPitch(True)
-        form.setBackground(color("raised"))
+    form = _plain_format(run.style, heading, muted, tokens())
     if run.address:
+        form = QTextCharFormat(form)
         form.setAnchor(True)
         form.setAnchorHref(run.address)
         form.setForeground(color("accent"))
         form.setFontUnderline(True)
     return form
+
+
+@lru_cache(maxsize=256)
+def _plain_format(style: Style, heading: int, muted: bool, table: Tokens) -> QTextCharFormat:
+    form = QTextCharFormat()
+    form.setForeground(QColor(table.text_secondary if muted else table.text))
+    if style & Style.BOLD or heading:
+        form.setFontWeight(600)
+    if heading in (1, 2):
+        form.setProperty(QTextFormat.Property.FontPixelSize, table.size_title)
+    form.setFontItalic(bool(style & Style.ITALIC))
+    form.setFontStrikeOut(bool(style & Style.STRIKE))
+    if style & Style.CODE:
+        form.setFontFamilies(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont).families())
+        form.setFontFixedPitch(True)
+        form.setBackground(QColor(table.raised))
+    return form
+
+
+def _goes_on(old: Run, new: Run) -> bool:
+    return (old.style, old.address) == (new.style, new.address) and new.text.startswith(old.text)
+
+
+def _units(text: str) -> int:
+    """Positions in a document count UTF-16 code units."""
+    return len(text.encode("utf-16-le")) // 2
 
 
 def _block_format(block: Paragraph | Rule, first: bool) -> QTextBlockFormat:

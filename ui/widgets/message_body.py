@@ -150,10 +150,12 @@ class MessageBody(QWidget):
             del self.blocks[first:]
 
     def _update_in_place(self, first: int, blocks: Sequence[Block]) -> bool:
-        """The last view is code or a table, and what comes is a longer form of the same: keep the view."""
+        """Only the last block is another: keep the view that shows it."""
         last = self._segments[-1] if self._segments else None
-        if last is None or last.first != first or not blocks or first != len(self.blocks) - 1:
+        if last is None or not blocks or first != len(self.blocks) - 1:
             return False
+        if isinstance(last.view, ProseView):
+            return self._update_prose(last, first, blocks)
         block = blocks[0]
         old = self.blocks[first]
         if isinstance(last.view, CodeView) and isinstance(block, Code) and isinstance(old, Code):
@@ -166,6 +168,17 @@ class MessageBody(QWidget):
             return False
         last.stale = True
         self._append(first + 1, blocks[1:])
+        return True
+
+    def _update_prose(self, last: _Segment, first: int, blocks: Sequence[Block]) -> bool:
+        run = tuple(takewhile(lambda b: not isinstance(b, (Code, Table)), blocks[: PROSE_BLOCKS + last.first - first]))
+        if not run:
+            return False
+        assert isinstance(last.view, ProseView)
+        last.view.replace_from(first - last.first, run)  # type: ignore[arg-type]
+        last.count = first - last.first + len(run)
+        last.stale = True
+        self._append(first + len(run), blocks[len(run) :])
         return True
 
     def _cut(self, first: int) -> None:

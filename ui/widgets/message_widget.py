@@ -25,6 +25,7 @@ from ui.widgets.message_row import MessageRow, Note
 from ui.widgets.prose_view import PlainView
 from ui.widgets.reasoning_view import ReasoningView
 
+KEYS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
 _GAP = 8
 _BUBBLE_PADDING_X = 14
 _BUBBLE_PADDING_Y = 9
@@ -37,8 +38,13 @@ class MessageWidget(QWidget):
     triggered = Signal(str)
     """Name of an action."""
     sibling_wanted = Signal(int)
+    """The id of another version of the message."""
     try_again = Signal()
     address_clicked = Signal(str)
+    focus_changed = Signal(bool, bool)
+    """Whether it has the focus, and whether it came by a key."""
+    step_wanted = Signal(int)
+    """-1 to the message before, 1 to the next."""
     resized = Signal()
     """Its height is another one now."""
 
@@ -60,7 +66,7 @@ class MessageWidget(QWidget):
         if self._actions is None:
             self._actions = MessageActions(self.ACTIONS, self.ACTIONS_AT_END, self)
             self._actions.triggered.connect(self._on_triggered)
-            self._actions.sibling_wanted.connect(self.sibling_wanted)
+            self._actions.sibling_wanted.connect(self._on_sibling)
             self._show_actions_state()
             self._actions.show()
             self._place_actions()
@@ -115,6 +121,12 @@ class MessageWidget(QWidget):
             self.press_copy()
         else:
             self.triggered.emit(name)
+
+    def _on_sibling(self, step: int) -> None:
+        ids = self.row.message.sibling_ids
+        index = ids.index(self.row.message.id) + step
+        if 0 <= index < len(ids):
+            self.sibling_wanted.emit(ids[index])
 
     def _set_note(self, note: Note | None) -> None:
         if note is None and self._note is None:
@@ -172,15 +184,20 @@ class MessageWidget(QWidget):
     def focusInEvent(self, event: QFocusEvent) -> None:
         """The keyboard brings them too."""
         self._show_actions_state()
+        self.focus_changed.emit(True, event.reason() in KEYS)
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
         """Gone when the focus has left the message and its buttons."""
         self._show_actions_state()
+        self.focus_changed.emit(False, False)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Ctrl+C on a focused message copies it."""
+        """Ctrl+C copies the message, Up and Down go to its neighbours."""
+        step = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}.get(Qt.Key(event.key()))
         if event.matches(QKeySequence.StandardKey.Copy):
             self.press_copy()
+        elif step is not None and not event.modifiers():
+            self.step_wanted.emit(step)
         else:
             super().keyPressEvent(event)
 
@@ -245,10 +262,7 @@ class AnswerMessage(MessageWidget):
         super().refresh()
         row, message = self.row, self.row.message
         self._set_label("model", message.model_name)
-        if row.left_out and self._left_out is None:
-            self._left_out = MessageNote(self)
-        if self._left_out is not None:
-            self._left_out.say("warning", row.left_out, again=False)
+        self._show_left_out()
         self._set_label("progress", row.progress if row.is_live else "", "secondary")
         parts = reasoning.split(row.text, live=row.is_live)
         if row.is_live:
@@ -284,6 +298,16 @@ class AnswerMessage(MessageWidget):
         y = self._place_note(y, width)
         y = self._place_label("statistics", y + _GAP, width)
         return y + ACTIONS_HEIGHT
+
+    def _show_left_out(self) -> None:
+        """Said when it happens, and again from the statistics when the chat is opened later."""
+        statistics = self.row.message.statistics
+        stored = 0 if statistics is None else statistics.left_out_messages
+        words = self.row.left_out or chat_words.left_out_line(stored, 0)
+        if words and self._left_out is None:
+            self._left_out = MessageNote(self)
+        if self._left_out is not None:
+            self._left_out.say("warning", words, again=False)
 
     def _show_text(self, answer: str) -> None:
         if self.row.is_live:

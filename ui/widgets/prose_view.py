@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QPoint, QRectF, Qt, QUrl
@@ -70,15 +71,20 @@ class ProseView(TextView):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._starts: list[int] = []
+        self._blocks: list[Paragraph | Rule] = []
         self._has_quotes = False
 
     def replace_from(self, first: int, blocks: Sequence[Paragraph | Rule]) -> None:
         """From paragraph `first` on, the text is `blocks`."""
         edit = QTextCursor(self.document())
         edit.beginEditBlock()
+        if blocks and first == len(self._starts) - 1 and self._rewrite_end(self._blocks[-1], blocks[0]):
+            first, blocks = first + 1, blocks[1:]
         if first < len(self._starts):
             writer.cut_from(self.document(), self._starts[first])
             del self._starts[first:]
+            del self._blocks[first:]
+        self._blocks.extend(blocks)
         for block in blocks:
             self._starts.append(writer.append_block(self.document(), block, first=not self._starts))
             self._has_quotes |= isinstance(block, Paragraph) and block.quote > 0
@@ -86,6 +92,17 @@ class ProseView(TextView):
         links = any(run.address for block in blocks if isinstance(block, Paragraph) for run in block.runs)
         if links:
             self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    def _rewrite_end(self, old: Paragraph | Rule, new: Paragraph | Rule) -> bool:
+        """The last paragraph only goes on: keep the runs that stay as they are."""
+        if not (isinstance(old, Paragraph) and isinstance(new, Paragraph)):
+            return False
+        if replace(old, runs=()) != replace(new, runs=()):
+            return False
+        self._blocks[-1] = new
+        separator = 1 if len(self._starts) > 1 else 0
+        writer.rewrite_runs(self.document(), self._starts[-1] + separator, old, new)
+        return True
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """The bar at the left of quotes, which a text document cannot draw."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QHideEvent
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
@@ -119,6 +120,11 @@ class SamplingPanel(QWidget):
             if pause.isActive():
                 pause.stop()
                 pause.timeout.emit()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Closed, or the window with it: nothing typed is lost."""
+        self.flush()
+        super().hideEvent(event)
 
     def _value(self, number: _Number) -> float | int:
         value = self.numbers[number.name].value()

@@ -18,8 +18,8 @@ from ui.theme import tokens
 from ui.widgets.code_view import RequestLexer
 from ui.widgets.jump_button import JumpButton
 from ui.widgets.message_row import MessageRow, Note
-from ui.widgets.message_widget import AnswerMessage, MessageWidget, UserMessage
-from ui.widgets.transcript_focus import KEYS, TranscriptFocus
+from ui.widgets.message_widget import KEYS, AnswerMessage, MessageWidget, UserMessage
+from ui.widgets.transcript_focus import TranscriptFocus
 
 COLUMN = 760
 MARGIN = 24
@@ -124,11 +124,6 @@ class Transcript(QAbstractScrollArea):
     def row(self, message_id: int) -> MessageRow | None:
         """The row of a message of this conversation."""
         return next((row for row in reversed(self.rows) if row.message.id == message_id), None)
-
-    @property
-    def follows(self) -> bool:
-        """Whether the view sticks to the end."""
-        return self._follows
 
     @property
     def is_settled(self) -> bool:
@@ -293,17 +288,11 @@ class Transcript(QAbstractScrollArea):
             "branch": self.branch_wanted,
         }
         widget.triggered.connect(lambda name: signals[name].emit(id_))
-        widget.sibling_wanted.connect(lambda step: self._want_sibling(row, step))
+        widget.sibling_wanted.connect(self.sibling_wanted)
         widget.try_again.connect(lambda: self.try_again_wanted.emit(id_))
         widget.address_clicked.connect(self.address_clicked)
         widget.resized.connect(lambda: self._on_resized(row))
         self._focus.watch(widget)
-
-    def _want_sibling(self, row: MessageRow, step: int) -> None:
-        ids = row.message.sibling_ids
-        index = ids.index(row.message.id) + step
-        if 0 <= index < len(ids):
-            self.sibling_wanted.emit(ids[index])
 
     def _forget_far(self, wanted: list[MessageRow]) -> None:
         """Widgets far away go, but not one that is written to or has the focus."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from PySide6.QtCore import QEvent, QObject, QRectF, Qt
-from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPen
+import shiboken6
+from PySide6.QtCore import QObject, QRectF, Qt
+from PySide6.QtGui import QPainter, QPen
 from PySide6.QtWidgets import QWidget
 
 from ui.theme import color, tokens
+from ui.widgets.message_widget import MessageWidget
 
-KEYS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
 _RING_X, _RING_Y = 12, 6
 
 
@@ -29,9 +30,10 @@ class TranscriptFocus(QObject):
         self._viewport, self._bring, self._neighbour = viewport, bring, neighbour
         self._ringed: QWidget | None = None
 
-    def watch(self, widget: QWidget) -> None:
-        """A new message widget."""
-        widget.installEventFilter(self)
+    def watch(self, widget: MessageWidget) -> None:
+        """A new message widget. By signals: an event filter would still be called while the widget is destroyed."""
+        widget.focus_changed.connect(lambda has, by_key: self._on_focus(widget, has and by_key))
+        widget.step_wanted.connect(lambda step: self._on_step(widget, step))
 
     def forget(self, widget: QWidget) -> None:
         """A message widget that goes."""
@@ -52,25 +54,15 @@ class TranscriptFocus(QObject):
         around = QRectF(self._ringed.geometry()).adjusted(-_RING_X, -_RING_Y, _RING_X, 0)
         painter.drawRoundedRect(around, tokens().radius, tokens().radius)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """A message that gets the focus by a key comes into sight."""
-        if not isinstance(watched, QWidget):
-            return False
-        if event.type() == QEvent.Type.FocusIn and isinstance(event, QFocusEvent):
-            self._ringed = watched if event.reason() in KEYS else None
-            if self._ringed is not None:
-                self._bring(watched)
-            self._viewport.update()
-        elif event.type() == QEvent.Type.FocusOut:
-            self._ringed = None
-            self._viewport.update()
-        elif event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
-            return self._on_key(watched, event)
-        return False
+    def _on_focus(self, widget: MessageWidget, ringed: bool) -> None:
+        if not shiboken6.isValid(self._viewport):
+            return  # the window is going, and the focus with it
+        self._ringed = widget if ringed else None
+        if ringed:
+            self._bring(widget)
+        self._viewport.update()
 
-    def _on_key(self, watched: QWidget, event: QKeyEvent) -> bool:
-        step = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}.get(Qt.Key(event.key()))
-        widget = self._neighbour(watched, step) if step is not None and not event.modifiers() else None
-        if widget is not None:
-            widget.setFocus(Qt.FocusReason.TabFocusReason)
-        return widget is not None
+    def _on_step(self, widget: MessageWidget, step: int) -> None:
+        neighbour = self._neighbour(widget, step)
+        if neighbour is not None:
+            neighbour.setFocus(Qt.FocusReason.TabFocusReason)

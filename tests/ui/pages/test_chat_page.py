@@ -107,6 +107,21 @@ def test_shift_enter_is_a_new_line(qtbot: QtBot, page: ChatPage, loaded_engine: 
     assert not page.answering.busy
 
 
+def test_enter_twice_sends_once(qtbot: QtBot, page: ChatPage) -> None:
+    with qtbot.waitSignal(page.answering.finished):
+        begin(qtbot, page, "hello")
+        qtbot.keyClick(page.composer.field, Qt.Key.Key_Return)
+    assert contents(page) == ["hello", "Yes."]
+    assert not page.answering.busy
+
+
+def test_what_is_typed_while_a_message_is_saved_stays(qtbot: QtBot, page: ChatPage) -> None:
+    with qtbot.waitSignal(page.answering.finished):
+        begin(qtbot, page, "hello")
+        page.composer.set_text("hello and more")
+    assert page.composer.text == "hello and more"
+
+
 def test_without_a_model_the_text_stays(
     qtbot: QtBot, make_page: Callable[[FakeEngine], ChatPage], engine: FakeEngine
 ) -> None:

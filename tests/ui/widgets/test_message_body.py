@@ -59,6 +59,14 @@ def test_a_streamed_text_looks_like_a_finished_one(body: MessageBody, qtbot: QtB
     assert shown(body) == shown(whole)
 
 
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_a_paragraph_that_grows_looks_like_a_finished_one(body: MessageBody, qtbot: QtBot, step: int) -> None:
+    text = "Emoji 😀 **bold 👩‍👩‍👧** and `code`, *em* [link](https://example.org) ~~gone~~ end **open"
+    for start in range(0, len(text), step):
+        body.feed(text[start : start + step])
+    assert shown(body) == shown(finished(qtbot, text))
+
+
 def test_views_are_of_three_kinds(body: MessageBody) -> None:
     body.set_text(TEXT)
     body.work(LONG)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
+import shiboken6
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from pytestqt.qtbot import QtBot
@@ -140,6 +143,13 @@ def test_what_was_left_out_stands_at_the_answer(transcript: Transcript, qtbot: Q
     assert transcript.row(2).widget.left_out == "The oldest message was left out."
 
 
+def test_what_was_left_out_is_still_said_when_the_chat_is_opened_later(transcript: Transcript, qtbot: QtBot) -> None:
+    statistics = dataclasses.replace(SAMPLE_STATISTICS, left_out_messages=2)
+    transcript.show_messages((user(1), answer(2, statistics=statistics)))
+    settle(qtbot, transcript)
+    assert transcript.row(2).widget.left_out.startswith("The 2 oldest messages were left out")
+
+
 def test_a_note_offers_to_try_again(transcript: Transcript, qtbot: QtBot) -> None:
     transcript.show_messages((user(1), answer(2, "half", state=MessageState.INTERRUPTED)))
     settle(qtbot, transcript)
@@ -234,3 +244,14 @@ def test_a_new_width_measures_again(transcript: Transcript, qtbot: QtBot) -> Non
     settle(qtbot, transcript)
     assert transcript.row(2).height > height
     assert transcript.row(2).widget.width() < 400
+
+
+def test_it_can_be_destroyed_while_a_message_has_the_focus(theme: object, qtbot: QtBot) -> None:
+    transcript = Transcript(request_lexer)
+    transcript.resize(800, 600)
+    transcript.show()
+    transcript.show_messages((user(1), answer(2)))
+    settle(qtbot, transcript)
+    transcript.row(2).widget.setFocus(Qt.FocusReason.TabFocusReason)
+    shiboken6.delete(transcript)
+    assert not shiboken6.isValid(transcript)
