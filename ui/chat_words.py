@@ -24,7 +24,7 @@ def statistics_line(statistics: AnswerStatistics) -> str:
     parts = [_count(s.new_tokens, "token")]
     if s.new_tokens > 1:
         parts.append(f"{s.tokens_per_second:.1f} tokens/s")
-        parts.append(f"{s.ms_per_token_median:.0f} ms a token (95 %: {s.ms_per_token_p95:.0f})")
+        parts.append(f"{_ms(s.ms_per_token_median)} ms a token (95 %: {_ms(s.ms_per_token_p95)})")
     parts.append(f"first token after {seconds(s.time_to_first_token_ms)}")
     if s.reused_tokens:
         parts.append(f"reused {s.reused_tokens:,} of {s.prompt_tokens:,} prompt tokens")
@@ -77,7 +77,9 @@ def context_line(tokens: int | None, context_tokens: int) -> str:
 
 
 def seconds(milliseconds: float) -> str:
-    """0.4 s, 12 s."""
+    """23 ms, 0.4 s, 12 s."""
+    if milliseconds < 100:
+        return f"{milliseconds:.0f} ms"
     value = milliseconds / 1000
     return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
 
@@ -102,6 +104,10 @@ def when(updated_at: float, now: float) -> str:
     if day_group(updated_at, now) != "Earlier":
         return moment.strftime("%H:%M")
     return _short_date(moment.date(), datetime.fromtimestamp(now).date())
+
+
+def _ms(milliseconds: float) -> str:
+    return f"{milliseconds:.0f}" if milliseconds >= 10 else f"{milliseconds:.1f}"
 
 
 def _short_date(day: date, today: date) -> str:

@@ -25,6 +25,13 @@ def test_the_statistics_are_one_line_of_plain_words() -> None:
     )
 
 
+def test_a_fast_model_has_a_decimal() -> None:
+    statistics = dataclasses.replace(
+        SAMPLE_STATISTICS, ms_per_token_median=2.56, ms_per_token_p95=11.2, time_to_first_token_ms=23.4
+    )
+    assert "2.6 ms a token (95 %: 11) · first token after 23 ms" in chat_words.statistics_line(statistics)
+
+
 def test_one_token_has_no_speed() -> None:
     line = chat_words.statistics_line(dataclasses.replace(SAMPLE_STATISTICS, new_tokens=1, reused_tokens=0))
     assert line.startswith("1 token · first token")

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QPlainTextEdit,
     QPushButton,
-    QStyle,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -234,7 +233,7 @@ class Composer(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """The same column as the messages."""
-        bar = self.style().pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent)
+        bar = self.field.verticalScrollBar().sizeHint().width()
         side = max(MARGIN, (self.width() - bar - COLUMN) // 2)
         self._column.setContentsMargins(side, 4, side + bar, 10)
 

@@ -24,7 +24,7 @@ from ui.widgets.transcript_focus import TranscriptFocus
 COLUMN = 760
 MARGIN = 24
 GAP = 8
-SLICE_S = 0.006
+SLICE_S = 0.004
 """Work in one turn of the event loop ends after this, at the next place where it can."""
 TICK_MS = 50
 """An answer that is being written is drawn at most so often."""
