@@ -100,7 +100,10 @@ class Session:
             threads=self._adaptive,
             prefill_threads=self._threads.prefill,
         )
-        yield from generate_plain(given, clock, report, stop)
+        try:
+            yield from generate_plain(given, clock, report, stop)
+        finally:
+            self._keep_better_threads()
 
     def open_conversation(self, request: OpenConversation) -> ConversationOpened:
         """Save the cache of the conversation that is left and restore that of the one that is opened, if it is kept."""
@@ -190,7 +193,14 @@ class Session:
         """Take the measured counts, except where the user set one."""
         wanted = self._request.threads
         self._threads = ThreadCounts(wanted.decode or measured.decode, wanted.prefill or measured.prefill)
-        self._adaptive = threads.AdaptiveThreads(self._threads.decode, usable_cores(), BusyNeighbours())
+        most = wanted.decode or usable_cores()
+        self._adaptive = threads.AdaptiveThreads(self._threads.decode, most, BusyNeighbours())
+
+    def _keep_better_threads(self) -> None:
+        """Remember where an answer has shown more threads to be faster: the measurement came from a busy moment."""
+        if self._adaptive.best > self._threads.decode:
+            self._threads = ThreadCounts(self._adaptive.best, self._threads.prefill)
+            machine.remember_thread_counts(self._machine, self._size_class, self._threads)
 
     def _time_ms(self, tokens: list[int], stop: StopFlag) -> float:
         start = time.perf_counter()

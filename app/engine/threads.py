@@ -131,11 +131,15 @@ _JUMP = 1.5
 _RELIEF = 0.75
 _TRIAL = 4
 _BETTER = 0.93
-"""A trial away from the measured count must gain this much; one back to it only must not lose."""
+"""A trial with fewer threads must gain this much; one back to the measured count only must not lose."""
+_MUCH_BETTER = 0.85
+"""A trial above the measured count must gain this much: it corrects the measurement."""
 _WAIT = 16
 _LONGEST_WAIT = 128
-_WAIT_ABOVE = 256
+_WAIT_ABOVE = 24
 _LONGEST_WAIT_ABOVE = 4096
+"""Above the measured count a first trial comes soon, because that count may come from a busy moment; each that fails
+makes the next wait four times as long."""
 _NOT_DECODED = 0.25
 """Below this share of the usual time no token was decoded: the first of an answer comes from the prompt's logits."""
 
@@ -187,6 +191,11 @@ class AdaptiveThreads:
         self._left_out = False
 
     @property
+    def best(self) -> int:
+        """The measured count, or a higher one that has proved better since: worth remembering."""
+        return self._ladder[self._measured_level]
+
+    @property
     def current(self) -> int:
         """Threads for the next token."""
         return self._ladder[self._trial.level if self._trial else self._level]
@@ -222,13 +231,14 @@ class AdaptiveThreads:
         if self._level > 0 and (jumped or (waited and (busy or self._is_slow()))):
             return self._level - 1
         top = len(self._ladder) - 1
-        if self._measured_level <= self._level < top and self._since_trial >= self._wait_above and not busy:
+        if self._measured_level == self._level < top and self._since_trial >= self._wait_above and not busy:
             return self._level + 1
         return None
 
     def _begin_trial(self, level: int, reference_ms: float) -> None:
-        towards_measured = abs(level - self._measured_level) < abs(self._level - self._measured_level)
-        self._trial = _Trial(level, reference_ms * (1.0 if towards_measured else _BETTER))
+        towards_measured = self._level < level <= self._measured_level
+        gain = 1.0 if towards_measured else _BETTER if level < self._level else _MUCH_BETTER
+        self._trial = _Trial(level, reference_ms * gain)
         self._since_trial = 0
 
     def _judge(self, trial: _Trial, won: bool | None) -> None:
@@ -237,17 +247,18 @@ class AdaptiveThreads:
             return
         self._trial = None
         step = trial.level - self._level
+        is_above = trial.level > self._measured_level
         if not won:
             self._wait = min(2 * self._wait, _LONGEST_WAIT)
-            if trial.level > self._measured_level:
-                self._wait_above = min(2 * self._wait_above, _LONGEST_WAIT_ABOVE)
+            if is_above:
+                self._wait_above = min(4 * self._wait_above, _LONGEST_WAIT_ABOVE)
             return
         self._level = trial.level
+        self._measured_level = max(self._measured_level, trial.level)
         self._times.clear()
         self._wait = _WAIT
         further = trial.level + step
-        at_measured = self._level == self._measured_level
-        if 0 <= further < len(self._ladder) and not at_measured and further <= self._measured_level:
+        if 0 <= further < len(self._ladder) and (is_above or self._level < self._measured_level):
             self._begin_trial(further, median(trial.samples))
 
     def _notice_jump(self) -> bool:

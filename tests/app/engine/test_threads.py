@@ -160,8 +160,9 @@ SEEDS = range(12)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_quiet_machine_stays_as_measured(seed: int) -> None:
     machine = Machine(random=random.Random(seed))
-    used = drive(AdaptiveThreads(5, 8), 250, machine.ms)
-    assert set(used) == {5}
+    used = drive(AdaptiveThreads(8, 8), 250, Machine(work_ms=400, random=machine.random).ms)
+    assert set(used) == {8}
+    assert share_of(drive(AdaptiveThreads(5, 8), 250, machine.ms), 5) > 0.94  # one more thread is tried twice
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -212,7 +213,7 @@ def test_a_machine_that_is_busy_from_the_start_is_noticed_when_it_is_told() -> N
     machine = Machine(busy=5)
     told, untold = AdaptiveThreads(5, 8, busy_cores=lambda: 5.0), AdaptiveThreads(5, 8)
     drive(told, 100, machine.ms)
-    assert share_of(drive(untold, 250, machine.ms), 5) == 1  # the control: times alone show no jump
+    assert min(drive(untold, 250, machine.ms)) == 5  # the control: times alone show no jump
     assert sum(map(machine.ms, drive(told, 200, machine.ms))) < 0.75 * 200 * machine.ms(5)
 
 
@@ -262,7 +263,7 @@ def ratio_to_plain(seed: int, told: bool) -> float:
 def test_never_much_worse_than_plain_and_better_on_the_whole(told: bool) -> None:
     ratios = [ratio_to_plain(seed, told) for seed in SEEDS]
     assert max(ratios) < 1.05
-    assert statistics.mean(ratios) < 0.97
+    assert statistics.mean(ratios) < 0.98
 
 
 def test_two_cores_both_busy() -> None:
@@ -272,19 +273,27 @@ def test_two_cores_both_busy() -> None:
     assert share_of(used, 2) > 0.9
 
 
-def test_a_count_measured_in_a_bad_moment_is_left_in_time() -> None:
+def test_a_count_measured_in_a_bad_moment_is_left_soon() -> None:
+    threads = AdaptiveThreads(1, 2)
+    machine = Machine(cores=2, work_ms=50, memory_ms=20)
+    drive(threads, 40, machine.ms)
+    assert threads.best == 2
+    assert set(drive(threads, 100, machine.ms)) == {2}
+
+
+def test_it_climbs_as_far_as_it_helps() -> None:
     machine = Machine()
-    threads = AdaptiveThreads(3, 8)
-    drive(threads, 1000, machine.ms)
-    assert threads.current > 3
+    threads = AdaptiveThreads(2, 8)
+    drive(threads, 100, machine.ms)
+    assert threads.best in (4, 5, 6)
 
 
 def test_the_first_token_of_an_answer_is_not_mistaken_for_a_fast_one() -> None:
-    machine = Machine()
-    threads = AdaptiveThreads(5, 8)
+    machine = Machine(work_ms=400)
+    threads = AdaptiveThreads(8, 8)
     for _ in range(100):
         threads.observe(0.05)
-        assert set(drive(threads, 2, machine.ms)) == {5}
+        assert set(drive(threads, 2, machine.ms)) == {8}
 
 
 def test_a_machine_that_gets_much_faster_is_believed() -> None:
@@ -299,11 +308,18 @@ def test_a_machine_that_gets_much_faster_is_believed() -> None:
     assert threads.current < 5
 
 
-@pytest.mark.parametrize("measured", [1, 5, 12])
-def test_counts_at_the_edges_are_kept(measured: int) -> None:
+@pytest.mark.parametrize("measured", [8, 12])
+def test_counts_at_the_edge_are_kept(measured: int) -> None:
     threads = AdaptiveThreads(measured, 8)
     assert threads.current == measured
     assert set(drive(threads, 100, lambda n: 10.0)) == {measured}
+
+
+@pytest.mark.parametrize("measured", [1, 5])
+def test_more_threads_that_gain_nothing_are_not_kept(measured: int) -> None:
+    threads = AdaptiveThreads(measured, 8)
+    assert share_of(drive(threads, 1000, lambda n: 10.0), measured) > 0.97
+    assert threads.best == measured
 
 
 def test_one_core_has_nothing_to_adapt() -> None:
