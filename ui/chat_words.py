@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from app.chat.conversation import MessageState, StoredMessage
 from app.events import AnswerStatistics, StopReason
 
+UNANSWERED = "This message has no answer yet."
 _DOT = " · "
 _REASONS = {
     StopReason.END: "",

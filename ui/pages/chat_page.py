@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from app.chat.conversation import UNTITLED, Conversation, MessageState, StoredMessage
 from app.chat.presets import BALANCED
-from app.events import ModelLoaded, PromptReady
+from app.events import ModelLoaded
 from app.requests import Message, Role
 from ui import chat_words
 from ui.answering import NO_MODEL, Answering
@@ -22,6 +22,7 @@ from ui.lexer_shelf import LexerShelf
 from ui.pages.chat_layout import LEAST_WITH_LIST, lay_out
 from ui.pages.chat_list_pane import ChatListPane
 from ui.pages.chat_settings_pane import ChatSettingsPane
+from ui.pages.live_answer import LiveAnswer
 from ui.pages.message_editing import MessageEditing
 from ui.widgets.chat_empty import ChatEmpty
 from ui.widgets.chat_header import ChatHeader
@@ -46,13 +47,9 @@ class ChatPage(QWidget):
     """One conversation is open at a time; "" is a new one that is stored with its first message."""
 
     def __init__(
-        self,
-        engine: ChatEngine,
-        storage: ChatStorage,
-        settings: SettingsStore,
-        tasks: TaskRunner,
+        self, engine: ChatEngine, storage: ChatStorage, settings: SettingsStore, tasks: TaskRunner,
         parent: QWidget | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(parent)
         self._engine, self._storage, self._settings = engine, storage, settings
         self.conversation = _NEW
@@ -70,6 +67,7 @@ class ChatPage(QWidget):
         self.stack = QStackedWidget()
         self.composer = Composer()
         self._editing = MessageEditing(self.composer)
+        self._live = LiveAnswer(self.answering, self.transcript, lambda: self.conversation.id, self)
         self.panel = ChatSettingsPane(storage)
         self.error, self.notice = ErrorBar(), NoticeBar()
         lay_out(self)
@@ -130,6 +128,13 @@ class ChatPage(QWidget):
             self._count.forget()
         self._show_title()
         self._refresh()
+        self._show_unanswered()
+
+    def _show_unanswered(self) -> None:
+        """A last message that nothing answers, perhaps because the program ended, can be answered now."""
+        last = self.conversation.path[-1] if self.conversation.path else None
+        if last is not None and last.role is Role.USER and self.conversation.id not in self.answering.busy:
+            self.transcript.set_note(last.id, Note("notice", chat_words.UNANSWERED, again=True))
 
     def _show_title(self) -> None:
         self.header.set_title(self.conversation.title, bool(self.conversation.id))
@@ -194,8 +199,9 @@ class ChatPage(QWidget):
         sent, self._sending = self._sending, ""
         if conversation_id == self.conversation.id and self.composer.text == sent:
             self.composer.set_text("")
-        if self._drafts.get(conversation_id) == sent:
-            del self._drafts[conversation_id]
+        for id_ in (conversation_id, ""):
+            if self._drafts.get(id_) == sent:
+                del self._drafts[id_]
 
     def _path_until(self, message_id: int | None) -> tuple[StoredMessage, ...]:
         ids = [message.id for message in self.conversation.path]
@@ -216,34 +222,12 @@ class ChatPage(QWidget):
         self._sending = ""
         self.error.show_failure(Failure(sentence, hint or "Your text is still here. Try to send it again."))
 
-    def _on_text(self, conversation_id: str, message_id: int, text: str) -> None:
-        if conversation_id == self.conversation.id:
-            self.transcript.stream(message_id, text)
-
     def _on_finished(self, conversation_id: str, message: StoredMessage) -> None:
         self.shelf.refresh()
         if conversation_id == self.conversation.id:
             path = tuple(message if old.id == message.id else old for old in self.conversation.path)
             self.conversation = dataclasses.replace(self.conversation, path=path)
             self.transcript.update_message(message)
-
-    def _on_problem(self, conversation_id: str, message_id: int, sentence: str) -> None:
-        if conversation_id == self.conversation.id:
-            self.transcript.set_note(message_id, Note("danger", sentence, again=True))
-
-    def _on_waiting(self, conversation_id: str, message_id: int, words: str) -> None:
-        if conversation_id != self.conversation.id:
-            return
-        row = self.transcript.row(message_id)
-        if row is not None and row.is_answer:
-            self.transcript.set_progress(message_id, words)
-        elif row is not None:
-            self.transcript.set_note(message_id, Note("notice", words) if words else None)
-
-    def _on_prompt_ready(self, conversation_id: str, message_id: int, prompt: PromptReady) -> None:
-        if conversation_id == self.conversation.id:
-            words = chat_words.left_out_line(prompt.left_out_messages, prompt.context_tokens)
-            self.transcript.set_left_out(message_id, words)
 
     # What the user does with messages
 
@@ -402,11 +386,7 @@ class ChatPage(QWidget):
         answering, shelf = self.answering, self.shelf
         answering.created.connect(self._on_created)
         answering.message_added.connect(self._on_message_added)
-        answering.text_changed.connect(self._on_text)
-        answering.waiting.connect(self._on_waiting)
-        answering.prompt_ready.connect(self._on_prompt_ready)
         answering.finished.connect(self._on_finished)
-        answering.problem.connect(self._on_problem)
         answering.not_saved.connect(self._on_not_saved)
         answering.trouble.connect(self._on_storage_error)
         answering.busy_changed.connect(self._refresh)

@@ -187,7 +187,9 @@ class Transcript(QAbstractScrollArea):
         self._placing = True
         anchor = self._anchor()
         self._offsets = [MARGIN, *accumulate((row.height + GAP for row in self.rows), initial=MARGIN)][1:]
-        self._set_range()
+        page = self.viewport().height()
+        self.verticalScrollBar().setPageStep(page)
+        self.verticalScrollBar().setRange(0, max(0, self._offsets[-1] - GAP + MARGIN - page))
         self._return_to(anchor)
         self._place()
         self._placing = False
@@ -209,11 +211,6 @@ class Transcript(QAbstractScrollArea):
         index = next((i for i, row in enumerate(self.rows) if row.message.id == anchor[0]), None)
         if index is not None:
             bar.setValue(self._offsets[index] + anchor[1])
-
-    def _set_range(self) -> None:
-        bar, page = self.verticalScrollBar(), self.viewport().height()
-        bar.setPageStep(page)
-        bar.setRange(0, max(0, self._offsets[-1] - GAP + MARGIN - page))
 
     def _place(self) -> None:
         """Move the widgets to their rows. Only what has one costs anything."""

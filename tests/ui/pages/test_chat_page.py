@@ -180,6 +180,24 @@ def test_a_crash_keeps_the_text_and_offers_to_try_again(
     assert page.conversation.path[-1].sibling_number == 2
 
 
+def test_a_message_left_without_an_answer_can_be_answered_later(
+    qtbot: QtBot, page: ChatPage, storage: ChatStorage
+) -> None:
+    def leave_alone(store: Any) -> str:
+        made = store.create()
+        store.add_user_message(made.id, None, "are you there?")
+        return made.id
+
+    page.open(stored(qtbot, storage, leave_alone))
+    qtbot.waitUntil(lambda: contents(page) == ["are you there?"])
+    found = widget(qtbot, page, 0)
+    assert "no answer" in found.note
+    with qtbot.waitSignal(page.answering.finished):
+        found.try_again.emit()
+    assert contents(page) == ["are you there?", "Yes."]
+    assert widget(qtbot, page, 0).note == ""
+
+
 def test_stop_ends_the_answer(qtbot: QtBot, page: ChatPage, loaded_engine: FakeEngine) -> None:
     begin_held(qtbot, page, loaded_engine, "hi", Answer(("One ", "two ", "three")))
     loaded_engine.step()
