@@ -17,9 +17,8 @@ from app.events import Progress, Report, ShouldStop, Stage
 from app.requests import ThreadCounts
 
 _BUDGET_MS = 10_000.0
-_DECODE_SHARE = 0.5
-_ROUNDS = 5
-_PROGRESS_STEPS = 1000
+_ROUNDS = 6
+_ROUNDS_FOR_ALL = 2
 
 _TIE = 1.02
 """Fewer threads win within this ratio: they leave more of the machine to others and are disturbed less."""
@@ -53,31 +52,26 @@ def measure(
 ) -> ThreadCounts:
     """The fastest counts for decode and for prefill. Raises Cancelled after a stop.
 
-    `decode_ms(count)` runs one token with that many threads, `prefill_ms(count)` a batch, and both return ms. The
-    candidates take turns, so that a disturbance falls on all of them; the medians are compared. The budget is of the
-    measured time; at least one candidate is measured for each.
+    `decode_ms(count)` runs one token with that many threads, `prefill_ms(count)` a batch, and both return ms. Decode
+    and prefill and the candidates of each take turns, so that a disturbance falls on all of them; the lower quartiles
+    are compared, because other programs only ever make it slower. The budget is of the measured time; at least one
+    candidate is measured for each.
     """
-    budget_ms = budget_s * 1000
-
-    def progress(share: float) -> None:
-        report(Progress(Stage.MEASURE_THREADS, int(share * _PROGRESS_STEPS), _PROGRESS_STEPS))
-
-    def say_decode(share: float) -> None:
-        progress(share * _DECODE_SHARE)
-
-    def say_prefill(share: float) -> None:
-        progress(_DECODE_SHARE + share * (1 - _DECODE_SHARE))
-
-    decode = _Contest(decode_ms, candidates, budget_ms * _DECODE_SHARE, samples_a_visit=3)
-    prefill = _Contest(prefill_ms, candidates, budget_ms * (1 - _DECODE_SHARE), samples_a_visit=1)
-    counts = ThreadCounts(decode.run(say_decode, should_stop), prefill.run(say_prefill, should_stop))
-    progress(1)
-    return counts
+    contests = (
+        _Contest(decode_ms, candidates, budget_s * 500, samples_a_visit=3),
+        _Contest(prefill_ms, candidates, budget_s * 500, samples_a_visit=1),
+    )
+    for number in range(_ROUNDS):
+        for contest in contests:
+            contest.run_round(number, should_stop)
+        report(Progress(Stage.MEASURE_THREADS, number + 1, _ROUNDS))
+    decode, prefill = (contest.winner() for contest in contests)
+    return ThreadCounts(decode, prefill)
 
 
 @dataclass(slots=True)
 class _Contest:
-    """Candidates measured in turns until the rounds or the budget are used up."""
+    """Candidates measured in turns until the budget is used up."""
 
     run_ms: Callable[[int], float]
     candidates: Sequence[int]
@@ -86,18 +80,19 @@ class _Contest:
     spent_ms: float = 0.0
     times: dict[int, list[float]] = field(default_factory=dict)
 
-    def run(self, say: Callable[[float], None], should_stop: ShouldStop) -> int:
-        """The winner."""
-        for number in range(_ROUNDS):
-            remaining = self._remaining()
-            for count in remaining if number % 2 == 0 else reversed(remaining):
-                if should_stop():
-                    raise Cancelled
-                if self.times and self._visit_estimate_ms(count) > self.budget_ms - self.spent_ms:
-                    continue
+    def run_round(self, number: int, should_stop: ShouldStop) -> None:
+        """Visit those that still have a chance and fit in the budget. Raises Cancelled."""
+        remaining = self.candidates if number < _ROUNDS_FOR_ALL else self._promising()
+        for count in remaining if number % 2 == 0 else reversed(remaining):
+            if should_stop():
+                raise Cancelled
+            if not self.times or self._visit_estimate_ms(count) <= self.budget_ms - self.spent_ms:
                 self._visit(count)
-                say(min(1.0, max(self.spent_ms / self.budget_ms, number / _ROUNDS)))
-        return self._winner()
+
+    def winner(self) -> int:
+        """The fewest threads among the fastest."""
+        best = min(map(_undisturbed_ms, self.times.values()))
+        return min(count for count, times in self.times.items() if _undisturbed_ms(times) <= best * _TIE)
 
     def _visit(self, count: int) -> None:
         # The first run after a change makes or wakes threads and is not counted.
@@ -108,18 +103,16 @@ class _Contest:
                 self.times.setdefault(count, []).append(ms)
 
     def _visit_estimate_ms(self, count: int) -> float:
-        known = self.times.get(count) or min(self.times.values(), key=median)
-        return median(known) * (self.samples_a_visit + 1)
+        known = self.times.get(count) or min(self.times.values(), key=_undisturbed_ms)
+        return _undisturbed_ms(known) * (self.samples_a_visit + 1)
 
-    def _remaining(self) -> list[int]:
-        if not self.times:
-            return list(self.candidates)
-        best = min(map(median, self.times.values()))
-        return [count for count in self.candidates if median(self.times.get(count, [best])) <= best * _HOPELESS]
+    def _promising(self) -> list[int]:
+        best = min(map(_undisturbed_ms, self.times.values()))
+        return [count for count in self.times if _undisturbed_ms(self.times[count]) <= best * _HOPELESS]
 
-    def _winner(self) -> int:
-        best = min(map(median, self.times.values()))
-        return min(count for count, times in self.times.items() if median(times) <= best * _TIE)
+
+def _undisturbed_ms(times: list[float]) -> float:
+    return sorted(times)[len(times) // 4]
 
 
 _RECENT = 7
