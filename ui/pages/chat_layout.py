@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
 from ui.widgets.conversation_list import WIDTH
 
-if TYPE_CHECKING:
-    from ui.pages.chat_page import ChatPage
-
 LEAST_WITH_LIST = 620
 """A narrower page shows the messages alone."""
 
 
-def lay_out(page: ChatPage) -> None:
-    """Put the page's widgets into place."""
+def lay_out(page: QWidget, conversations: QWidget, middle: QWidget, sheet: QWidget) -> None:
+    """Put the three columns into `page`; the user can move the line between the first two."""
     page.setProperty("role", "page")
-    page.stack.addWidget(page.empty)
-    page.stack.addWidget(page.transcript)
-    page.panel.hide()
     split = QSplitter(Qt.Orientation.Horizontal)
     split.setChildrenCollapsible(False)
     split.setHandleWidth(1)
-    split.addWidget(page.list)
-    split.addWidget(_middle(page))
+    split.addWidget(conversations)
+    split.addWidget(middle)
     split.setStretchFactor(0, 0)
     split.setStretchFactor(1, 1)
     split.setSizes([WIDTH, 900])
@@ -34,26 +28,27 @@ def lay_out(page: ChatPage) -> None:
     row.setContentsMargins(0, 0, 0, 0)
     row.setSpacing(0)
     row.addWidget(split, 1)
-    row.addWidget(page.panel)
+    row.addWidget(sheet)
 
 
-def _middle(page: ChatPage) -> QWidget:
+def middle_column(header: QWidget, messages: QWidget, bars: Sequence[QWidget], composer: QWidget) -> QWidget:
+    """Header, messages, bars and composer, from the top down."""
     middle = QWidget()
     middle.setMinimumWidth(320)
     column = QVBoxLayout(middle)
     column.setContentsMargins(0, 0, 0, 0)
     column.setSpacing(0)
-    column.addWidget(page.header)
+    column.addWidget(header)
     line = QFrame()
     line.setProperty("role", "hairline")
     line.setFixedHeight(1)
     column.addWidget(line)
-    column.addWidget(page.stack, 1)
-    bars = QVBoxLayout()
-    bars.setContentsMargins(24, 0, 24, 0)
-    bars.setSpacing(8)
-    bars.addWidget(page.error)
-    bars.addWidget(page.notice)
-    column.addLayout(bars)
-    column.addWidget(page.composer)
+    column.addWidget(messages, 1)
+    between = QVBoxLayout()
+    between.setContentsMargins(24, 0, 24, 0)
+    between.setSpacing(8)
+    for bar in bars:
+        between.addWidget(bar)
+    column.addLayout(between)
+    column.addWidget(composer)
     return middle

@@ -19,7 +19,7 @@ from ui.context_count import ContextCount
 from ui.conversation_shelf import ConversationShelf
 from ui.errors import ErrorBar, NoticeBar
 from ui.lexer_shelf import LexerShelf
-from ui.pages.chat_layout import LEAST_WITH_LIST, lay_out
+from ui.pages.chat_layout import LEAST_WITH_LIST, lay_out, middle_column
 from ui.pages.chat_list_pane import ChatListPane
 from ui.pages.chat_settings_pane import ChatSettingsPane
 from ui.pages.live_answer import LiveAnswer
@@ -70,7 +70,11 @@ class ChatPage(QWidget):
         self._live = LiveAnswer(self.answering, self.transcript, lambda: self.conversation.id, self)
         self.panel = ChatSettingsPane(storage)
         self.error, self.notice = ErrorBar(), NoticeBar()
-        lay_out(self)
+        self.stack.addWidget(self.empty)
+        self.stack.addWidget(self.transcript)
+        self.panel.hide()
+        middle = middle_column(self.header, self.stack, (self.error, self.notice), self.composer)
+        lay_out(self, self.list, middle, self.panel)
         self._connect_widgets()
         self._connect_services()
         self._show(_NEW)
@@ -354,8 +358,6 @@ class ChatPage(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         if event.size().width() != event.oldSize().width():
             self._fit_list()
-
-    # How it is put together
 
     def _connect_widgets(self) -> None:
         transcript, composer, chats = self.transcript, self.composer, self.list
