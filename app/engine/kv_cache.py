@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from app.engine.llama import BATCH_TOKENS, Context
+from app.engine.llama import Context
 
 
 class KvCache:
@@ -34,8 +34,9 @@ class KvCache:
         `on_progress(done)` is called after each batch. Returns False when it was stopped; what was finished before
         the batch that was interrupted stays.
         """
-        for start in range(0, len(tokens), BATCH_TOKENS):
-            batch = tokens[start : start + BATCH_TOKENS]
+        size = self.context.batch_tokens
+        for start in range(0, len(tokens), size):
+            batch = tokens[start : start + size]
             if not self.context.decode(batch, len(self.tokens)):
                 self._drop_interrupted_batch()
                 return False

@@ -244,8 +244,9 @@ class Context:
             raise LoadError(f"The engine could not make a context of {context_tokens:,} tokens: {LOG.reason()}.")
         self.handle = handle
         self.context_tokens: int = C.llama_n_ctx(handle)
+        self.batch_tokens: int = C.llama_n_batch(handle)  # BATCH_TOKENS, or less in a small context
         self._memory = C.llama_get_memory(handle)
-        self._batch = C.llama_batch_init(BATCH_TOKENS, 0, 1)
+        self._batch = C.llama_batch_init(self.batch_tokens, 0, 1)
 
     def close(self) -> None:
         """Free the cache. A second call does nothing."""
@@ -264,7 +265,7 @@ class Context:
         self._flag = flag  # llama.cpp keeps its address
 
     def decode(self, tokens: Sequence[int], position: int) -> bool:
-        """Run the model over at most BATCH_TOKENS tokens at `position`, with logits for the last one.
+        """Run the model over at most `batch_tokens` tokens at `position`, with logits for the last one.
 
         Returns False when it was stopped; the cache may then hold some of the tokens. Raises DecodeError.
         """

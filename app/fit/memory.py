@@ -11,6 +11,9 @@ from app.units import size_text
 ENGINE_BYTES = 40_000_000
 """The child itself, beside the buffers: Python, the libraries, the vocabulary of a small model. Measured."""
 
+LEAST_CONTEXT_TOKENS = 256
+"""Less holds no question with its answer, and llama.cpp rounds up to it."""
+
 
 def memory_need(request: LoadModel) -> MemoryNeed:
     """The weights, KV cache and compute buffers of this file in this context; some milliseconds, no weight is read.
@@ -32,8 +35,8 @@ def memory_need(request: LoadModel) -> MemoryNeed:
 def context_tokens(wanted: int, trained: int) -> int:
     """The context to use: what is wanted (0: up to 8192), but never more than the model was trained for."""
     if trained <= 0:
-        return wanted or 4096
-    return min(wanted or 8192, trained)
+        return max(wanted or 4096, LEAST_CONTEXT_TOKENS)
+    return min(max(wanted or 8192, LEAST_CONTEXT_TOKENS), trained)
 
 
 def too_large(request: LoadModel, need: MemoryNeed) -> TooLarge | None:

@@ -324,3 +324,13 @@ def _generate(*messages: Message):
     from app.requests import Generate
 
     return Generate("one", messages, GREEDY)
+
+
+@pytest.mark.parametrize("context_tokens", [5, 300])
+def test_a_context_that_llama_cpp_rounds_up_is_filled_in_batches_it_allows(load, context_tokens):
+    loaded = load(context_tokens=context_tokens)  # 300 becomes 512, with batches of 300 at most
+    long_question = Message(Role.USER, "path " * 330)
+    messages = (QUESTION,) if context_tokens < 256 else (long_question,)
+    _, last = loaded.answer(*messages)
+    assert last.statistics.new_tokens > 0
+    assert last.statistics.prompt_tokens < loaded.session.loaded.context_tokens
