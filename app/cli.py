@@ -10,6 +10,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from app import __version__
 from app.errors import AppError, Cancelled
@@ -37,12 +38,18 @@ def main(arguments: Sequence[str]) -> int:
         return 1
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One sentence instead of the whole usage, for the commands' parsers too."""
+        self.exit(2, f"{self.prog}: {message}. “{self.prog} --help” shows what there is.\n")
+
+
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="bantam",
         description="Makes a language model fit this computer and chats with it here. Without a command: the window.",
     )
-    parser.add_argument("--version", action="version", version=f"Bantam {__version__}")
+    parser.add_argument("--version", action="version", version=f"Bantam {__version__}", help="show the version")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     chosen = next((argument for argument in arguments if argument in COMMANDS), None)
     for name, summary in COMMANDS.items():

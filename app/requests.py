@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+LEAST_CONTEXT_TOKENS = 256
+"""Less holds no question with its answer, and llama.cpp rounds up to it."""
+
 
 class KvType(StrEnum):
     """Element type of the KV cache, in ggml's names."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from app.errors import StorageError
 from app.files import write_atomic
-from app.requests import FlashAttention, KvType
+from app.requests import LEAST_CONTEXT_TOKENS, FlashAttention, KvType
 
 
 class Theme(StrEnum):
@@ -54,7 +54,7 @@ class Settings:
     )  # fmt: skip
     context_tokens: int = _setting(
         4096, "Model", "Context", "How much of the conversation the model sees at once. More takes more memory.",
-        unit="tokens", minimum=256, maximum=262144, reload=True,
+        unit="tokens", minimum=LEAST_CONTEXT_TOKENS, maximum=262144, reload=True,
     )  # fmt: skip
     kv_type: KvType = _setting(
         KvType.F16, "Model", "KV cache type",

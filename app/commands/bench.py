@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from app.commands.console import StderrReport, add_load_arguments, as_dict, load_request, print_json, refuse
+from app.commands.console import StderrReport, add_load_arguments, as_dict, load_request, print_json, refuse, whole
 from app.commands.isolation import isolated
 from app.events import BenchResult, TooLarge
 from app.paths import default_paths
@@ -16,9 +16,11 @@ from app.units import size_text
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_load_arguments(parser)
-    parser.add_argument("--prompt-tokens", type=int, default=512, metavar="N")
-    parser.add_argument("--new-tokens", type=int, default=128, metavar="N")
-    parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="the medians are reported")
+    add = parser.add_argument
+    add("--prompt-tokens", type=whole(1, 1_048_576), default=512, metavar="N", help="to read, about (default: 512)")
+    add("--new-tokens", type=whole(2, 1_048_576), default=128, metavar="N", help="to answer (default: 128)")
+    repetitions = "how often; the medians are reported (default: 3)"
+    add("--repetitions", type=whole(1, 1000), default=3, metavar="N", help=repetitions)
     parser.set_defaults(run=isolated(_run))
 
 
@@ -29,9 +31,9 @@ def _run(parsed: argparse.Namespace) -> int:
     paths = default_paths().ensure()
     request = Bench(
         load_request(parsed, load_settings(paths.settings)),
-        prompt_tokens=max(1, parsed.prompt_tokens),
-        new_tokens=max(2, parsed.new_tokens),
-        repetitions=max(1, parsed.repetitions),
+        prompt_tokens=parsed.prompt_tokens,
+        new_tokens=parsed.new_tokens,
+        repetitions=parsed.repetitions,
     )
     report = StderrReport()
     result = bench(request, paths, report, StopFlag())

@@ -9,9 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from app.commands.console import StderrReport, add_load_arguments, as_dict, load_request, print_json, refuse
+from app.commands.console import (
+    StderrReport,
+    add_load_arguments,
+    as_dict,
+    load_request,
+    number,
+    print_json,
+    refuse,
+    whole,
+)
 from app.commands.isolation import isolated
-from app.errors import Cancelled
+from app.errors import AppError, Cancelled
 from app.events import AnswerStatistics, PromptReady, StopReason, TooLarge
 from app.paths import default_paths
 from app.requests import Generate, Message, Role, Sampling
@@ -24,25 +33,38 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    defaults = Sampling()
     add_load_arguments(parser)
     parser.add_argument("--prompt", metavar="TEXT", help="answer this one question and end; - reads it from stdin")
-    parser.add_argument("--system", default="", metavar="TEXT", help="system prompt")
-    parser.add_argument("--temperature", type=float, default=defaults.temperature)
-    parser.add_argument("--top-k", type=int, default=defaults.top_k)
-    parser.add_argument("--top-p", type=float, default=defaults.top_p)
-    parser.add_argument("--min-p", type=float, default=defaults.min_p)
-    parser.add_argument("--repeat-penalty", type=float, default=defaults.repeat_penalty)
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--stop", action="append", default=[], metavar="TEXT")
-    parser.add_argument("--max-tokens", type=int, default=defaults.max_tokens)
+    parser.add_argument("--system", default="", metavar="TEXT", help="system prompt: how it should answer")
+    _add_sampling_arguments(parser)
     parser.set_defaults(run=isolated(_run))
+
+
+def _add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
+    default = Sampling()
+
+    def add(name: str, kind: Callable[[str], float], help: str) -> None:
+        value = getattr(default, name.replace("-", "_"))
+        parser.add_argument(f"--{name}", type=kind, default=value, metavar="N", help=f"{help} (default: {value})")
+
+    add("temperature", number(0, 100), "0 always takes the likeliest token; higher surprises more")
+    add("top-k", whole(0, 1_000_000), "choose among this many of the likeliest tokens; 0: all")
+    add("top-p", number(0, 1), "choose among the likeliest that make up this share; 1: all")
+    add("min-p", number(0, 1), "leave out what is less likely than this share of the likeliest; 0: nothing")
+    add("repeat-penalty", number(0.01, 100), "above 1 makes repeating less likely")
+    add("max-tokens", whole(0, 1_048_576), "end the answer here at the latest; 0: no limit")
+    seed = "the same number gives the same text again (default: another one each time)"
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), metavar="N", help=seed)
+    stop = "end the answer before this text; may be given more than once"
+    parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help=stop)
 
 
 def _run(parsed: argparse.Namespace) -> int:
     from app.engine.session import Session
     from app.engine.stop_flag import StopFlag
 
+    one_question = parsed.prompt is not None or parsed.json or not sys.stdin.isatty()
+    question = _question(parsed) if one_question else ""
     paths = default_paths().ensure()
     report, stop = StderrReport(), StopFlag()
     with _stopped_by_ctrl_c(stop):
@@ -52,14 +74,16 @@ def _run(parsed: argparse.Namespace) -> int:
         raise refuse(session)
     try:
         talk = _Talk(session, stop, report, parsed)
-        one_question = parsed.prompt is not None or parsed.json or not sys.stdin.isatty()
-        return talk.answer_once(_question(parsed)) if one_question else talk.converse()
+        return talk.answer_once(question) if one_question else talk.converse()
     finally:
         session.close()
 
 
 def _question(parsed: argparse.Namespace) -> str:
-    return sys.stdin.read() if parsed.prompt in (None, "-") else parsed.prompt
+    question: str = sys.stdin.read() if parsed.prompt in (None, "-") else parsed.prompt
+    if not question.strip():
+        raise AppError("There is no question to answer.", "Give one with --prompt or on standard input.")
+    return question
 
 
 class _Talk:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from app.errors import AppError
 from app.events import Event, Notice, Progress, Stage, TooLarge
 from app.paths import STARTER_MODEL
-from app.requests import FlashAttention, KvType, LoadModel, ThreadCounts
+from app.requests import LEAST_CONTEXT_TOKENS, FlashAttention, KvType, LoadModel, ThreadCounts
 from app.settings import Settings
 
 _STAGES = {
@@ -29,12 +30,36 @@ _STAGES = {
 def add_load_arguments(parser: argparse.ArgumentParser) -> None:
     """MODEL and how to load it."""
     parser.add_argument("model", nargs="?", type=Path, help="a GGUF file; the starter model when left out")
-    parser.add_argument("--context", type=int, metavar="N", help="context in tokens (default: the setting)")
-    parser.add_argument("--kv-type", choices=[kind.value for kind in KvType], help="element type of the KV cache")
-    parser.add_argument("--flash-attention", choices=[mode.value for mode in FlashAttention])
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="0: as measured on this computer")
-    parser.add_argument("--safe-mode", action="store_true", help="without the repacked kernels")
-    parser.add_argument("--load-anyway", action="store_true", help="even if it needs more memory than is free")
+    add = parser.add_argument
+    context = whole(LEAST_CONTEXT_TOKENS, 1_048_576)
+    add("--context", type=context, metavar="N", help="context in tokens (default: as in the window's settings)")
+    kinds, modes = [kind.value for kind in KvType], [mode.value for mode in FlashAttention]
+    add("--kv-type", choices=kinds, help="element type of the KV cache (default: as in the settings)")
+    add("--flash-attention", choices=modes, help="default: as in the settings")
+    add("--threads", type=whole(0, 1024), default=0, metavar="N", help="0, the default: as measured on this computer")
+    add("--safe-mode", action="store_true", help="for a computer where loading a model crashes; a little slower")
+    add("--load-anyway", action="store_true", help="load it even if it needs more memory than is free")
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number within bounds."""
+    return lambda text: int(_bounded(text, int, least, most))
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """The type of an argument that is any number within bounds."""
+    return lambda text: float(_bounded(text, float, least, most))
+
+
+def _bounded(text: str, kind: type[int] | type[float], least: float, most: float) -> float:
+    words = "a whole number" if kind is int else "a number"
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"“{text}” is not {words} from {least:,} to {most:,}")
+    return value
 
 
 def load_request(parsed: argparse.Namespace, settings: Settings) -> LoadModel:
@@ -94,14 +119,22 @@ class StderrReport:
 
 
 def print_json(data: Mapping[str, Any]) -> None:
-    """One object on stdout."""
-    json.dump(data, sys.stdout, ensure_ascii=False, default=_plain)
+    """One object on stdout; fractions with three decimals, which is a millionth of a second in a time."""
+    json.dump(_rounded(data), sys.stdout, ensure_ascii=False, default=_plain)
     print(flush=True)
 
 
 def as_dict(value: Any) -> dict[str, Any]:
     """A dataclass as a dictionary for `print_json`."""
     return dataclasses.asdict(value)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _plain(value: object) -> object:

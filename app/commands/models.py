@@ -27,10 +27,10 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _line(entry: ModelEntry) -> str:
-    if entry.header is None:
+    if (header := entry.header) is None:
         return f"{entry.name}: {entry.problem} ({entry.path})"
-    header = entry.header
-    return (
-        f"{entry.name}: {header.architecture}, {header.parameters / 1e9:.2f} B parameters, {header.quantization}, "
-        f"{size_text(entry.size_bytes)}, context {header.context_tokens:,} ({entry.path})"
+    known = (
+        f"{header.architecture}, {header.parameters_str} parameters, {header.quantization}, "
+        f"{size_text(entry.size_bytes)}, context {header.context_tokens:,}"
     )
+    return f"{entry.name}: {known}{f'. {entry.problem}' if entry.problem else ''} ({entry.path})"

@@ -5,14 +5,11 @@ from __future__ import annotations
 from app.engine.llama import LOG, Context, Model, ModelOptions
 from app.events import MemoryNeed, TooLarge
 from app.hardware import available_memory_bytes
-from app.requests import LoadModel
+from app.requests import LEAST_CONTEXT_TOKENS, LoadModel
 from app.units import size_text
 
 ENGINE_BYTES = 40_000_000
 """The child itself, beside the buffers: Python, the libraries, the vocabulary of a small model. Measured."""
-
-LEAST_CONTEXT_TOKENS = 256
-"""Less holds no question with its answer, and llama.cpp rounds up to it."""
 
 
 def memory_need(request: LoadModel) -> MemoryNeed:

@@ -1,3 +1,5 @@
+import argparse
+import importlib
 import json
 import os
 import signal
@@ -8,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from app import machine
-from app.paths import default_paths
+from app.cli import COMMANDS
+from app.paths import STARTER_MODEL, default_paths
 
 CRASHING = Path(__file__).parent / "crashing_child"
 PROMPT = ("chat", "--prompt", "What does os.path.join do?", "--temperature", "0", "--threads", "1")
@@ -40,6 +43,7 @@ def test_json_is_one_object_and_nothing_else():
     assert answer["statistics"]["new_tokens"] == 5
     assert answer["model"]["quantization"] == "Q8_0"
     assert answer["answer"]
+    assert round(answer["model"]["load_ms"], 3) == answer["model"]["load_ms"]
 
 
 def test_the_question_from_standard_input():
@@ -67,6 +71,13 @@ def test_models_lists_the_starter():
     assert "Q8_0" in bantam("models").stdout
     (entry,) = json.loads(bantam("models", "--json").stdout)["models"]
     assert entry["header"]["parameters"] == 20_978_176
+    assert "21 M parameters" in bantam("models").stdout
+
+
+def test_models_says_why_one_cannot_be_used():
+    folder = default_paths().ensure().models
+    (folder / "cut.gguf").write_bytes(STARTER_MODEL.read_bytes()[:9_000_000])
+    assert "cut: The file is cut off" in bantam("models").stdout
 
 
 @pytest.mark.parametrize(
@@ -86,6 +97,40 @@ def test_a_file_that_is_no_model_is_one_sentence_and_exit_code_1(tmp_path, conte
 def test_a_wrong_command_line_is_exit_code_2():
     assert bantam("chat", "--no-such-thing").returncode == 2
     assert bantam("no-such-command").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--context", "5"),
+        ("--context", "many"),
+        ("--threads", "-4"),
+        ("--temperature", "-3"),
+        ("--temperature", "nan"),
+        ("--top-p", "7"),
+        ("--seed", "1.5"),
+    ],
+)
+def test_a_value_out_of_bounds_is_one_sentence_that_names_them(option, value):
+    done = bantam("chat", option, value, "--prompt", "x")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert option in line
+    assert f"“{value}” is not a" in line
+    assert " from " in line
+
+
+def test_an_empty_question_is_refused_before_a_model_is_loaded():
+    for done in (bantam("chat", "--prompt", " "), bantam("chat", "--json", stdin="\n")):
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("There is no question to answer.")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_argument_has_a_help(command):
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"app.commands.{command}").configure(parser)
+    assert [action.dest for action in parser._actions if not action.help] == []
 
 
 def test_help_names_the_commands():
