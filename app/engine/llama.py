@@ -47,6 +47,8 @@ C = _import_bindings()
 _GGML_TYPES = {KvType.F16: C.GGML_TYPE_F16, KvType.Q8_0: C.GGML_TYPE_Q8_0, KvType.Q4_0: C.GGML_TYPE_Q4_0}
 _FLASH = {FlashAttention.AUTO: -1, FlashAttention.OFF: 0, FlashAttention.ON: 1}
 
+_LOG_LEVEL_ERROR = 4  # GGML_LOG_LEVEL_ERROR of ggml.h; the bindings do not have it
+
 _MAX_OUTPUTS = 32
 """Rows of logits a batch may ask for. llama.cpp reserves rows x vocabulary x 4 bytes: 512 rows, its default, are 250 MB
 for a vocabulary of 128,000, and one is wanted (a drafted batch wants a few)."""
@@ -65,16 +67,27 @@ class _Log:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.errors: list[str] = []
+        """Those of the lines that llama.cpp itself calls errors."""
         self._callback = C.llama_log_callback(self._on_text)
         C.llama_log_set(self._callback, None)
 
     def clear(self) -> None:
         self.lines.clear()
+        self.errors.clear()
 
     def reason(self) -> str:
         """What llama.cpp gave as the reason of a failure, as one line."""
-        reasons = [line for line in self.lines if re.search(r"error|failed|unknown|invalid|unsupported", line)]
-        return reasons[0].split(": ", 1)[-1].strip() if reasons else "it gave no reason"
+        return self.errors[0].split(": ", 1)[-1].strip().rstrip(".") if self.errors else "it gave no reason"
+
+    def failure(self, sentence: str) -> LoadError:
+        """The error that says `sentence`, with llama.cpp's reason, or in plain words where it was given no memory."""
+        if any(re.search(r"insufficient memory|alloc", line) for line in self.errors):
+            return LoadError(
+                f"{sentence}: the system did not give it the memory.",
+                "Close other programs, or take a smaller model or a shorter context, then load it again.",
+            )
+        return LoadError(f"{sentence}: {self.reason()}.")
 
     def cache_and_compute_bytes(self) -> tuple[int, int]:
         """Size of the KV cache (and recurrent state) and of the compute and output buffers made since `clear`.
@@ -91,6 +104,8 @@ class _Log:
         line = text.decode("utf-8", "replace")
         if len(self.lines) < 5000:
             self.lines.append(line.rstrip("\n"))
+            if level == _LOG_LEVEL_ERROR:
+                self.errors.append(self.lines[-1])
         if os.environ.get("BANTAM_NATIVE_LOG"):
             sys.stderr.write(line)
 
@@ -127,7 +142,7 @@ class Model:
         parameters.progress_callback = progress
         handle = C.llama_model_load_from_file(os.fsencode(path), parameters)
         if not handle:
-            raise LoadError(f"The engine could not load {path.name}: {LOG.reason()}.")
+            raise LOG.failure(f"The engine could not load {path.name}")
         self.handle = handle
         self.vocabulary = C.llama_model_get_vocab(handle)
         self.vocabulary_size: int = C.llama_vocab_n_tokens(self.vocabulary)
@@ -241,7 +256,7 @@ class Context:
         parameters.no_perf = True
         handle = C.llama_init_from_model(model.handle, parameters)
         if not handle:
-            raise LoadError(f"The engine could not make a context of {context_tokens:,} tokens: {LOG.reason()}.")
+            raise LOG.failure(f"The engine could not make a context of {context_tokens:,} tokens")
         self.handle = handle
         self.context_tokens: int = C.llama_n_ctx(handle)
         self.batch_tokens: int = C.llama_n_batch(handle)  # BATCH_TOKENS, or less in a small context

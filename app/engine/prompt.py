@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.engine.llama import Model
-from app.engine.template import CHATML, FALLBACK_STOP, PLAIN, ChatTemplate
-from app.errors import ContextError
+from app.engine.template import CHATML, FALLBACK_STOP, PLAIN, WAY_OUT, ChatTemplate
+from app.errors import ContextError, TemplateError
 from app.requests import Message, Role
 
 
@@ -44,11 +44,13 @@ class PromptBuilder:
         """The prompt of at most `limit` tokens whose beginning agrees with the `cached` ids as far as it can.
 
         The oldest messages after the system prompt are left out, whole turns at a time, until it fits. Raises
-        ContextError when the last message alone is too long, and TemplateError.
+        ContextError when the last message alone is too long, and TemplateError, also for a prompt without a token.
         """
         for left_out, kept in _shorter_and_shorter(messages):
             text = self._template.render(kept)
             tokens, reused = self._reuse(text, cached)
+            if not tokens:
+                raise TemplateError("The model's chat template made an empty prompt.", WAY_OUT)
             if len(tokens) <= limit:
                 return Prompt(tuple(tokens), min(reused, len(tokens) - 1), left_out)
         raise ContextError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from app import machine
 from app.engine import loading_marker, threads
@@ -31,6 +32,7 @@ from app.events import (
 from app.fit.memory import context_tokens, memory_need, too_large
 from app.hardware import physical_cores, usable_cores
 from app.library.gguf_file import read_header
+from app.library.gguf_reader import printable
 from app.paths import Paths
 from app.requests import CountTokens, Generate, LoadModel, OpenConversation, ThreadCounts
 
@@ -65,8 +67,7 @@ class Session:
         set. The loading marker tells what the process was at, should it die here.
         """
         start = time.perf_counter()
-        if problem := read_header(request.path).chat_problem:
-            raise ModelFileError(problem)
+        _check_header(request.path)
         need = memory_need(request)
         if not request.load_anyway and (question := too_large(request, need)):
             return question
@@ -259,6 +260,17 @@ def _load(request: LoadModel, paths: Paths, safe_mode: bool, report: Report, sto
         context.close()
         model.close()
         raise
+
+
+def _check_header(path: Path) -> None:
+    """Raises ModelFileError. The sentence names the file: unlike in the list of models, nothing else does."""
+    try:
+        problem, hint = read_header(path).chat_problem, ""
+    except ModelFileError as error:
+        problem, hint = error.sentence, error.hint
+    name = printable(path.name)
+    if problem:
+        raise ModelFileError(problem if name in problem else f"“{name}” cannot be loaded. {problem}", hint)
 
 
 def _cache_key(request: LoadModel) -> str:

@@ -31,6 +31,8 @@ _EXTRA_MEMORY_BYTES = 512 * 1024 * 1024
 _MAX_TEMPLATE_CHARACTERS = 1_000_000
 _MAX_RENDERED_CHARACTERS = 16_000_000
 
+WAY_OUT = "This is a fault of the model's file: use another version of it, or another model."
+
 _FILTERS = [
     *("abs", "batch", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "groupby"),
     *(
@@ -115,7 +117,7 @@ class ChatTemplate:
     def __init__(self, source: str, *, bos: str, eos: str) -> None:
         """Compile the template. `bos` and `eos` are the texts of the special tokens. Raises TemplateError."""
         if len(source) > _MAX_TEMPLATE_CHARACTERS:
-            raise TemplateError("The model's chat template is too long to be one.")
+            raise TemplateError("The model's chat template is too long to be one.", WAY_OUT)
         self._special = {"bos_token": bos, "eos_token": eos}
         with _guarded():
             self._template = _Sandbox().from_string(source)
@@ -139,7 +141,7 @@ class ChatTemplate:
         with _guarded():
             text = self._template.render(messages=plain, add_generation_prompt=True, tools=None, **self._special)
         if len(text) > _MAX_RENDERED_CHARACTERS:
-            raise TemplateError("The model's chat template made a prompt that is too long.")
+            raise TemplateError("The model's chat template made a prompt that is too long.", WAY_OUT)
         return text
 
 
@@ -157,12 +159,13 @@ def _guarded() -> Iterator[None]:
             yield
     except _TimeLimitReached:
         raise TemplateError(
-            f"The model's chat template ran for more than {_TIME_LIMIT_S:.0f} s and was stopped."
+            f"The model's chat template ran for more than {_TIME_LIMIT_S:.0f} s and was stopped.", WAY_OUT
         ) from None
     except (MemoryError, RecursionError, OverflowError):
-        raise TemplateError("The model's chat template asked for too much memory and was stopped.") from None
+        raise TemplateError("The model's chat template asked for too much memory and was stopped.", WAY_OUT) from None
     except (JinjaError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError) as error:
-        raise TemplateError(f"The model's chat template does not work: {str(error)[:200]}.") from error
+        reason = str(error)[:200].rstrip(".")
+        raise TemplateError(f"The model's chat template does not work: {reason}.", WAY_OUT) from error
 
 
 @contextlib.contextmanager

@@ -315,7 +315,7 @@ def test_the_user_s_thread_count_wins(load, paths):
 def test_llama_cpp_never_sees_a_header_that_is_not_sound(paths, tmp_path):
     bad = tmp_path / "bad.gguf"
     bad.write_bytes(b"GGUF" + b"\0" * 100)
-    with pytest.raises(ModelFileError, match="version 0"):
+    with pytest.raises(ModelFileError, match=r"“bad.gguf” cannot be loaded\. .*version 0"):
         Session.load(LoadModel(bad), paths, Recorder(), StopFlag())
     assert read_marker(paths.loading_marker) is None
 

@@ -47,9 +47,10 @@ def test_system_prompt_moves_into_the_first_message_where_the_template_knows_no_
     assert "user\nBe brief.\n\nHi<|im_end|>" in render(source, SYSTEM, USER)
 
 
-def test_a_template_that_raises_says_so_in_its_words():
-    with pytest.raises(TemplateError, match="roles must alternate"):
-        render("{{ raise_exception('roles must alternate') }}")
+def test_a_template_that_raises_says_so_in_its_words_and_what_to_do():
+    with pytest.raises(TemplateError, match=r"roles must alternate\.$") as failed:
+        render("{{ raise_exception('roles must alternate.') }}")
+    assert "another model" in failed.value.hint
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+import subprocess
+import sys
+
+import pytest
+
+from app.engine.llama import LOG
+from app.paths import STARTER_MODEL
+
+ERROR, INFO = 4, 2
+
+
+@pytest.fixture
+def log():
+    LOG.clear()
+    yield LOG
+    LOG.clear()
+
+
+def test_the_reason_is_the_first_error_whatever_other_lines_say(log):
+    log._on_text(INFO, b"print_info: rope_finetuned = unknown\n", None)
+    log._on_text(ERROR, b"llama_model_load: error loading model: wrong shape.\n", None)
+    log._on_text(ERROR, b"llama_model_load_from_file_impl: failed to load model\n", None)
+    failure = log.failure("It could not be loaded")
+    assert failure.sentence == "It could not be loaded: error loading model: wrong shape."
+
+
+def test_without_an_error_there_is_no_reason(log):
+    log._on_text(INFO, b"print_info: rope_finetuned = unknown\n", None)
+    assert log.failure("It could not be loaded").sentence == "It could not be loaded: it gave no reason."
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux caps the address space")
+def test_a_system_that_gives_no_memory_is_named_as_the_reason():
+    program = f"""
+import resource
+from pathlib import Path
+from app.engine.llama import Context, Model, ModelOptions
+from app.errors import LoadError
+from app.requests import FlashAttention, KvType
+model = Model(Path({str(STARTER_MODEL)!r}), ModelOptions(), lambda share: True)
+with open("/proc/self/statm") as statm:
+    used = int(statm.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 50_000_000,) * 2)
+try:
+    Context(model, 1_000_000, KvType.F16, FlashAttention.AUTO)
+except LoadError as error:
+    print(error.sentence, error.hint)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "did not give it the memory" in done.stdout, done.stderr
+    assert "shorter context" in done.stdout
