@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SMALLEST = (900, 600)
 USUAL = (1280, 800)
+_TITLE_BAR = 40
 
 
 class MainWindow(QMainWindow):
@@ -46,7 +47,7 @@ class MainWindow(QMainWindow):
         self._models = models
         self.setWindowTitle("Bantam")
         self.setMinimumSize(*SMALLEST)
-        self.resize(*USUAL)
+        self.resize(usual_size(self.screen().availableSize()))
         self.rail = Rail()
         self.pages = QStackedWidget()
         self._makers: list[Callable[[], QWidget] | None] = []
@@ -206,6 +207,11 @@ class MainWindow(QMainWindow):
         event.accept()
         self.hide()
         self.closed.emit()
+
+
+def usual_size(screen: QSize) -> QSize:
+    """How large the window is at its first start: the system does not keep one that is larger than its screen in it."""
+    return QSize(*USUAL).boundedTo(screen - QSize(0, _TITLE_BAR)).expandedTo(QSize(*SMALLEST))
 
 
 def _hairline(*, horizontal: bool) -> QFrame:

@@ -104,9 +104,11 @@ QPlainTextEdit[role="code"], QPlainTextEdit[role="code"]:focus {{ background: tr
 QPlainTextEdit[role="code"] QScrollBar::handle {{ border-color: {t.raised}; }}
 QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled {{ color: {t.outline};
     border-color: {t.hairline}; }}
-QAbstractSpinBox QLineEdit {{ border: none; padding: 0; min-height: 0; background: transparent; }}
+QSpinBox, QDoubleSpinBox {{ min-height: 23px; }}
+QAbstractSpinBox QLineEdit {{ border: none; padding: 0 0 0 6px; min-height: 0; background: transparent; }}
 QListWidget[role="field"] {{ border: 1px solid {t.outline}; border-radius: {t.radius}px; padding: 2px; }}
 QListWidget[role="field"]:focus {{ border: 2px solid {t.accent}; padding: 1px; }}
+QComboBox {{ combobox-popup: 0; }}
 QComboBox::drop-down {{ border: none; width: 24px; }}
 QComboBox::down-arrow {{ image: url({arrow}); width: 14px; height: 14px; }}
 QComboBox QAbstractItemView {{ background: {t.page}; color: {t.text}; border: 1px solid {t.outline}; outline: none;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.events import Stage
+from app.units import size_text
 from workers.chat_engine import EngineState
 
 STAGE_WORDS = {
@@ -25,10 +26,10 @@ STATE_WORDS = {
 
 
 def size(count: int) -> str:
-    """Bytes as "7.6 GB"; below a tenth of that as "31 MB", so that a small model is not "0.0 GB"."""
-    if 0 < count < 50_000_000:
-        return f"{max(1, round(count / 1e6))} MB"
-    return f"{count / 1e9:.1f} GB"
+    """Bytes as "7.6 GB"; below a tenth of a GB as "51 MB", so that a small model is not "0.0 GB"; then "20 bytes"."""
+    if count == 0 or count >= 10**8:
+        return f"{count / 1e9:.1f} GB"
+    return f"{round(count / 1e6)} MB" if count >= 10**6 else size_text(count)
 
 
 def milliseconds(ms: float) -> str:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
 
 from app.events import MemoryNeed, TooLarge
 from app.paths import STARTER_MODEL, Paths
 from app.settings import Settings, Theme, save_settings
 from tests.ui.fake_engine import SAMPLE_MODEL, EngineState, FakeEngine
 from ui.main import Program
+from ui.main_window import SMALLEST, usual_size
 from ui.theme import DARK, ThemeWatcher, tokens
 from ui.window_state import WindowState, load_window_state, save_window_state
 from workers.protocol import Failure
@@ -46,6 +47,13 @@ def press(qtbot, program: Program, keys: str) -> None:
 def test_starter_is_loaded_after_the_first_paint(program: Program, engine: FakeEngine) -> None:
     assert [call[1][0].path for call in engine.calls if call[0] == "load"] == [STARTER_MODEL]
     assert program.window.top.state.text() == "Loading the model"
+
+
+@pytest.mark.parametrize(
+    ("screen", "window"), [((1920, 1080), (1280, 800)), ((1366, 768), (1280, 728)), ((800, 480), SMALLEST)]
+)
+def test_the_first_window_is_no_larger_than_the_screen(screen: tuple[int, int], window: tuple[int, int]) -> None:
+    assert usual_size(QSize(*screen)).toTuple() == window
 
 
 def test_keys_change_the_page(program: Program, qtbot) -> None:

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QHideEvent
+from PySide6.QtCore import QRegularExpression, Qt, QTimer, Signal
+from PySide6.QtGui import QHideEvent, QRegularExpressionValidator
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
@@ -33,6 +33,7 @@ WIDTH = 304
 CUSTOM = "Own values"
 SAVE_DELAY_MS = 400
 _PROMPT_HEIGHT = 120
+_STOP_HEIGHT = 56
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class SamplingPanel(QWidget):
         self.description = QLabel()
         self.numbers = {number.name: _spin_box(number) for number in _NUMBERS}
         self.seed = QLineEdit()
-        self.stop = QLineEdit()
+        self.stop = QPlainTextEdit()
         self._prompt_pause = self._pause(lambda: self.system_prompt_changed.emit(self.prompt.toPlainText()))
         self._value_pause = self._pause(self._emit_sampling)
         self._lay_out()
@@ -111,7 +112,7 @@ class SamplingPanel(QWidget):
         """The values as they stand."""
         values = {n.name: self._value(n) for n in _NUMBERS}
         seed = self.seed.text().strip()
-        stop = tuple(_unescape(part) for part in self.stop.text().split("|") if part)
+        stop = tuple(_unescape(line) for line in self.stop.toPlainText().split("\n") if line)
         return Sampling(**values, seed=int(seed) if seed.isdigit() else None, stop=stop)  # type: ignore[arg-type]
 
     def flush(self) -> None:
@@ -134,7 +135,7 @@ class SamplingPanel(QWidget):
         for name, box in self.numbers.items():
             box.setValue(getattr(sampling, name))
         self.seed.setText("" if sampling.seed is None else str(sampling.seed))
-        self.stop.setText("|".join(_escape(part) for part in sampling.stop))
+        self.stop.setPlainText("\n".join(_escape(part) for part in sampling.stop))
 
     def _show_preset(self, sampling: Sampling, name: str) -> None:
         named = preset_named(name, self._own)
@@ -182,8 +183,8 @@ class SamplingPanel(QWidget):
         self.preset.currentTextChanged.connect(self._on_preset_chosen)
         for box in self.numbers.values():
             box.valueChanged.connect(self._on_value_changed)
-        for line in (self.seed, self.stop):
-            line.textChanged.connect(self._on_value_changed)
+        for field in (self.seed, self.stop):
+            field.textChanged.connect(self._on_value_changed)
 
     def _lay_out(self) -> None:
         self.set_own_presets(())
@@ -245,12 +246,13 @@ class SamplingPanel(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for number in _NUMBERS:
             form.addRow(number.label, self.numbers[number.name])
-        self.seed.setPlaceholderText("another one each time")
+        self.seed.setPlaceholderText("new each time")
+        self.seed.setValidator(QRegularExpressionValidator(QRegularExpression("[0-9]{0,10}"), self.seed))
         self._name(self.seed, "Seed", "The same number gives the same text again.")
-        self.stop.setPlaceholderText("none")
-        self._name(
-            self.stop, "Stop strings", "The answer ends before one of these. Put | between them, \\n for a new line."
-        )
+        self.stop.setPlaceholderText("none; one a line")
+        self.stop.setFixedHeight(_STOP_HEIGHT)
+        self.stop.setTabChangesFocus(True)
+        self._name(self.stop, "Stop strings", "The answer ends before one of these. One a line; \\n is a new line.")
         form.addRow("Seed", self.seed)
         form.addRow("Stop strings", self.stop)
         body.addLayout(form)

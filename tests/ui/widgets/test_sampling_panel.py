@@ -18,7 +18,7 @@ def panel(qtbot: QtBot) -> SamplingPanel:
 
 
 def test_it_shows_what_it_is_given_and_says_nothing(panel: SamplingPanel, qtbot: QtBot) -> None:
-    sampling = Sampling(temperature=0.3, seed=7, stop=("a\nb", "c"), max_tokens=64)
+    sampling = Sampling(temperature=0.3, seed=7, stop=("a\nb", "<|im_end|>", "\\n"), max_tokens=64)
     with qtbot.assertNotEmitted(panel.sampling_changed), qtbot.assertNotEmitted(panel.system_prompt_changed):
         panel.show_values("Be brief.", sampling, "")
         panel.flush()
@@ -62,3 +62,8 @@ def test_what_waits_for_a_pause_belongs_to_the_chat_that_is_left(panel: Sampling
         panel.show_values("second", Sampling(), "Balanced")
     assert changed.args == ["For the first"]
     assert panel.prompt.toPlainText() == "second"
+
+
+def test_a_seed_is_digits_only(panel: SamplingPanel, qtbot: QtBot) -> None:
+    qtbot.keyClicks(panel.seed, "1x²2")
+    assert panel.sampling().seed == 12
