@@ -10,6 +10,10 @@ from pathlib import Path
 from app.requests import ThreadCounts
 
 
+ENGINE_BYTES = 40_000_000
+"""The child itself, beside the buffers: Python, the libraries, the vocabulary of a small model. Measured."""
+
+
 class Stage(StrEnum):
     """What is being waited for. The window has a plain word for each."""
 
@@ -62,6 +66,11 @@ class MemoryNeed:
     def total_bytes(self) -> int:
         """All three together."""
         return self.weights_bytes + self.kv_bytes + self.compute_bytes
+
+    @property
+    def resident_bytes(self) -> int:
+        """What the engine's process takes with them: compared with free memory before loading."""
+        return self.total_bytes + ENGINE_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ QPlainTextEdit[role="code"] QScrollBar::handle {{ border-color: {t.raised}; }}
 QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled {{ color: {t.outline};
     border-color: {t.hairline}; }}
 QSpinBox, QDoubleSpinBox {{ min-height: 23px; }}
-QAbstractSpinBox QLineEdit {{ border: none; padding: 0 0 0 6px; min-height: 0; background: transparent; }}
+QAbstractSpinBox QLineEdit {{ border: none; padding: 0; min-height: 0; background: transparent; }}
 QListWidget[role="field"] {{ border: 1px solid {t.outline}; border-radius: {t.radius}px; padding: 2px; }}
 QListWidget[role="field"]:focus {{ border: 2px solid {t.accent}; padding: 1px; }}
 QComboBox {{ combobox-popup: 0; }}

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from app.engine.llama import LOG, Context, Model, ModelOptions
-from app.events import MemoryNeed, TooLarge
+from app.events import ENGINE_BYTES, MemoryNeed, TooLarge
 from app.hardware import available_memory_bytes
 from app.requests import LEAST_CONTEXT_TOKENS, LoadModel
 from app.units import size_text
-
-ENGINE_BYTES = 40_000_000
-"""The child itself, beside the buffers: Python, the libraries, the vocabulary of a small model. Measured."""
-
 
 def memory_need(request: LoadModel) -> MemoryNeed:
     """The weights, KV cache and compute buffers of this file in this context; some milliseconds, no weight is read.
@@ -39,7 +35,7 @@ def context_tokens(wanted: int, trained: int) -> int:
 def too_large(request: LoadModel, need: MemoryNeed) -> TooLarge | None:
     """The question to ask before loading more than is available; None where it fits."""
     available = available_memory_bytes()
-    wanted = need.total_bytes + ENGINE_BYTES
+    wanted = need.resident_bytes
     if wanted <= available:
         return None
     sentence = (

@@ -257,7 +257,7 @@ def _engine_memory(resident_bytes: int, need: MemoryNeed | None) -> str:
     """What was foreseen beside what is: two figures that should be nearly the same."""
     if need is None or not resident_bytes:
         return ""
-    return f"The engine takes {size(resident_bytes)}; {size(need.total_bytes)} were predicted."
+    return f"The engine takes {size(resident_bytes)}; {size(need.resident_bytes)} were predicted."
 
 
 def _show(label: QLabel, text: str, role: str) -> None:

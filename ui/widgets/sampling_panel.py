@@ -281,6 +281,7 @@ def _spin_box(number: _Number) -> QSpinBox | QDoubleSpinBox:
         box.setSingleStep(int(number.step))
         box.setGroupSeparatorShown(True)
     box.setSpecialValueText(number.special)
+    box.lineEdit().setTextMargins(6, 0, 0, 0)  # the style sheet's padding does not reach it
     box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # the wheel scrolls the sheet
     box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.UpDownArrows)
     box.setAccessibleName(number.label)

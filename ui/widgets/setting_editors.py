@@ -100,6 +100,8 @@ class NumberEditor(QWidget):
         self.box.setKeyboardTracking(False)  # a half-typed number is no value yet
         self.box.setGroupSeparatorShown(True)
         self.box.setFixedSize(_FIELD_WIDTH, _FIELD_HEIGHT)
+        # the style sheet's padding does not reach the field inside a spin box
+        self.box.lineEdit().setTextMargins(6, 0, 0, 0)
         self.box.valueChanged.connect(lambda value: self.edited.emit(value))
         _ignore_wheel_without_focus(self.box)
         row = QHBoxLayout(self)
