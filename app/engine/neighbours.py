@@ -8,6 +8,8 @@ import time
 import psutil
 
 _INTERVAL_S = 0.25
+_STALE_S = 3.0
+"""Longer than a token of a large model, shorter than a person takes to ask again."""
 _BUSY_FIELDS = ("user", "nice", "system", "irq", "softirq", "steal")
 """Of psutil.cpu_times. Waiting for the disk is not work, and guests are counted in `user` already."""
 
@@ -26,7 +28,8 @@ class BusyNeighbours:
         before, now = self._before, _reading()
         self._before = now
         wall_s, busy_s = now[0] - before[0], now[1] - before[1]
-        self._cores = max(0.0, busy_s / wall_s)
+        # What was busy between two answers says nothing about now: begin again.
+        self._cores = 0.0 if wall_s > _STALE_S else max(0.0, busy_s / wall_s)
         return self._cores
 
 

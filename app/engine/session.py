@@ -198,9 +198,12 @@ class Session:
         self._adaptive = threads.AdaptiveThreads(self._threads.decode, most, BusyNeighbours())
 
     def _keep_better_threads(self) -> None:
-        """Remember where an answer has shown more threads to be faster: the measurement came from a busy moment."""
-        if self._adaptive.best > self._threads.decode:
-            self._threads = ThreadCounts(self._adaptive.best, self._threads.prefill)
+        """Remember where an answer has shown more threads to be faster: the measurement came from a busy moment.
+
+        So did that of prefill then, which always gains from at least as many.
+        """
+        if (best := self._adaptive.best) > self._threads.decode:
+            self._threads = ThreadCounts(best, self._request.threads.prefill or max(best, self._threads.prefill))
             machine.remember_thread_counts(self._machine, self._size_class, self._threads)
 
     def _time_ms(self, tokens: list[int], stop: StopFlag) -> float:

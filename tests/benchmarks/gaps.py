@@ -130,7 +130,7 @@ def main() -> int:
 
 def _measure(paths: Paths, model: Path, conversation: str, tokens: int) -> list[Phase]:
     application = QApplication.instance() or QApplication([])
-    program = Program(paths, ThemeWatcher(application, Theme.LIGHT))  # type: ignore[arg-type]
+    program = Program(paths, ThemeWatcher(application, Theme.SYSTEM))  # type: ignore[arg-type]
     program.window.show()  # not program.show(): that would load the starter model as well
     spend(2)
     beat, engine, page = Heartbeat(), program.engine, program.chat_page

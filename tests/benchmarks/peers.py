@@ -40,8 +40,17 @@ def build() -> None:
     # Without AMX, whose kernels crash in the first decode (llama.cpp issue 20824); everything else is native.
     no_amx = " ".join(f"-U{macro}" for macro in _AMX)
     flags = [f"-D{define}" for define in (*_DEFINES, f"CMAKE_C_FLAGS={no_amx}", f"CMAKE_CXX_FLAGS={no_amx}")]
-    subprocess.run(["cmake", "-S", source, "-B", _build_folder(), *flags], check=True)
-    subprocess.run(["cmake", "--build", _build_folder(), "-j", str(os.cpu_count()), "-t", *TOOLS], check=True)
+    log = cache_folder() / "build.log"
+    print(
+        f"Building llama.cpp's tools, about 10 minutes on 2 cores; what the compiler says goes to {log}",
+        file=sys.stderr,
+    )
+    with log.open("wb") as output:
+        for command in (
+            ["cmake", "-S", source, "-B", _build_folder(), *flags],
+            ["cmake", "--build", _build_folder(), "-j", str(os.cpu_count()), "-t", *TOOLS],
+        ):
+            subprocess.run(command, check=True, stdout=output, stderr=output)
 
 
 def bench(model: Path, *arguments: str) -> list[dict[str, float]]:

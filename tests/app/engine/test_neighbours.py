@@ -53,3 +53,13 @@ def test_rounding_never_makes_it_negative(system: System) -> None:
     system.now += 1
     system.own += 1
     assert busy_cores() == 0.0
+
+
+def test_what_was_busy_while_nothing_was_asked_is_forgotten(system: System) -> None:
+    busy_cores = neighbours.BusyNeighbours()
+    system.now += 60
+    system.user += 120
+    assert busy_cores() == 0.0
+    system.now += 1
+    system.user += 2
+    assert busy_cores() == pytest.approx(2.0)
