@@ -9,7 +9,6 @@ from pathlib import Path
 
 from app.requests import ThreadCounts
 
-
 ENGINE_BYTES = 40_000_000
 """The child itself, beside the buffers: Python, the libraries, the vocabulary of a small model. Measured."""
 

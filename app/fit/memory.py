@@ -8,6 +8,7 @@ from app.hardware import available_memory_bytes
 from app.requests import LEAST_CONTEXT_TOKENS, LoadModel
 from app.units import size_text
 
+
 def memory_need(request: LoadModel) -> MemoryNeed:
     """The weights, KV cache and compute buffers of this file in this context; some milliseconds, no weight is read.
 
