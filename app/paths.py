@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ import platformdirs
 from app.errors import StorageError
 
 RESOURCES = Path(__file__).resolve().parent.parent / "resources"
+_PROBE_BYTES = 16_384
+"""A full disk takes an empty file, and refuses the lock and the first pages of a database."""
+
 STARTER_MODEL = RESOURCES / "starter" / "stdlib-21m-Q8_0.gguf"
 
 
@@ -61,12 +65,17 @@ class Paths:
             for folder in (self.home, self.models, self.kv_cache, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
             probe = self.home / f".write-test-{os.getpid()}"
-            probe.write_bytes(b"")
-            probe.unlink()
+            try:
+                probe.write_bytes(bytes(_PROBE_BYTES))
+            finally:
+                probe.unlink(missing_ok=True)
         except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise StorageError(
                 f"Bantam cannot write to its data folder {self.home}: {error.strerror or error}.",
-                "Make the folder writable, or set BANTAM_HOME to one that is.",
+                "Free some space on its disk, or set BANTAM_HOME to a folder on another one."
+                if full
+                else "Make the folder writable, or set BANTAM_HOME to one that is.",
             ) from error
         return self
 

@@ -26,7 +26,8 @@ def statistics_line(statistics: AnswerStatistics) -> str:
     if s.new_tokens > 1:
         parts.append(f"{s.tokens_per_second:.1f} tokens/s")
         parts.append(f"{_ms(s.ms_per_token_median)} ms a token (95 %: {_ms(s.ms_per_token_p95)})")
-    parts.append(f"first token after {seconds(s.time_to_first_token_ms)}")
+    if s.new_tokens:
+        parts.append(f"first token after {seconds(s.time_to_first_token_ms)}")
     if s.reused_tokens:
         parts.append(f"reused {s.reused_tokens:,} of {s.prompt_tokens:,} prompt tokens")
     else:

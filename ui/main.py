@@ -68,6 +68,9 @@ def main() -> int:
         return 0
     if claim is Claim.OTHER_IS_SILENT:
         return refuse("Bantam is already running, but its window does not answer.", "End that one, then start again.")
+    if claim is Claim.NO_LOCK:
+        hint = "Free some space on its disk, and see that window.lock in it is yours, then start again."
+        return refuse(f"Bantam cannot lock its data folder {paths.home}.", hint)
     log = _open_log(paths)
     theme = ThemeWatcher(application, load_settings(paths.settings).theme)
     application.setWindowIcon(icon("bird", "accent", 64))

@@ -23,6 +23,8 @@ class Claim(Enum):
     RAISED_OTHER = auto()
     OTHER_IS_SILENT = auto()
     """Another process holds the lock, but does not answer: it starts, ends, or hangs."""
+    NO_LOCK = auto()
+    """The lock file itself cannot be made: it is another user's, or the disk is full."""
 
 
 class SingleInstance(QObject):
@@ -47,6 +49,8 @@ class SingleInstance(QObject):
                 QLocalServer.removeServer(self._name)
                 self._server.listen(self._name)
                 return Claim.FIRST
+            if self._lock.error() is not QLockFile.LockError.LockFailedError:
+                return Claim.NO_LOCK
             if self._raise_other():
                 return Claim.RAISED_OTHER
         return Claim.OTHER_IS_SILENT

@@ -38,6 +38,11 @@ def test_one_token_has_no_speed() -> None:
     assert "830 prompt tokens" in line
 
 
+def test_an_answer_stopped_before_its_first_token_has_no_time_of_it() -> None:
+    stopped = dataclasses.replace(SAMPLE_STATISTICS, new_tokens=0, time_to_first_token_ms=0.0, reused_tokens=0)
+    assert chat_words.statistics_line(stopped) == "0 tokens · 830 prompt tokens"
+
+
 @pytest.mark.parametrize(
     ("reason", "words"),
     [

@@ -52,6 +52,10 @@ def test_second_start_raises_the_first(first: SingleInstance, paths: Paths, qtbo
     assert second.communicate()[0].strip() == "RAISED_OTHER"
 
 
+def test_a_lock_that_cannot_be_made_is_not_another_window(qapp, tmp_path: Path) -> None:
+    assert SingleInstance(tmp_path / "is not there").claim() is Claim.NO_LOCK
+
+
 def test_other_data_folder_is_another_window(first: SingleInstance, tmp_path: Path) -> None:
     first.claim()
     other = SingleInstance(tmp_path)

@@ -121,7 +121,7 @@ class PerformancePanel(QWidget):
         self._render_soon()
 
     def _on_answer_finished(self, answer: AnswerStatistics) -> None:
-        self.first_token.setText(milliseconds(answer.time_to_first_token_ms))
+        self.first_token.setText(milliseconds(answer.time_to_first_token_ms) if answer.new_tokens else _NONE)
         self._recent.clear()
         if answer.ms_per_token_median:
             self._recent.append(answer.ms_per_token_median)

@@ -75,6 +75,7 @@ def test_answer_of_no_tokens_leaves_the_figures_empty(panel: PerformancePanel, l
     nothing = dataclasses.replace(SAMPLE_STATISTICS, new_tokens=0, ms_per_token_median=0.0, tokens_per_second=0.0)
     loaded_engine.answer_finished.emit(nothing)
     assert panel.figure.text() == "–"
+    assert panel.first_token.text() == "–"
 
 
 @pytest.mark.parametrize(
