@@ -46,6 +46,7 @@ class ComposerField(QPlainTextEdit):
         self.takes_escape = False
         self.setTabChangesFocus(True)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)  # lines are wrapped
         self.setPlaceholderText("Write a message")
         self.setAccessibleName("Message")
         self.setAccessibleDescription("Enter sends, Shift+Enter starts a new line, Up edits your last message")

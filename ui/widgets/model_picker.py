@@ -133,6 +133,7 @@ class ModelPopup(QFrame):
         self.list.setModel(self._rows)
         self.list.setItemDelegate(ModelRowDelegate(verdict, self.list))
         self.list.setMouseTracking(True)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)  # rows are elided
         self.list.setUniformItemSizes(True)
         self.list.setAccessibleName("Models on this computer")
         self.list.clicked.connect(self._pick)
