@@ -33,6 +33,14 @@ CREATIVE = SamplingPreset(
 BUILT_IN_PRESETS = (PRECISE, BALANCED, CREATIVE)
 
 
+_SMALL_MODEL = 300_000_000
+
+
+def suggested_preset(parameters: int) -> SamplingPreset:
+    """What a new chat begins with: a very small model loses the thread where it takes less likely words."""
+    return PRECISE if 0 < parameters < _SMALL_MODEL else BALANCED
+
+
 def preset_named(name: str, own: tuple[SamplingPreset, ...] = ()) -> SamplingPreset | None:
     """The preset of this name, built in or the user's own."""
     return next((preset for preset in (*BUILT_IN_PRESETS, *own) if preset.name == name), None)

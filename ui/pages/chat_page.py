@@ -54,8 +54,7 @@ class ChatPage(QWidget):
         self._engine, self._storage, self._settings = engine, storage, settings
         self.conversation = _NEW
         self._drafts: dict[str, str] = {}
-        self._wanted = ""
-        self._sending = ""
+        self._wanted = self._sending = ""
         self.shelf = ConversationShelf(storage, self)
         self.answering = Answering(engine, storage, self)
         self._count = ContextCount(engine, self)
@@ -398,3 +397,4 @@ class ChatPage(QWidget):
         self._count.changed.connect(self.composer.set_meter)
         self._engine.state_changed.connect(self._on_state_changed)
         self._engine.model_loaded.connect(self._on_model_loaded)
+        self._engine.model_loaded.connect(lambda model: self.panel.suggest_for(model.parameters))

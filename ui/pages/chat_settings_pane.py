@@ -9,6 +9,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
 from app.chat.conversation import Conversation
+from app.chat.presets import BALANCED, SamplingPreset, suggested_preset
 from app.requests import Sampling
 from ui.widgets.sampling_panel import SamplingPanel
 
@@ -27,6 +28,7 @@ class ChatSettingsPane(SamplingPanel):
         super().__init__(parent)
         self._storage = storage
         self._conversation = Conversation("", "")
+        self._suggested = BALANCED
         self.system_prompt_changed.connect(self._on_system_prompt)
         self.sampling_changed.connect(self._on_sampling)
 
@@ -34,10 +36,28 @@ class ChatSettingsPane(SamplingPanel):
         """The values of this one."""
         self.show_values(conversation.system_prompt, conversation.sampling, conversation.preset)
         self._conversation = conversation
+        self._suggest()
+
+    def suggest_for(self, parameters: int) -> None:
+        """A model of this many parameters was loaded: new chats begin with what suits it."""
+        self.flush()
+        left, self._suggested = self._suggested, suggested_preset(parameters)
+        self._suggest(left)
 
     def load_presets(self) -> None:
         """The user's own."""
         self._storage.run(lambda store: store.presets(), self.set_own_presets, self.failed.emit)
+
+    def _suggest(self, instead_of: SamplingPreset = BALANCED) -> None:
+        """Only in a chat that is not stored yet, and whose values nobody has chosen."""
+        chat = self._conversation
+        if chat.id or (chat.sampling, chat.preset) != (instead_of.sampling, instead_of.name):
+            return
+        chat = dataclasses.replace(chat, sampling=self._suggested.sampling, preset=self._suggested.name)
+        if chat != self._conversation:
+            self.show_values(chat.system_prompt, chat.sampling, chat.preset)
+            self._conversation = chat
+            self.changed.emit(chat)
 
     def _on_system_prompt(self, text: str) -> None:
         self._conversation = dataclasses.replace(self._conversation, system_prompt=text)
