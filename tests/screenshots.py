@@ -1,7 +1,7 @@
 """Draws the real window with sample data, every page and state: `python tests/screenshots.py FOLDER [NAME…]`.
 
 Offscreen, no model is loaded: a fake engine plays the answers. Names choose scenes (`models*`: all of the models page),
-`--scale 2` is for a screen of 200 %. The README's pictures come from here (resources/screenshots).
+`--scale 2` is for a screen of 200 %. The README's pictures are taken by `readme_pictures.py`, with a real model.
 """
 
 from __future__ import annotations

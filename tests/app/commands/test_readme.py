@@ -1,0 +1,35 @@
+"""The README documents every key of `--json` and every option."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+from pathlib import Path
+
+import pytest
+
+from app.cli import COMMANDS
+from app.events import AnswerStatistics, BenchResult, MemoryNeed, ModelLoaded
+from app.library.gguf_file import GgufHeader
+from app.library.library import ModelEntry
+from app.requests import ThreadCounts
+
+README = (Path(__file__).resolve().parents[3] / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "printed", [AnswerStatistics, BenchResult, MemoryNeed, ModelLoaded, GgufHeader, ModelEntry, ThreadCounts]
+)
+def test_every_key_is_documented(printed: type) -> None:
+    rows = [line for line in README.partition("### JSON")[2].splitlines() if line.startswith("|")]
+    keys = [f"`{field.name}`" for field in dataclasses.fields(printed)]
+    assert any(all(key in row for key in keys) for row in rows), keys
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_named(command: str) -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    importlib.import_module(f"app.commands.{command}").configure(parser)
+    options = [option for action in parser._actions for option in action.option_strings]
+    assert [option for option in options if f"`{option}" not in README] == []
