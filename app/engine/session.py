@@ -33,6 +33,7 @@ from app.fit.memory import context_tokens, memory_need, too_large
 from app.hardware import physical_cores, usable_cores
 from app.library.gguf_file import read_header
 from app.library.gguf_reader import printable
+from app.library.names import model_name
 from app.paths import Paths
 from app.requests import CountTokens, Generate, LoadModel, OpenConversation, ThreadCounts
 
@@ -218,7 +219,7 @@ class Session:
         model = self._model
         return ModelLoaded(
             path=self._request.path,
-            name=model.metadata("general.name") or self._request.path.stem,
+            name=model_name(self._request.path, model.metadata("general.name")),
             architecture=model.metadata("general.architecture"),
             quantization=model.quantization,
             parameters=model.parameters,

@@ -14,13 +14,13 @@ from app import paths as app_paths
 from app.errors import ModelFileError, StorageError
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import printable
+from app.library.names import MAX_NAME, model_name
 from app.library.split import part_path, split_name
 from app.paths import Paths
 from app.settings import Settings
 
 MAX_DEPTH = 8
 MAX_FOLDERS = 20_000
-MAX_NAME = 120
 MAX_CACHED = 10_000
 DELETED_SUFFIX = ".gguf.deleted"
 
@@ -196,15 +196,13 @@ def _walk(folder: Path, suffix: str) -> Iterator[Path]:
 
 def _entry(path: Path, source: ModelSource) -> ModelEntry:
     parts = _parts(path)
-    path, name = parts[0], printable((split_name(path.name) or (path.stem,))[0], MAX_NAME)
+    path = parts[0]
     size_bytes = sum(_size_and_time(part)[0] for part in parts)
     try:
         header = _cached_header(parts)
     except ModelFileError as error:
-        return ModelEntry(path, name, size_bytes, None, error.sentence, source, parts, error.hint)
-    if source is ModelSource.STARTER:
-        name = header.name or name
-    return ModelEntry(path, name, size_bytes, header, header.chat_problem, source, parts)
+        return ModelEntry(path, model_name(path, ""), size_bytes, None, error.sentence, source, parts, error.hint)
+    return ModelEntry(path, model_name(path, header.name), size_bytes, header, header.chat_problem, source, parts)
 
 
 def _parts(path: Path) -> tuple[Path, ...]:

@@ -334,3 +334,9 @@ def test_a_context_that_llama_cpp_rounds_up_is_filled_in_batches_it_allows(load,
     _, last = loaded.answer(*messages)
     assert last.statistics.new_tokens > 0
     assert last.statistics.prompt_tokens < loaded.session.loaded.context_tokens
+
+
+def test_a_model_is_called_what_the_list_of_models_calls_it(load, tmp_path):
+    file = tmp_path / "mine.gguf"
+    file.write_bytes(STARTER_MODEL.read_bytes())
+    assert load(path=file).session.loaded.name == "mine"
