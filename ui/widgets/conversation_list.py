@@ -25,7 +25,7 @@ from ui.theme import color, text_font, tokens
 
 WIDTH = 264
 SEARCH_DELAY_MS = 150
-UNDO_MS = 12_000
+UNDO_MS = 20_000
 _ROW = 34
 _SECTION = 30
 _SNIPPET = 18
