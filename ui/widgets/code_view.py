@@ -33,6 +33,7 @@ PADDING = 10
 _SPANS_A_STEP = 40
 _CURSOR = 6
 """Room the editor keeps at the end of its longest line."""
+_STEP_S = 0.004
 _COPIED_MS = 1500
 
 LexerCallback = Callable[[Lexer | None], None]
@@ -171,6 +172,12 @@ class CodeView(QFrame):
     def _on_lexer(self, lexer: Lexer | None) -> None:
         self._lexer = lexer
         self._start_colouring(0)
+        self._colour_on()
+
+    def _colour_on(self) -> None:
+        """A lexer can come when the message is done and nobody calls `work` any more."""
+        if not self.work(perf_counter() + _STEP_S):
+            QTimer.singleShot(0, self, self._colour_on)
 
     def _on_copy(self) -> None:
         QGuiApplication.clipboard().setText(self._text)
