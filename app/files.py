@@ -1,9 +1,19 @@
-"""Writing files so that a crash leaves the old content or the new, never half of it."""
+"""Small files: written so that a crash leaves the old content or the new, read so that damage is one kind of error."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
+
+
+def read_json(path: Path) -> Any:
+    """The parsed content. Raises OSError, and ValueError for whatever is not JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def write_atomic(path: Path, data: bytes) -> None:

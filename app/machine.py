@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.files import write_atomic
+from app.files import read_json, write_atomic
 from app.hardware import cpu_name, instruction_sets, usable_cores
 from app.requests import ThreadCounts
 
@@ -59,9 +59,9 @@ def read_record(path: Path) -> MachineRecord:
     """What is remembered of this machine; empty where the file is missing, damaged or from another machine."""
     fingerprint = machine_fingerprint()
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json(path)
         return _build(stored) if stored["fingerprint"] == fingerprint else MachineRecord(fingerprint)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return MachineRecord(fingerprint)
 
 

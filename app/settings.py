@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import StorageError
-from app.files import write_atomic
+from app.files import read_json, write_atomic
 from app.requests import LEAST_CONTEXT_TOKENS, FlashAttention, KvType
 
 
@@ -93,7 +93,7 @@ def declarations() -> dict[str, Declaration]:
 def load_settings(path: Path) -> Settings:
     """Read the settings. Unusable values fall back to the default one by one; a missing file is all defaults."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json(path)
     except (OSError, ValueError):
         return Settings()
     if not isinstance(stored, dict):
@@ -104,6 +104,26 @@ def load_settings(path: Path) -> Settings:
         if f.name in stored and (value := _coerce(stored[f.name], getattr(defaults, f.name), f)) is not None:
             usable[f.name] = value
     return Settings(**usable)
+
+
+def set_aside_damaged(path: Path) -> str:
+    """Keep a file that holds no settings under another name, before the next change is written over it.
+
+    Returns the sentence for the user; "" where nothing was wrong.
+    """
+    try:
+        damaged = not isinstance(read_json(path), dict)
+    except OSError:
+        return ""
+    except ValueError:
+        damaged = True
+    aside = path.with_name(path.name + ".damaged")
+    try:
+        if damaged:
+            path.replace(aside)
+    except OSError:
+        return ""
+    return f"The settings could not be read and are the usual ones now. The file is kept as {aside}." if damaged else ""
 
 
 def save_settings(path: Path, settings: Settings) -> None:
@@ -122,15 +142,21 @@ def _coerce(value: Any, default: Any, f: dataclasses.Field[Any]) -> Any:
         if isinstance(default, bool):
             return value if isinstance(value, bool) else None
         if isinstance(default, tuple):
-            return tuple(str(item) for item in value) if isinstance(value, list) else None
+            return tuple(filter(_is_text, value)) if isinstance(value, list) else None
         if isinstance(default, str):
-            return value if isinstance(value, str) else None
+            return value if _is_text(value) else None
         number = type(default)(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     declaration: Declaration | None = f.metadata.get("declaration")
     if declaration is None:
         return number
-    if declaration.minimum is not None and number < declaration.minimum:
-        return None
-    return None if declaration.maximum is not None and number > declaration.maximum else number
+    # Written so that NaN, which compares with nothing, is outside.
+    above = declaration.minimum is None or number >= declaration.minimum
+    below = declaration.maximum is None or number <= declaration.maximum
+    return number if above and below else None
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it can be a name or a path: no path has a NUL."""
+    return isinstance(value, str) and "\0" not in value

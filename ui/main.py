@@ -24,7 +24,7 @@ from app import paths as app_paths
 from app.errors import StorageError
 from app.library.library import purge_deleted
 from app.paths import Paths, default_paths
-from app.settings import load_settings
+from app.settings import load_settings, set_aside_damaged
 from ui.current_model import CurrentModel
 from ui.errors import ExceptHook
 from ui.icons import icon
@@ -57,6 +57,7 @@ def main() -> int:
     application.setDesktopFileName("bantam")
     application.setQuitOnLastWindowClosed(False)  # the end waits for the child and the chats
     hook = ExceptHook()
+    hook.caught.connect(_on_failed_start)
     hook.install()
     try:
         paths = default_paths().ensure()
@@ -75,6 +76,7 @@ def main() -> int:
     theme = ThemeWatcher(application, load_settings(paths.settings).theme)
     application.setWindowIcon(icon("bird", "accent", 64))
     program = Program(paths, theme)
+    hook.caught.disconnect(_on_failed_start)
     hook.caught.connect(program.window.show_failure)
     instance.raise_requested.connect(program.window.raise_to_front)
     program.window.closed.connect(instance.stop_answering)
@@ -94,12 +96,17 @@ def refuse(sentence: str, hint: str) -> int:
     return 1
 
 
+def _on_failed_start(failure: Failure) -> None:
+    refuse(failure.sentence, f"{failure.hint} The details are in the folder {default_paths().logs}.")
+
+
 class Program(QObject):
     """The services, the window and its pages, and their life from the first paint to the end."""
 
     def __init__(self, paths: Paths, theme: ThemeWatcher, engine: ChatEngine | None = None) -> None:
         super().__init__()
         self._paths = paths
+        self._settings_notice = set_aside_damaged(paths.settings)
         self.settings = SettingsStore(paths.settings, self)
         self.engine = engine or ChatEngine(paths, parent=self)
         self.storage = ChatStorage(paths.chats, self)
@@ -144,6 +151,8 @@ class Program(QObject):
         return self._paths.home / "window.json"
 
     def _begin(self) -> None:
+        if self._settings_notice:
+            self.window.notice.show_notice(self._settings_notice)
         self._load_first_model()
         self.sampler.start()
         self.tasks.run(purge_deleted, self._paths)

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from app.files import write_atomic
+from app.files import read_json, write_atomic
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class WindowState:
 def load_window_state(path: Path) -> WindowState:
     """A missing or damaged file is the default: nothing of value is in it."""
     try:
-        return WindowState(str(json.loads(path.read_bytes())["geometry"]))
+        return WindowState(str(read_json(path)["geometry"]))
     except (OSError, ValueError, KeyError, TypeError):
         return WindowState()
 

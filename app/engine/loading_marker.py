@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.events import Stage
-from app.files import write_atomic
+from app.files import read_json, write_atomic
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +44,16 @@ class LoadingStage:
         self._safe_mode = safe_mode
 
     def enter(self, stage: Stage) -> None:
-        """Write the marker for `stage`. Raises OSError."""
+        """Write the marker for `stage`. Where that fails, as on a full disk, the load goes on without one."""
         data = {"pid": os.getpid(), "path": str(self._model), "stage": stage.value, "safe_mode": self._safe_mode}
-        write_atomic(self._path, json.dumps(data).encode())
+        with contextlib.suppress(OSError):
+            write_atomic(self._path, json.dumps(data).encode())
 
 
 def read_marker(marker_path: Path) -> LoadingMarker | None:
     """The marker that a death left behind, or None. A damaged one counts as none."""
     try:
-        data = json.loads(marker_path.read_bytes())
+        data = read_json(marker_path)
         return LoadingMarker(int(data["pid"]), Path(data["path"]), Stage(data["stage"]), bool(data["safe_mode"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None

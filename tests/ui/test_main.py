@@ -93,3 +93,36 @@ def test_data_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path, monkey
     assert "set BANTAM_HOME" in output
     assert "cannot write to its data folder" in errors
     assert "Traceback" not in errors
+
+
+FAILS_AT_THE_START = """
+import ui.main
+def fail(*arguments):
+    raise ArithmeticError("on purpose")
+ui.main.Program = fail
+"""
+
+
+def test_a_fault_before_there_is_a_window_is_told(bantam_home: Path) -> None:
+    code, output, _ = run(DIALOG_ON_STDOUT + FAILS_AT_THE_START)
+    assert code == 1
+    assert "dialog: Something went wrong" in output
+    assert "on purpose" in output
+    assert str(bantam_home / "logs") in output
+
+
+def test_settings_that_cannot_be_read_are_told_and_kept(bantam_home: Path) -> None:
+    bantam_home.mkdir(exist_ok=True)
+    (bantam_home / "settings.json").write_text("[" * 100_000)
+    told = """
+import ui.main
+shown = ui.main.MainWindow.show
+def tell(window):
+    shown(window)
+    window.notice.show_notice = lambda sentence, *more, **named: (print(sentence), window.close())
+ui.main.MainWindow.show = tell
+"""
+    code, output, errors = run(told)
+    assert code == 0, errors
+    assert "The settings could not be read" in output
+    assert (bantam_home / "settings.json.damaged").exists()

@@ -47,3 +47,8 @@ def test_a_damaged_marker_counts_as_none(tmp_path, content):
     marker = tmp_path / "loading.json"
     marker.write_bytes(content)
     assert read_marker(marker) is None
+
+
+def test_a_load_goes_on_where_no_marker_can_be_written(tmp_path):
+    with loading(tmp_path / "is not there" / "loading.json", MODEL, safe_mode=False) as stage:
+        stage.enter(Stage.WARM_UP)
