@@ -14,6 +14,7 @@ from app.requests import Sampling
 from ui.widgets.sampling_panel import SamplingPanel
 
 if TYPE_CHECKING:
+    from app.chat.store import ChatStore
     from workers.chat_storage import ChatStorage
 
 
@@ -31,6 +32,8 @@ class ChatSettingsPane(SamplingPanel):
         self._suggested = BALANCED
         self.system_prompt_changed.connect(self._on_system_prompt)
         self.sampling_changed.connect(self._on_sampling)
+        self.preset_saved.connect(self._on_preset_saved)
+        self.preset_deleted.connect(self._on_preset_deleted)
 
     def show_conversation(self, conversation: Conversation) -> None:
         """The values of this one."""
@@ -47,6 +50,21 @@ class ChatSettingsPane(SamplingPanel):
     def load_presets(self) -> None:
         """The user's own."""
         self._storage.run(lambda store: store.presets(), self.set_own_presets, self.failed.emit)
+
+    def _on_preset_saved(self, name: str, sampling: Sampling) -> None:
+        def save(store: ChatStore) -> tuple[str, tuple[SamplingPreset, ...]]:
+            return store.save_preset(name, sampling).name, store.presets()
+
+        self._storage.run(save, self._on_preset_stored, self.failed.emit)
+
+    def _on_preset_stored(self, stored: tuple[str, tuple[SamplingPreset, ...]]) -> None:
+        name, presets = stored
+        self.set_own_presets(presets)
+        self.choose_preset(name)
+
+    def _on_preset_deleted(self, name: str) -> None:
+        """The values stay: they are the chat's own now, and can be saved again."""
+        self._storage.run(lambda store: store.delete_preset(name), lambda _: self.load_presets(), self.failed.emit)
 
     def _suggest(self, instead_of: SamplingPreset = BALANCED) -> None:
         """Only in a chat that is not stored yet, and whose values nobody has chosen."""

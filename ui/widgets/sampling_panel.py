@@ -10,7 +10,6 @@ from PySide6.QtCore import QRegularExpression, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QRegularExpressionValidator
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
-    QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QFrame,
@@ -28,9 +27,9 @@ from PySide6.QtWidgets import (
 from app.chat.presets import BUILT_IN_PRESETS, SamplingPreset, preset_named
 from app.requests import Sampling
 from ui.icons import set_icon
+from ui.widgets.preset_field import CUSTOM, PresetField
 
 WIDTH = 304
-CUSTOM = "Own values"
 SAVE_DELAY_MS = 400
 _PROMPT_HEIGHT = 120
 _STOP_HEIGHT = 56
@@ -67,6 +66,9 @@ class SamplingPanel(QWidget):
     system_prompt_changed = Signal(str)
     sampling_changed = Signal(object, str)
     """Sampling and the preset's name, "" for own values."""
+    preset_saved = Signal(str, object)
+    """Name, Sampling: the values are to be kept under this name."""
+    preset_deleted = Signal(str)
     closed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -77,7 +79,8 @@ class SamplingPanel(QWidget):
         self._filling = False
         self._own: tuple[SamplingPreset, ...] = ()
         self.prompt = QPlainTextEdit()
-        self.preset = QComboBox()
+        self._presets = PresetField()
+        self.preset = self._presets.combo
         self.description = QLabel()
         self.numbers = {number.name: _spin_box(number) for number in _NUMBERS}
         self.seed = QLineEdit()
@@ -103,9 +106,8 @@ class SamplingPanel(QWidget):
         self._own = presets
         self._filling = True
         current = self.preset.currentText()
-        self.preset.clear()
-        self.preset.addItems([preset.name for preset in (*BUILT_IN_PRESETS, *presets)] + [CUSTOM])
-        self.preset.setCurrentText(current)
+        self._presets.set_names(tuple(p.name for p in BUILT_IN_PRESETS), tuple(p.name for p in presets))
+        self._show_preset(self.sampling(), current)
         self._filling = False
 
     def sampling(self) -> Sampling:
@@ -114,6 +116,13 @@ class SamplingPanel(QWidget):
         seed = self.seed.text().strip()
         stop = tuple(_unescape(line) for line in self.stop.toPlainText().split("\n") if line)
         return Sampling(**values, seed=int(seed) if seed.isdigit() else None, stop=stop)  # type: ignore[arg-type]
+
+    def choose_preset(self, name: str) -> None:
+        """Show and store that the values are those of this preset now."""
+        self._filling = True
+        self._show_preset(self.sampling(), name)
+        self._filling = False
+        self._emit_sampling()
 
     def flush(self) -> None:
         """Emit now what waits for a pause in typing."""
@@ -157,6 +166,11 @@ class SamplingPanel(QWidget):
         self.description.setText(preset.description)
         self._value_pause.start()
 
+    def _choice(self) -> Sampling:
+        """What a preset keeps of the values."""
+        rest = Sampling()
+        return dataclasses.replace(self.sampling(), seed=rest.seed, stop=rest.stop, max_tokens=rest.max_tokens)
+
     def _on_value_changed(self) -> None:
         if self._filling:
             return
@@ -181,6 +195,8 @@ class SamplingPanel(QWidget):
     def _connect(self) -> None:
         self.prompt.textChanged.connect(self._on_prompt_changed)
         self.preset.currentTextChanged.connect(self._on_preset_chosen)
+        self._presets.save_wanted.connect(lambda name: self.preset_saved.emit(name, self._choice()))
+        self._presets.delete_wanted.connect(self.preset_deleted)
         for box in self.numbers.values():
             box.valueChanged.connect(self._on_value_changed)
         for field in (self.seed, self.stop):
@@ -232,13 +248,12 @@ class SamplingPanel(QWidget):
 
     def _add_sampling(self, body: QVBoxLayout) -> None:
         title = _label("How words are chosen (sampling)")
-        self.preset.setAccessibleName("Sampling preset")
         title.setBuddy(self.preset)
         self.description.setProperty("role", "caption")
         self.description.setWordWrap(True)
         self.description.setMinimumHeight(30)
         self.description.setAlignment(Qt.AlignmentFlag.AlignTop)
-        for widget in (title, self.preset, self.description):
+        for widget in (title, self._presets, self.description):
             body.addWidget(widget)
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)

@@ -7,7 +7,8 @@ from pytestqt.qtbot import QtBot
 
 from app.chat.presets import CREATIVE, PRECISE, SamplingPreset
 from app.requests import Sampling
-from ui.widgets.sampling_panel import CUSTOM, SamplingPanel
+from ui.widgets.preset_field import CUSTOM
+from ui.widgets.sampling_panel import SamplingPanel
 
 
 @pytest.fixture
