@@ -39,7 +39,7 @@ class PresetField(QWidget):
         self.button.clicked.connect(self._on_button)
         self.name.returnPressed.connect(self._on_button)
         escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self.name, context=Qt.ShortcutContext.WidgetShortcut)
-        escape.activated.connect(self._on_escape)
+        escape.activated.connect(self._leave_name)
         self._refresh()
 
     def set_names(self, built_in: tuple[str, ...], own: tuple[str, ...]) -> None:
@@ -53,14 +53,14 @@ class PresetField(QWidget):
         chosen = self.combo.currentText()
         if not self.name.isHidden():
             if name := self.name.text().strip():
-                self._end_naming()
+                self._leave_name()
                 self.save_wanted.emit(name)
         elif chosen in self._own:
             self.delete_wanted.emit(chosen)
         else:
             self._begin_naming()
 
-    def _on_escape(self) -> None:
+    def _leave_name(self) -> None:
         self._end_naming()
         self.combo.setFocus()
 

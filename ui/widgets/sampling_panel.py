@@ -33,6 +33,7 @@ WIDTH = 304
 SAVE_DELAY_MS = 400
 _PROMPT_HEIGHT = 120
 _STOP_HEIGHT = 56
+_OWN_PRESET = "A preset of your own."
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,8 @@ class SamplingPanel(QWidget):
         if named is None or not _same_choice(named.sampling, sampling):
             named = next((p for p in (*BUILT_IN_PRESETS, *self._own) if _same_choice(p.sampling, sampling)), None)
         self.preset.setCurrentText(named.name if named else CUSTOM)
-        self.description.setText(named.description if named else "Values of your own, for this chat.")
+        about = named.description or _OWN_PRESET if named else "Values of your own, for this chat."
+        self.description.setText(about)
 
     def _on_preset_chosen(self, name: str) -> None:
         preset = preset_named(name, self._own)
@@ -163,7 +165,7 @@ class SamplingPanel(QWidget):
         self._filling = True
         self._fill(chosen)
         self._filling = False
-        self.description.setText(preset.description)
+        self.description.setText(preset.description or _OWN_PRESET)
         self._value_pause.start()
 
     def _choice(self) -> Sampling:
