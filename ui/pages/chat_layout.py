@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from ui.widgets.conversation_list import WIDTH
 
@@ -52,3 +52,11 @@ def middle_column(header: QWidget, messages: QWidget, bars: Sequence[QWidget], c
     column.addLayout(between)
     column.addWidget(composer)
     return middle
+
+
+def stacked(*widgets: QWidget) -> QStackedWidget:
+    """One in the place of the other; the first is shown."""
+    stack = QStackedWidget()
+    for widget in widgets:
+        stack.addWidget(widget)
+    return stack

@@ -6,8 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer, QUrl
-from PySide6.QtGui import QCursor, QDesktopServices, QResizeEvent
-from PySide6.QtWidgets import QStackedWidget, QWidget
+from PySide6.QtGui import QCursor, QDesktopServices, QFocusEvent, QResizeEvent
+from PySide6.QtWidgets import QWidget
 
 from app.chat.conversation import UNTITLED, Conversation, MessageState, StoredMessage
 from app.chat.presets import BALANCED
@@ -19,7 +19,7 @@ from ui.context_count import ContextCount
 from ui.conversation_shelf import ConversationShelf
 from ui.errors import ErrorBar, NoticeBar
 from ui.lexer_shelf import LexerShelf
-from ui.pages.chat_layout import LEAST_WITH_LIST, lay_out, middle_column
+from ui.pages.chat_layout import LEAST_WITH_LIST, lay_out, middle_column, stacked
 from ui.pages.chat_list_pane import ChatListPane
 from ui.pages.chat_settings_pane import ChatSettingsPane
 from ui.pages.live_answer import LiveAnswer
@@ -60,25 +60,22 @@ class ChatPage(QWidget):
         self._count = ContextCount(engine, self)
         self._lexers = LexerShelf(tasks, self)
         self.list = ChatListPane(self.shelf)
-        self.header = ChatHeader()
+        self.header, self.composer = ChatHeader(), Composer()
         self.transcript = Transcript(self._lexers.request)
         self.empty = ChatEmpty()
-        self.stack = QStackedWidget()
-        self.composer = Composer()
+        self.stack = stacked(self.empty, self.transcript)
         self._editing = MessageEditing(self.composer)
         self._live = LiveAnswer(self.answering, self.transcript, lambda: self.conversation.id, self)
         self.panel = ChatSettingsPane(storage)
         self.error, self.notice = ErrorBar(), NoticeBar()
-        self.stack.addWidget(self.empty)
-        self.stack.addWidget(self.transcript)
         self.panel.hide()
         middle = middle_column(self.header, self.stack, (self.error, self.notice), self.composer)
         lay_out(self, self.list, middle, self.panel)
+        self.setTabOrder(self.panel.stop, self.transcript)  # last, where Qt puts the messages that are made later
         self._connect_widgets()
         self._connect_services()
         self._show(_NEW)
         self._on_state_changed(engine.state)
-        self.setFocusProxy(self.composer.field)
         QTimer.singleShot(0, self, self._begin)
 
     # For the window
@@ -353,6 +350,9 @@ class ChatPage(QWidget):
         self.list.setVisible(self.width() >= LEAST_WITH_LIST + (self.panel.width() if self.panel.isVisible() else 0))
 
     # Qt overrides
+
+    def focusInEvent(self, event: QFocusEvent) -> None:  # a focus proxy would take all but itself out of Tab's way
+        self.composer.field.setFocus(event.reason())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         if event.size().width() != event.oldSize().width():
