@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from PySide6.QtCore import QEvent, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QMimeData, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 from ui.chat_words import context_line
 from ui.icons import set_icon
 from ui.theme import color, text_font, tokens
+from ui.widgets.long_words import wrap_mode
 from ui.widgets.transcript import COLUMN, MARGIN
 
 MAX_LINES = 8
@@ -56,12 +57,23 @@ class ComposerField(QPlainTextEdit):
 
     def fit(self) -> None:
         """As tall as the text, from one line to eight; scrolls beyond."""
+        self.setWordWrapMode(wrap_mode(self.toPlainText()))
         lines = sum(max(1, self._lines_of(i)) for i in range(min(self.blockCount(), MAX_LINES)))
         shown = min(MAX_LINES, lines)
         self.setFixedHeight(shown * QFontMetrics(self.font()).lineSpacing() + 8)
         overflow = lines > MAX_LINES or self.blockCount() > MAX_LINES
         policy = Qt.ScrollBarPolicy.ScrollBarAsNeeded if overflow else Qt.ScrollBarPolicy.ScrollBarAlwaysOff
         self.setVerticalScrollBarPolicy(policy)
+
+    def setPlainText(self, text: str) -> None:
+        """How lines are broken is settled before the text is laid out."""
+        self.setWordWrapMode(wrap_mode(text))
+        super().setPlainText(text)
+
+    def insertFromMimeData(self, source: QMimeData) -> None:
+        """The same for what is pasted."""
+        self.setWordWrapMode(wrap_mode(self.toPlainText() + source.text()))
+        super().insertFromMimeData(source)
 
     def _lines_of(self, number: int) -> int:
         block = self.document().findBlockByNumber(number)

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QFrame, QTextBrowser, QTextEdit, QWidget
 from ui.markdown_blocks import Paragraph, Rule, Table
 from ui.theme import color
 from ui.widgets import document_writer as writer
+from ui.widgets.long_words import wrap_mode
 
 
 class TextView(QTextBrowser):
@@ -60,6 +61,7 @@ class PlainView(TextView):
 
     def __init__(self, text: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setWordWrapMode(wrap_mode(text))
         writer.append_block(self.document(), Paragraph(()), first=True)
         cursor = QTextCursor(self.document())
         cursor.insertText(text)
@@ -76,6 +78,8 @@ class ProseView(TextView):
 
     def replace_from(self, first: int, blocks: Sequence[Paragraph | Rule]) -> None:
         """From paragraph `first` on, the text is `blocks`."""
+        if any(wrap_mode(_text_of(block)) is QTextOption.WrapMode.WrapAnywhere for block in blocks):
+            self.setWordWrapMode(QTextOption.WrapMode.WrapAnywhere)
         edit = QTextCursor(self.document())
         edit.beginEditBlock()
         if blocks and first == len(self._starts) - 1 and self._rewrite_end(self._blocks[-1], blocks[0]):
@@ -120,6 +124,10 @@ class ProseView(TextView):
             bar = QRectF(depth * writer.INDENT * 0.7, rect.top() - 4, 3, rect.height() + 4)
             painter.fillRect(bar, color("outline"))
         return rect.bottom()
+
+
+def _text_of(block: Paragraph | Rule) -> str:
+    return "".join(run.text for run in block.runs) if isinstance(block, Paragraph) else ""
 
 
 class TableView(TextView):
