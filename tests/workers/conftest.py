@@ -135,3 +135,9 @@ def ask(what: str) -> Generate:
 def heard(make_engine: Callable[..., ChatEngine], qtbot: QtBot) -> Heard:
     """An engine over a misbehaving child, and what it says."""
     return Heard(make_engine(), qtbot)
+
+
+def opened(paths: Paths) -> list[str]:
+    """Conversations the child was told to open, "nothing" where it only saved."""
+    file = paths.home / "opened.txt"
+    return file.read_text().split() if file.exists() else []

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,79 +14,11 @@ from app.chat.conversation import MessageState
 from app.errors import StorageError
 from app.requests import LoadModel, Role
 from tests.ui.fake_engine import SAMPLE_MODEL, Answer, FakeEngine
-from ui.conversation_shelf import export
-from ui.item_models.conversations import BUSY_ROLE, SUMMARY_ROLE
+from tests.ui.pages.chat_steps import begin, begin_held, contents, send, stored, titles, widget
+from ui.item_models.conversations import BUSY_ROLE
 from ui.pages.chat_page import ChatPage
-from ui.widgets.message_widget import AnswerMessage, MessageWidget
+from ui.widgets.message_widget import AnswerMessage
 from workers.chat_storage import ChatStorage
-from workers.tasks import TaskRunner
-
-
-@pytest.fixture
-def make_page(
-    qtbot: QtBot, storage: ChatStorage, settings: Any, tasks: TaskRunner, theme: object
-) -> Iterator[Callable[[FakeEngine], ChatPage]]:
-    def make(engine: FakeEngine) -> ChatPage:
-        page = ChatPage(engine, storage, settings, tasks)
-        qtbot.addWidget(page)
-        page.resize(1100, 700)
-        page.show()
-        return page
-
-    yield make
-    storage.close()
-    tasks.close()
-
-
-@pytest.fixture
-def page(make_page: Callable[[FakeEngine], ChatPage], loaded_engine: FakeEngine) -> ChatPage:
-    return make_page(loaded_engine)
-
-
-def send(qtbot: QtBot, page: ChatPage, text: str) -> None:
-    """Type it, press Enter, wait for the end of the answer."""
-    with qtbot.waitSignal(page.answering.finished):
-        begin(qtbot, page, text)
-    settle(qtbot, page)
-
-
-def begin(qtbot: QtBot, page: ChatPage, text: str) -> None:
-    page.composer.set_text(text)
-    qtbot.keyClick(page.composer.field, Qt.Key.Key_Return)
-
-
-def begin_held(qtbot: QtBot, page: ChatPage, engine: FakeEngine, text: str, answer: Answer) -> None:
-    engine.hold = True
-    engine.answers.append(answer)
-    begin(qtbot, page, text)
-    qtbot.waitUntil(lambda: page.answering.current is not None)
-
-
-def settle(qtbot: QtBot, page: ChatPage) -> None:
-    qtbot.waitUntil(lambda: page.transcript.is_settled, timeout=10_000)
-
-
-def contents(page: ChatPage) -> list[str]:
-    return [row.text for row in page.transcript.rows]
-
-
-def widget(qtbot: QtBot, page: ChatPage, index: int) -> MessageWidget:
-    settle(qtbot, page)
-    found = page.transcript.rows[index].widget
-    assert found is not None
-    return found
-
-
-def stored(qtbot: QtBot, storage: ChatStorage, function: Callable[[Any], Any]) -> Any:
-    results: list[Any] = []
-    storage.run(function, results.append)
-    qtbot.waitUntil(lambda: bool(results))
-    return results[0]
-
-
-def titles(page: ChatPage) -> list[str]:
-    model = page.shelf.model
-    return [model.index(row).data() for row in range(model.rowCount())]
 
 
 def test_a_message_is_answered(qtbot: QtBot, page: ChatPage, loaded_engine: FakeEngine) -> None:
@@ -304,70 +235,6 @@ def test_coming_back_to_an_answer_that_is_written_shows_all_of_it(
     page.open(slow)
     qtbot.waitUntil(lambda: page.conversation.id == slow)
     assert contents(page) == ["slow", "One two "]
-
-
-def test_drafts_are_kept_for_each_chat(qtbot: QtBot, page: ChatPage) -> None:
-    send(qtbot, page, "one")
-    first = page.conversation.id
-    page.composer.set_text("draft of one")
-    page.new_chat()
-    assert page.composer.text == ""
-    page.composer.set_text("draft of new")
-    page.open(first)
-    qtbot.waitUntil(lambda: page.conversation.id == first)
-    assert page.composer.text == "draft of one"
-    page.new_chat()
-    assert page.composer.text == "draft of new"
-
-
-def test_a_deleted_chat_can_be_brought_back(qtbot: QtBot, page: ChatPage) -> None:
-    send(qtbot, page, "precious")
-    id_ = page.conversation.id
-    qtbot.waitUntil(lambda: titles(page) == ["precious"])
-    page.list.delete(id_)
-    qtbot.waitUntil(lambda: titles(page) == [])
-    assert page.conversation.id == ""
-    assert "precious" in page.list.undo.sentence
-    page.list.undo.buttons()["Undo"].click()
-    qtbot.waitUntil(lambda: titles(page) == ["precious"])
-    qtbot.waitUntil(lambda: contents(page) == ["precious", "Yes."])
-
-
-def test_search_finds_words_in_messages(qtbot: QtBot, page: ChatPage, loaded_engine: FakeEngine) -> None:
-    loaded_engine.answers.append(Answer(("about zebras",)))
-    send(qtbot, page, "animals")
-    page.new_chat()
-    send(qtbot, page, "plants")
-    page.list.search.setText("zebra")
-    qtbot.waitUntil(lambda: titles(page) == ["animals"])
-    assert "zebras" in page.shelf.model.index(0).data(SUMMARY_ROLE).snippet
-    page.list.search.setText("")
-    qtbot.waitUntil(lambda: titles(page) == ["plants", "animals"])
-
-
-def test_renaming_in_the_list_renames_the_open_chat(qtbot: QtBot, page: ChatPage) -> None:
-    send(qtbot, page, "hello")
-    qtbot.waitUntil(lambda: titles(page) == ["hello"])
-    page.shelf.model.setData(page.shelf.model.index(0), "A better name")
-    qtbot.waitUntil(lambda: titles(page) == ["A better name"])
-    qtbot.waitUntil(lambda: page.header.title.text() == "A better name")
-
-
-@pytest.mark.parametrize(("kind", "words"), [("markdown", "# hello"), ("json", '"format": "bantam-conversation"')])
-def test_export(qtbot: QtBot, page: ChatPage, tmp_path: Path, kind: str, words: str) -> None:
-    send(qtbot, page, "hello")
-    path = tmp_path / "chat"
-    with qtbot.waitSignal(page.shelf.exported):
-        page.shelf.export(page.conversation.id, kind, path)
-    assert words in path.read_text()
-
-
-def test_an_export_that_fails_says_where(qtbot: QtBot, page: ChatPage, storage: ChatStorage, tmp_path: Path) -> None:
-    send(qtbot, page, "hello")
-    with qtbot.waitSignal(page.shelf.failed) as failed:
-        page.shelf.export(page.conversation.id, "json", tmp_path / "missing" / "chat.json")
-    assert "could not be exported" in failed.args[0]
-    assert export.__doc__
 
 
 def test_sampling_and_prompt_belong_to_the_chat(
