@@ -66,8 +66,8 @@ class ComposerField(QPlainTextEdit):
         self.setVerticalScrollBarPolicy(policy)
 
     def setPlainText(self, text: str) -> None:
-        """How lines are broken is settled before the text is laid out."""
-        self.setWordWrapMode(wrap_mode(text))
+        """How lines are broken is settled while neither the old text nor the new one would take long to lay out."""
+        self.setWordWrapMode(wrap_mode(self.toPlainText() + text))
         super().setPlainText(text)
 
     def insertFromMimeData(self, source: QMimeData) -> None:
