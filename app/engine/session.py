@@ -93,6 +93,7 @@ class Session:
         room = self._cache.context.context_tokens
         prompt = self._prompts.build(request.messages, self._cache.tokens, room - min(256, room // 4))
         report(PromptReady(len(prompt.tokens), prompt.reused, prompt.left_out_messages, room))
+        self._adaptive.begin_answer()
         given = GenerationInput(
             model=self._model,
             cache=self._cache,

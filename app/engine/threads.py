@@ -178,6 +178,7 @@ class AdaptiveThreads:
         self._usual_ms: float | None = None
         """Before the jump that has not been mended yet; None without one."""
         self._since_trial = 0
+        self._since_above = 0
         self._wait = _WAIT
         self._wait_above = _WAIT_ABOVE
         self._was_busy = False
@@ -193,6 +194,16 @@ class AdaptiveThreads:
         """Threads for the next token."""
         return self._ladder[self._trial.level if self._trial else self._level]
 
+    def begin_answer(self) -> None:
+        """Start from the measured count again: what was busy during the last answer may have ended since.
+
+        Where it has not, and it is told so, fewer are tried as soon as there is something to compare with.
+        """
+        self._level, self._trial, self._usual_ms = self._measured_level, None, None
+        self._times.clear()
+        self._since_trial = self._wait = _WAIT
+        self._was_busy = self._left_out = False
+
     def observe(self, ms: float) -> int:
         """Take the ms of the token decoded with `current` threads; the threads for the next one."""
         if self._is_no_decode(ms):
@@ -202,6 +213,7 @@ class AdaptiveThreads:
             return self.current
         self._times.append(ms)
         self._since_trial += 1
+        self._since_above += 1
         if len(self._times) >= _RECENT and (level := self._level_worth_trying()) is not None:
             self._begin_trial(level, self._now_ms())
         return self.current
@@ -224,7 +236,7 @@ class AdaptiveThreads:
         if self._level > 0 and (jumped or (waited and (busy or self._is_slow()))):
             return self._level - 1
         top = len(self._ladder) - 1
-        if self._measured_level == self._level < top and self._since_trial >= self._wait_above and not busy:
+        if self._measured_level == self._level < top and self._since_above >= self._wait_above and not busy:
             return self._level + 1
         return None
 
@@ -233,6 +245,8 @@ class AdaptiveThreads:
         gain = 1.0 if towards_measured else _BETTER if level < self._level else _MUCH_BETTER
         self._trial = _Trial(level, reference_ms * gain)
         self._since_trial = 0
+        if level > self._measured_level:
+            self._since_above = 0
 
     def _judge(self, trial: _Trial, won: bool | None) -> None:
         """Keep the level that won and go on in that direction; go back, and wait longer, where it lost."""

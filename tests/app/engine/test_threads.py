@@ -287,6 +287,36 @@ def test_it_climbs_as_far_as_it_helps() -> None:
     assert threads.best in (4, 5, 6)
 
 
+def test_the_next_answer_starts_from_the_measured_count() -> None:
+    machine = Machine()
+    threads = AdaptiveThreads(5, 8, busy_cores=lambda: float(machine.busy))
+    drive(threads, 60, machine.ms)
+    machine.busy = 5
+    drive(threads, 200, machine.ms)
+    assert threads.current < 5
+    machine.busy = 0
+    threads.begin_answer()
+    assert min(drive(threads, 20, machine.ms)) == 5
+
+
+def test_an_answer_that_begins_on_a_busy_machine_adapts_at_once() -> None:
+    machine = Machine(busy=5)
+    threads = AdaptiveThreads(5, 8, busy_cores=lambda: 5.0)
+    threads.begin_answer()
+    assert set(drive(threads, 7, machine.ms)) == {5}
+    assert drive(threads, 1, machine.ms)[0] < 5
+
+
+def test_short_answers_do_not_try_more_threads_each_time() -> None:
+    machine = Machine()
+    threads = AdaptiveThreads(5, 8)
+    used = []
+    for _ in range(50):
+        threads.begin_answer()
+        used += drive(threads, 40, machine.ms)
+    assert share_of(used, 5) > 0.985
+
+
 def test_the_first_token_of_an_answer_is_not_mistaken_for_a_fast_one() -> None:
     machine = Machine(work_ms=400)
     threads = AdaptiveThreads(8, 8)
