@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,17 +47,29 @@ class PromptBuilder:
         The oldest messages after the system prompt are left out, whole turns at a time, until it fits. Raises
         ContextError when the last message alone is too long, and TemplateError, also for a prompt without a token.
         """
-        for left_out, kept in _shorter_and_shorter(messages):
-            text = self._template.render(kept)
-            tokens, reused = self._reuse(text, cached)
-            if not tokens:
-                raise TemplateError("The model's chat template made an empty prompt.", WAY_OUT)
-            if len(tokens) <= limit:
-                return Prompt(tuple(tokens), min(reused, len(tokens) - 1), left_out)
+        ways = _shorter_and_shorter(messages)
+        made: dict[int, tuple[list[int], int]] = {}
+
+        def fits(way: int) -> bool:
+            made[way] = self._make(ways[way][1], cached)
+            return len(made[way][0]) <= limit
+
+        # By halves: of a conversation of 200 long messages, one way after the other would take many seconds.
+        way = 0 if fits(0) else bisect_left(range(len(ways)), True, lo=1, key=fits)
+        if way < len(ways):
+            tokens, reused = made[way]
+            return Prompt(tuple(tokens), min(reused, len(tokens) - 1), ways[way][0])
         raise ContextError(
-            f"The message is too long: it takes {len(tokens):,} tokens, and the context has room for {limit:,}.",
+            f"The message is too long: it takes {len(made[way - 1][0]):,} tokens, "
+            f"and the context has room for {limit:,}.",
             "Shorten the message, or choose a larger context in the settings.",
         )
+
+    def _make(self, messages: Sequence[Message], cached: Sequence[int]) -> tuple[list[int], int]:
+        tokens, reused = self._reuse(self._template.render(messages), cached)
+        if not tokens:
+            raise TemplateError("The model's chat template made an empty prompt.", WAY_OUT)
+        return tokens, reused
 
     def _reuse(self, text: str, cached: Sequence[int]) -> tuple[list[int], int]:
         """Token ids of `text`, and how many of them are the `cached` ones.

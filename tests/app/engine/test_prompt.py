@@ -1,7 +1,7 @@
 import pytest
 
 from app.engine.prompt import PromptBuilder
-from app.errors import TemplateError
+from app.errors import ContextError, TemplateError
 from app.requests import Message, Role
 
 QUESTION = Message(Role.USER, "Hi")
@@ -39,3 +39,35 @@ def test_a_template_that_says_nothing_is_an_error_in_words(cached):
 def test_at_least_the_last_token_is_read_again():
     assert build("{{ messages[0].content }}").reused == 0
     assert build("{{ messages[0].content }}", cached="Hi").reused == 1
+
+
+EACH_IN_BRACKETS = "{% for m in messages %}[{{ m.content }}]{% endfor %}"
+
+
+def conversation(turns: int) -> list[Message]:
+    return [Message(Role.USER if n % 2 == 0 else Role.ASSISTANT, f"{n:04}") for n in range(2 * turns + 1)]
+
+
+@pytest.mark.parametrize("limit", [6, 17, 18, 100, 1000, 2406, 5000])
+def test_as_much_as_fits_is_kept(limit):
+    messages = conversation(200)
+    prompt = PromptBuilder(Letters(EACH_IN_BRACKETS)).build(messages, [], limit)
+    kept = len(prompt.tokens) // 6
+    assert prompt.left_out_messages == len(messages) - kept
+    assert len(prompt.tokens) <= limit
+    assert kept == len(messages) or len(prompt.tokens) + 2 * 6 > limit  # a turn more would not have fitted
+    assert bytes(prompt.tokens).decode().startswith(f"[{messages[-kept].content}]")
+
+
+def test_a_long_conversation_is_not_made_once_for_each_turn_of_it(monkeypatch):
+    made = []
+    tokenize = Letters.tokenize
+    monkeypatch.setattr(Letters, "tokenize", lambda *given, **how: made.append(1) or tokenize(*given, **how))
+    builder = PromptBuilder(Letters(EACH_IN_BRACKETS))
+    builder.build(conversation(500), [], 60)
+    assert len(made) <= 12
+
+
+def test_the_length_that_is_told_is_that_of_the_last_message():
+    with pytest.raises(ContextError, match="takes 6 tokens, and the context has room for 5"):
+        PromptBuilder(Letters(EACH_IN_BRACKETS)).build(conversation(200), [], 5)
