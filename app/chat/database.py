@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 from app.chat.schema import migrate
 from app.errors import StorageError
 
 BUSY_TIMEOUT_S = 5.0
+_RETRY_S = 0.01
 PAGE_BYTES = 4096
 QUICKLY_CHECKED_BYTES = 16_000_000
 """About 30 ms."""
@@ -40,7 +42,7 @@ def connect(path: Path, check: bool = True) -> sqlite3.Connection:
     try:
         db.text_factory = _decode
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        db.execute("PRAGMA journal_mode = WAL")
+        _use_wal(db)
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA secure_delete = ON")  # what was purged is not left in free pages
@@ -51,6 +53,19 @@ def connect(path: Path, check: bool = True) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """SQLite's own timeout does not cover the change to WAL where two programs make it at once: one is refused."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(_RETRY_S)
 
 
 def read_only(path: Path) -> sqlite3.Connection:

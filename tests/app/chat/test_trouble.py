@@ -97,6 +97,26 @@ def test_two_stores_write_to_one_database(database: Path) -> None:
         assert sorted(len(store.all_messages(s.id)) for s in store.list()) == [each] * writers
 
 
+def test_stores_that_make_the_database_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    failures: list[StorageError] = []
+
+    def open_one(path: Path, start: threading.Barrier) -> None:
+        start.wait()
+        try:
+            ChatStore(path).close()
+        except StorageError as error:
+            failures.append(error)
+
+    for number in range(60):  # without waiting about one in forty fails
+        start = threading.Barrier(3)
+        threads = [threading.Thread(target=open_one, args=(tmp_path / f"{number}.sqlite3", start)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+
+
 def test_a_database_locked_by_another_program_is_said(
     database: Path, monkeypatch: pytest.MonkeyPatch, say: Say
 ) -> None:
