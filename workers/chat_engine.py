@@ -391,9 +391,10 @@ class ChatEngine(QObject):
 
     def _reload_in_safe_mode(self, outcome: ProcessOutcome, asked: Asked) -> None:
         assert self._load_request is not None
-        machine.remember_safe_mode(self._paths.machine, outcome.sentence)
-        if asked.is_answer:
+        if asked.is_answer:  # its kernels had gone well in the warm-up: not for this machine to remember
             self._queue.put_back(asked)
+        else:
+            machine.remember_safe_mode(self._paths.machine, outcome.sentence)
         self._next_load = dataclasses.replace(self._load_request, safe_mode=True)
         self._settle_without_child()
-        self.notice.emit(safe_mode_notice(outcome))
+        self.notice.emit(safe_mode_notice(outcome, remembered=not asked.is_answer))

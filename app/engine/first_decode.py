@@ -23,8 +23,13 @@ def died_in_first_answer(outcome: ProcessOutcome, model: ModelLoaded | None, has
     return outcome.is_native_fault and not has_answered and model is not None and not model.safe_mode
 
 
-def safe_mode_notice(outcome: ProcessOutcome) -> str:
-    """The one line about the reload."""
+def safe_mode_notice(outcome: ProcessOutcome, *, remembered: bool = True) -> str:
+    """The one line about the reload: for good after a death in the warm-up, else until the model is next loaded."""
+    if not remembered:
+        return (
+            f"The engine crashed before its first word ({outcome.signal_name}). "
+            "The model is loaded again in safe mode, a little slower, until it is next loaded."
+        )
     return (
         f"The fast kernels do not work on this processor ({outcome.signal_name}). "
         "The model is loaded again in safe mode, a little slower; this is remembered."
