@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from app.chat.presets import BALANCED, PRECISE, suggested_preset
 from app.commands.console import (
     StderrReport,
     add_load_arguments,
@@ -23,12 +25,14 @@ from app.commands.isolation import isolated
 from app.errors import AppError, Cancelled
 from app.events import AnswerStatistics, PromptReady, StopReason, TooLarge
 from app.paths import default_paths
-from app.requests import Generate, Message, Role, Sampling
+from app.requests import Generate, Message, Role
 from app.settings import load_settings
 
 if TYPE_CHECKING:
     from app.engine.session import Session
     from app.engine.stop_flag import StopFlag
+
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed", "max_tokens")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,11 +45,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
-    default = Sampling()
-
     def add(name: str, kind: Callable[[str], float], help: str) -> None:
-        value = getattr(default, name.replace("-", "_"))
-        parser.add_argument(f"--{name}", type=kind, default=value, metavar="N", help=f"{help} (default: {value})")
+        usual, small = (getattr(preset.sampling, name.replace("-", "_")) for preset in (BALANCED, PRECISE))
+        default = f"default: {usual}" if usual == small else f"default: {usual}, for a very small model {small}"
+        parser.add_argument(f"--{name}", type=kind, metavar="N", help=f"{help} ({default})")
 
     add("temperature", number(0, 100), "0 always takes the likeliest token; higher surprises more")
     add("top-k", whole(0, 1_000_000), "choose among this many of the likeliest tokens; 0: all")
@@ -95,16 +98,9 @@ class _Talk:
         self._report = report
         self._json: bool = parsed.json
         self._messages = [Message(Role.SYSTEM, parsed.system)] if parsed.system else []
-        self._sampling = Sampling(
-            temperature=parsed.temperature,
-            top_k=parsed.top_k,
-            top_p=parsed.top_p,
-            min_p=parsed.min_p,
-            repeat_penalty=parsed.repeat_penalty,
-            seed=parsed.seed,
-            stop=tuple(parsed.stop),
-            max_tokens=parsed.max_tokens,
-        )
+        suggested = suggested_preset(session.loaded.parameters).sampling
+        given = {name: value for name in _SAMPLING if (value := getattr(parsed, name)) is not None}
+        self._sampling = dataclasses.replace(suggested, stop=tuple(parsed.stop), **given)
 
     def answer_once(self, question: str) -> int:
         """Answer and end; raises Cancelled after Ctrl+C."""

@@ -14,6 +14,7 @@ from app.cli import COMMANDS
 from app.paths import STARTER_MODEL, default_paths
 
 CRASHING = Path(__file__).parent / "crashing_child"
+WILD = ("--temperature", "2", "--top-p", "1", "--min-p", "0", "--top-k", "0")
 PROMPT = ("chat", "--prompt", "What does os.path.join do?", "--temperature", "0", "--threads", "1")
 
 
@@ -27,6 +28,15 @@ def bantam(*arguments: str, stdin: str = "", **environment: str) -> subprocess.C
         check=False,
         env=os.environ | environment,
     )
+
+
+def test_a_very_small_model_is_sampled_precisely_unless_asked_otherwise():
+    usual = bantam("chat", "--prompt", "hi", "--threads", "1", "--seed", "3", "--json", "--max-tokens", "30")
+    precise = ("--temperature", "0.2", "--top-p", "0.9", "--min-p", "0.1")
+    same = bantam("chat", "--prompt", "hi", "--threads", "1", "--seed", "3", "--json", "--max-tokens", "30", *precise)
+    other = bantam("chat", "--prompt", "hi", "--threads", "1", "--seed", "3", "--json", "--max-tokens", "30", *WILD)
+    answers = [json.loads(done.stdout)["answer"] for done in (usual, same, other)]
+    assert answers[0] == answers[1] != answers[2]
 
 
 def test_one_question():
