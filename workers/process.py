@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
 
+from app.engine.environment import engine_environment
 from app.process_outcome import Ending, ProcessOutcome
 from workers.protocol import Line, ProtocolError, decode, encode
 
@@ -25,9 +26,6 @@ END_GRACE_MS = 2000
 
 _STDERR_TAIL_BYTES = 16_384
 _LONGEST_LINE_BYTES = 64 * 1024 * 1024
-
-_DEFAULT_ENVIRONMENT = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1", "PYTHONUTF8": "1"}
-"""Read when the OpenMP runtime loads: barriers spin shortly and then sleep. The user's own values win."""
 
 
 def worker_command() -> tuple[str, ...]:
@@ -177,7 +175,7 @@ class ChildProcess(QObject):
 
 def _environment(additions: Mapping[str, str]) -> QProcessEnvironment:
     environment = QProcessEnvironment.systemEnvironment()
-    for name, value in _DEFAULT_ENVIRONMENT.items():
+    for name, value in ({"PYTHONUTF8": "1"} | engine_environment()).items():
         if not environment.contains(name):
             environment.insert(name, value)
     for name, value in additions.items():

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 
 from app import machine
+from app.engine.environment import engine_environment
 from app.engine.first_decode import died_in_warm_up, safe_mode_notice
 from app.engine.loading_marker import read_marker
 from app.errors import AppError
@@ -53,7 +54,7 @@ def _run_child() -> tuple[ProcessOutcome, int]:
     command = [sys.executable, *([] if getattr(sys, "frozen", False) else ["-m", "app"]), *sys.argv[1:]]
     previous = signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
-        child = subprocess.Popen(command, env=os.environ | {_MARK: "1"})
+        child = subprocess.Popen(command, env=engine_environment() | os.environ | {_MARK: "1"})
         code = child.wait()
     finally:
         signal.signal(signal.SIGINT, previous)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.engine.environment import engine_environment
 from app.engine.stop_flag import StopFlag
 from app.errors import LoadError
 from app.requests import FlashAttention, KvType, Sampling
@@ -27,11 +28,10 @@ def _import_bindings() -> Any:
     """Import `llama_cpp.llama_cpp` alone.
 
     The package's `__init__` also imports its high-level interface, numpy and jinja2: 24 MB and a quarter of a second
-    that the engine has no use for. The barriers' spin is set here because the OpenMP runtime reads it when it loads:
-    with the default, a busy neighbour makes decoding 20 times slower; a spin of 1000 keeps the quiet speed.
+    that the engine has no use for. The OpenMP runtime reads its variables when it loads, which is here.
     """
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    os.environ.setdefault("KMP_BLOCKTIME", "1")
+    for name, value in engine_environment().items():
+        os.environ.setdefault(name, value)
     spec = importlib.util.find_spec("llama_cpp")
     if spec is None or spec.submodule_search_locations is None:
         raise LoadError("The engine, llama-cpp-python, is not installed.", "Run the set-up again.")
