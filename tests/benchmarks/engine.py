@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from app.engine.environment import engine_environment
 from app.events import AnswerStatistics, Event, ModelLoaded, Token
 from app.paths import Paths
 from app.requests import Generate, LoadModel, Message, OpenConversation, Request, Role, Sampling
@@ -31,7 +32,7 @@ class Child:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "app", "--worker"],
             cwd=ROOT,
-            env={**os.environ, "BANTAM_HOME": str(home), **environment},
+            env={**engine_environment(), **os.environ, "BANTAM_HOME": str(home), **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
