@@ -58,7 +58,8 @@ class Settings:
     )  # fmt: skip
     kv_type: KvType = _setting(
         KvType.F16, "Model", "KV cache type",
-        "q8_0 takes half the memory of f16 for the conversation, q4_0 a quarter, at some cost in quality.", reload=True,
+        "q8_0 takes half the memory of f16, q4_0 a quarter. Long prompts are read more slowly, some quality goes.",
+        reload=True,
     )  # fmt: skip
     flash_attention: FlashAttention = _setting(
         FlashAttention.AUTO, "Model", "Flash attention", "A faster way to compute attention.",

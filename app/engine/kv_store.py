@@ -36,6 +36,7 @@ class KvStore:
         path = self._path(conversation_id)
         part = path.with_name(path.name + ".part")
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
             written = cache.context.save(part, cache.tokens)
             if not written or written > self._limit_bytes:
                 part.unlink(missing_ok=True)

@@ -265,6 +265,13 @@ def test_a_damaged_saved_cache_is_read_again_instead(load, paths, damage):
     assert second.answer(QUESTION)[0] == whole
 
 
+def test_a_cache_is_saved_even_where_its_folder_has_gone(starter, paths):
+    paths.kv_cache.rmdir()
+    starter.answer(QUESTION)
+    starter.session.open_conversation(OpenConversation(""))
+    assert starter.session.open_conversation(OpenConversation("one")).restored_tokens > 0
+
+
 def test_saved_caches_stay_below_the_limit(load, paths):
     limited = load(kv_disk_limit_bytes=3_000_000)
     for name in ("one", "two", "three", "four"):
