@@ -134,6 +134,7 @@ QScrollBar:horizontal {{ background: transparent; height: 12px; margin: 0; }}
 QScrollBar::handle {{ background: {t.outline}; border: 3px solid {t.page}; border-radius: 6px; min-height: 32px;
     min-width: 32px; }}
 QScrollBar::handle:hover {{ background: {t.text_secondary}; }}
+QScrollBar::handle:disabled {{ background: transparent; }}
 QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
 QScrollBar::add-page, QScrollBar::sub-page {{ background: transparent; }}
 """

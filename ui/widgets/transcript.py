@@ -67,8 +67,6 @@ class Transcript(QAbstractScrollArea):
         self.jump = JumpButton(self.viewport())
         self.jump.clicked.connect(self.jump_to_latest)
 
-    # What is shown
-
     def show_messages(self, messages: tuple[StoredMessage, ...], keep_place: bool = False) -> None:
         """Show a conversation, from its end; with `keep_place` rows whose message is still there stay as they are."""
         old = {row.message.id: row for row in self.rows} if keep_place else {}
@@ -187,9 +185,10 @@ class Transcript(QAbstractScrollArea):
         self._placing = True
         anchor = self._anchor()
         self._offsets = [MARGIN, *accumulate((row.height + GAP for row in self.rows), initial=MARGIN)][1:]
-        page = self.viewport().height()
-        self.verticalScrollBar().setPageStep(page)
-        self.verticalScrollBar().setRange(0, max(0, self._offsets[-1] - GAP + MARGIN - page))
+        bar, page = self.verticalScrollBar(), self.viewport().height()
+        bar.setPageStep(page)
+        bar.setRange(0, max(0, self._offsets[-1] - GAP + MARGIN - page))
+        bar.setEnabled(bar.maximum() > 0)  # without a handle then
         self._return_to(anchor)
         self._place()
         self._placing = False

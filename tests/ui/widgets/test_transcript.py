@@ -64,6 +64,15 @@ def test_a_long_conversation_opens_at_its_end_with_few_widgets(transcript: Trans
     assert len(with_widgets(transcript)) < 20
 
 
+@pytest.mark.parametrize(("count", "overflows"), [(1, False), (60, True)])
+def test_the_scroll_bar_has_a_handle_only_where_something_overflows(
+    transcript: Transcript, qtbot: QtBot, count: int, overflows: bool
+) -> None:
+    transcript.show_messages(conversation(count))
+    settle(qtbot, transcript)
+    assert transcript.verticalScrollBar().isEnabled() == overflows
+
+
 def test_widgets_far_away_go(transcript: Transcript, qtbot: QtBot) -> None:
     transcript.show_messages(conversation(200))
     settle(qtbot, transcript)
