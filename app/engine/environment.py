@@ -8,8 +8,8 @@ from app.hardware import cpu_name
 
 _SPINS_INTEL = 1000
 _SPINS_AMD = 3000
-"""The best of a small, noisy sweep on one AMD processor, see tests/benchmarks/README.md. That AMD's pause instruction is
-shorter, so that more of them take as long, is the likely reason and was not measured."""
+"""The best of a small, noisy sweep on one AMD processor (tests/benchmarks/README.md). The likely reason, not measured:
+AMD's pause instruction is shorter, so that more of them take as long."""
 
 
 def engine_environment() -> dict[str, str]:
