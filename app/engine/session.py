@@ -202,11 +202,14 @@ class Session:
     def _keep_better_threads(self) -> None:
         """Remember where an answer has shown more threads to be faster: the measurement came from a busy moment.
 
-        So did that of prefill then, which always gains from at least as many.
+        So did that of prefill then, which always gains from at least as many. A count that the user set is used, but
+        it is no measurement to remember.
         """
         if (best := self._adaptive.best) > self._threads.decode:
-            self._threads = ThreadCounts(best, self._request.threads.prefill or max(best, self._threads.prefill))
-            machine.remember_thread_counts(self._machine, self._size_class, self._threads)
+            known = machine.thread_counts(self._machine, self._size_class) or self._threads
+            measured = ThreadCounts(best, max(best, known.prefill))
+            machine.remember_thread_counts(self._machine, self._size_class, measured)
+            self._threads = ThreadCounts(best, self._request.threads.prefill or measured.prefill)
 
     def _time_ms(self, tokens: list[int], stop: StopFlag) -> float:
         start = time.perf_counter()

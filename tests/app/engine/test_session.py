@@ -6,6 +6,7 @@ from app import machine
 from app.engine.loading_marker import read_marker
 from app.engine.session import Session
 from app.engine.stop_flag import StopFlag
+from app.engine.threads import AdaptiveThreads
 from app.errors import Cancelled, ContextError, LoadError, ModelFileError
 from app.events import Progress, PromptReady, Stage, StopReason, TooLarge
 from app.paths import STARTER_MODEL
@@ -317,6 +318,16 @@ def test_thread_counts_are_measured_once_and_remembered(load, paths):
 def test_the_user_s_thread_count_wins(load, paths):
     machine.remember_thread_counts(paths.machine, machine.size_class(22_308_864), ThreadCounts(2, 2))
     assert load(threads=ThreadCounts(1, 0)).session.loaded.threads == ThreadCounts(1, 2)
+
+
+def test_a_correction_of_the_measurement_does_not_remember_what_the_user_set(load, paths, monkeypatch):
+    size_class = machine.size_class(22_308_864)
+    machine.remember_thread_counts(paths.machine, size_class, ThreadCounts(1, 4))
+    loaded = load(threads=ThreadCounts(0, 1))
+    monkeypatch.setattr(AdaptiveThreads, "best", property(lambda self: 2))
+    loaded.answer(QUESTION)
+    assert machine.thread_counts(paths.machine, size_class) == ThreadCounts(2, 4)
+    assert loaded.session._threads == ThreadCounts(2, 1)
 
 
 def test_llama_cpp_never_sees_a_header_that_is_not_sound(paths, tmp_path):
