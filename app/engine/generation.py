@@ -15,8 +15,6 @@ from app.engine.threads import AdaptiveThreads
 from app.events import Progress, Report, ShouldStop, Stage, StopReason, Token
 from app.requests import Sampling
 
-_PENALISED_PROMPT_TOKENS = 256
-
 
 @dataclass(frozen=True, slots=True)
 class GenerationInput:
@@ -47,7 +45,7 @@ def generate_plain(
     reason = StopReason.STOPPED
     try:
         if _prefill(given, clock, report):
-            for token in prompt.tokens[-_PENALISED_PROMPT_TOKENS:]:
+            for token in prompt.tokens[-Sampler.PENALTY_WINDOW :]:
                 sampler.accept(token)
             while True:
                 token = sampler.sample(cache.context)

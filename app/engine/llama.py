@@ -330,14 +330,15 @@ class Context:
 class Sampler:
     """Chooses the next token. Order as in llama.cpp: penalties, top-k, top-p, min-p, temperature, draw."""
 
-    _PENALTY_WINDOW = 256
+    PENALTY_WINDOW = 256
+    """Tokens, of the prompt and of the answer so far, that the repeat penalty looks back on."""
 
     def __init__(self, model: Model, sampling: Sampling, seed: int) -> None:
         self.handle = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
         if sampling.repeat_penalty != 1.0:
             self._add(
                 C.llama_sampler_init_penalties(
-                    model.vocabulary_size, self._PENALTY_WINDOW, sampling.repeat_penalty, 0.0, 0.0
+                    model.vocabulary_size, self.PENALTY_WINDOW, sampling.repeat_penalty, 0.0, 0.0
                 )
             )
         if sampling.temperature <= 0:
