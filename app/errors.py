@@ -34,3 +34,19 @@ class ContextError(AppError):
 
 class StorageError(AppError):
     """A file or database of Bantam's could not be read or written."""
+
+
+class HubError(AppError):
+    """The hub refused, or answered what cannot be used."""
+
+
+class OfflineError(HubError):
+    """The hub could not be reached: no network, no answer in time, or the connection was lost."""
+
+
+class GatedError(HubError):
+    """The files need the author's permission: a token, or conditions accepted on the hub's page."""
+
+
+class DiskFullError(StorageError):
+    """There is not enough room on the disk; nothing that was there is lost."""

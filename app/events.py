@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from app.fit.curve import FitCurve
+from app.fit.need import MemoryNeed
 from app.requests import ThreadCounts
-
-ENGINE_BYTES = 40_000_000
-"""The child itself, beside the buffers: Python, the libraries, the vocabulary of a small model. Measured."""
 
 
 class Stage(StrEnum):
@@ -23,6 +22,8 @@ class Stage(StrEnum):
     PREFILL = "prefill"
     SAVE_CACHE = "save cache"
     RESTORE_CACHE = "restore cache"
+    MEASURE_SPEED = "measure speed"
+    VERIFY = "verify"
 
 
 class StopReason(StrEnum):
@@ -51,25 +52,6 @@ class Notice:
     """One line the user should read, though nothing failed."""
 
     sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryNeed:
-    """What llama.cpp itself says the model takes at this context, in bytes."""
-
-    weights_bytes: int
-    kv_bytes: int
-    compute_bytes: int
-
-    @property
-    def total_bytes(self) -> int:
-        """All three together."""
-        return self.weights_bytes + self.kv_bytes + self.compute_bytes
-
-    @property
-    def resident_bytes(self) -> int:
-        """What the engine's process takes with them: compared with free memory before loading."""
-        return self.total_bytes + ENGINE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +160,84 @@ class BenchResult:
     safe_mode: bool
 
 
-Event = Progress | Notice | PromptReady | Token
-Result = TooLarge | ModelLoaded | ConversationOpened | TokenCount | ThreadCounts | BenchResult | None
+class DownloadPhase(StrEnum):
+    """What a download is doing."""
+
+    CONNECTING = "connecting"
+    DOWNLOADING = "downloading"
+    WAITING = "waiting"
+    """For the network or the hub: it goes on by itself."""
+    CHECKING = "checking"
+    """Computing the sha256 of what was there from an earlier attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadProgress:
+    """Of all files of the download together. Speed and time left are 0 while they are not known."""
+
+    phase: DownloadPhase
+    done_bytes: int
+    total_bytes: int
+    bytes_per_second: float = 0.0
+    seconds_left: float = 0.0
+    sentence: str = ""
+    """Why it waits: "The connection was lost. Trying again in 8 s."; "" otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """All files are there under their final names, checked, and named in the folder's manifest."""
+
+    repository: str
+    revision: str
+    files: tuple[Path, ...]
+
+
+class FileCheck(StrEnum):
+    """What comparing a file with its manifest showed."""
+
+    SOUND = "sound"
+    DAMAGED = "damaged"
+    """Its bytes are others than those that were downloaded."""
+    UNKNOWN = "unknown"
+    """Nobody has said what its bytes should be; its header is sound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The result of checking a model. `sentence` says it for the user; `sha256` is of the first file."""
+
+    path: Path
+    check: FileCheck
+    sentence: str
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpeed:
+    """How many bytes of weights of one ggml type this machine turns into an answer in a second, while decoding."""
+
+    type: str
+    bytes_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpeed:
+    """Measured in a child, through the engine's own decoding. `ms_per_layer` is what a layer costs beside its bytes."""
+
+    types: tuple[TensorSpeed, ...]
+    kv_bytes_per_second: float
+    ms_per_layer: float
+    threads: int
+    measured: str
+    """ISO 8601 time."""
+
+
+Event = Progress | Notice | PromptReady | Token | DownloadProgress
+Result = (
+    TooLarge | ModelLoaded | ConversationOpened | TokenCount | ThreadCounts | BenchResult
+    | Downloaded | Verified | FitCurve | MachineSpeed | None
+)  # fmt: skip
 
 Report = Callable[[Event], None]
 """How an operation says something on the way."""

@@ -55,6 +55,16 @@ class Paths:
         return self.home / "loading.json"
 
     @property
+    def downloads(self) -> Path:
+        """One file for each download that has not ended, so that it goes on after a restart."""
+        return self.home / "downloads"
+
+    @property
+    def headers(self) -> Path:
+        """Sparse stubs of remote models: their headers, for the exact fit."""
+        return self.home / "cache" / "headers"
+
+    @property
     def logs(self) -> Path:
         """The last engine logs."""
         return self.home / "logs"
@@ -62,7 +72,7 @@ class Paths:
     def ensure(self) -> Paths:
         """Make the folders. Raises StorageError with the way out where the disk does not allow it."""
         try:
-            for folder in (self.home, self.models, self.kv_cache, self.logs):
+            for folder in (self.home, self.models, self.kv_cache, self.headers, self.downloads, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
             probe = self.home / f".write-test-{os.getpid()}"
             try:

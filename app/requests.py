@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+
+from app.hub.repository import RemoteFile
 
 LEAST_CONTEXT_TOKENS = 256
 """Less holds no question with its answer, and llama.cpp rounds up to it."""
@@ -128,4 +130,62 @@ class Bench:
     repetitions: int = 3
 
 
-Request = LoadModel | Generate | OpenConversation | CountTokens | MeasureThreads | Bench
+@dataclass(frozen=True, slots=True)
+class MeasureFit:
+    """Ask llama.cpp what the model at `path`, a file or a sparse stub of one, takes at each context and KV type."""
+
+    path: Path
+    context_tokens: tuple[int, ...]
+    kv_types: tuple[KvType, ...] = (KvType.F16,)
+    flash_attention: FlashAttention = FlashAttention.AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureMachine:
+    """Measure how fast this machine reads weights of each type while decoding (about 10 s)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadPlan:
+    """What is downloaded from where to where. Written to disk until it is done: it holds no secret."""
+
+    endpoint: str
+    repository: str
+    revision: str
+    """The commit, 40 hexadecimal digits."""
+    title: str
+    """For people: "Qwen3-8B, Q4_K_M"."""
+    files: tuple[RemoteFile, ...]
+    folder: Path
+    """models/<owner>/<name>; the files keep their paths below it."""
+    reserve_bytes: int = 0
+    """What must stay free on the disk beside the files: for a conversion that follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Download, or go on downloading, what is not there yet of the plan. `token` is for the endpoint alone."""
+
+    plan: DownloadPlan
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyModel:
+    """Read all bytes of a model (of a split one all parts) and compare them with its manifest."""
+
+    path: Path
+
+
+Request = (
+    LoadModel
+    | Generate
+    | OpenConversation
+    | CountTokens
+    | MeasureThreads
+    | Bench
+    | MeasureFit
+    | MeasureMachine
+    | Download
+    | VerifyModel
+)

@@ -81,6 +81,10 @@ class Settings:
         (), "Storage", "More model folders", "Models in these folders are used where they lie."
     )
     model_files: tuple[str, ...] = _setting((), "Storage", "Single model files", "Used where they lie.")
+    hub_endpoint: str = _setting(
+        "", "Hub", "Mirror", "The address of another hub with the same models; empty is huggingface.co."
+    )
+    downloads_at_once: int = _setting(2, "Hub", "Downloads at once", "More wait their turn.", minimum=1, maximum=8)
     last_model: str = field(default="")
     """The model that was loaded last; loaded again at the next start."""
     show_performance_panel: bool = field(default=True)

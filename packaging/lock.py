@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 EXTRAS = ("", "test", "dev")
 TOOLS = ("pip", "setuptools")
-ELSEWHERE = ("colorama",)  # needed on Windows only, by the terminal output of several packages
+ELSEWHERE = ("colorama", "pywin32-ctypes")  # needed on Windows only, by terminal output and by keyring
 HEADER = """\
 # Exact versions of everything that is installed, for every system. Made by packaging/lock.py: do not edit.
 """

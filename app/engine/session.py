@@ -19,7 +19,6 @@ from app.engine.stop_flag import StopFlag
 from app.errors import Cancelled, LoadError, ModelFileError
 from app.events import (
     ConversationOpened,
-    MemoryNeed,
     ModelLoaded,
     Progress,
     PromptReady,
@@ -30,6 +29,7 @@ from app.events import (
     TooLarge,
 )
 from app.fit.memory import context_tokens, memory_need, too_large
+from app.fit.need import MemoryNeed
 from app.hardware import physical_cores, usable_cores
 from app.library.gguf_file import read_header
 from app.library.gguf_reader import printable

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from app.engine.llama import LOG, Context, Model, ModelOptions
-from app.events import ENGINE_BYTES, MemoryNeed, TooLarge
+from app.events import TooLarge
+from app.fit.need import ENGINE_BYTES, MemoryNeed
 from app.hardware import available_memory_bytes
 from app.requests import LEAST_CONTEXT_TOKENS, LoadModel
 from app.units import size_text

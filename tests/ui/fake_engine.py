@@ -22,7 +22,6 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from app.events import (
     AnswerStatistics,
     ConversationOpened,
-    MemoryNeed,
     ModelLoaded,
     Progress,
     PromptReady,
@@ -32,6 +31,7 @@ from app.events import (
     TokenCount,
     TooLarge,
 )
+from app.fit.need import MemoryNeed
 from app.requests import Generate, LoadModel, Message, ThreadCounts
 from workers.chat_engine import EngineState
 from workers.protocol import Failure

@@ -12,8 +12,9 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 
 from app.chat.store import ChatStore
-from app.events import MemoryNeed, Progress, PromptReady, Token, TooLarge
+from app.events import Progress, PromptReady, Token, TooLarge
 from app.events import Stage as Phase
+from app.fit.need import MemoryNeed
 from app.library.gguf_file import GgufHeader
 from app.library.library import ModelEntry, ModelSource
 from app.paths import STARTER_MODEL, Paths

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.events import MemoryNeed, TooLarge
+from app.events import TooLarge
+from app.fit.need import MemoryNeed
 from app.requests import KvType, LoadModel, ThreadCounts
 from app.settings import Settings
 from tests.ui.fake_engine import SAMPLE_MODEL, FakeEngine

@@ -10,7 +10,8 @@ import psutil
 import pytest
 from PySide6.QtCore import QSize, Qt
 
-from app.events import MemoryNeed, TooLarge
+from app.events import TooLarge
+from app.fit.need import MemoryNeed
 from app.paths import STARTER_MODEL, Paths
 from app.settings import Settings, Theme, save_settings
 from tests.ui.fake_engine import SAMPLE_MODEL, EngineState, FakeEngine

@@ -23,7 +23,6 @@ from app.errors import AppError, Cancelled
 from app.events import (
     AnswerStatistics,
     ConversationOpened,
-    MemoryNeed,
     ModelLoaded,
     Notice,
     Progress,
@@ -34,6 +33,7 @@ from app.events import (
     TokenCount,
     TooLarge,
 )
+from app.fit.need import MemoryNeed
 from app.paths import default_paths
 from app.requests import CountTokens, Generate, LoadModel, MeasureThreads, OpenConversation, ThreadCounts
 from workers.child import Outbox, serve

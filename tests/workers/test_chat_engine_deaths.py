@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from app import machine
-from app.events import MemoryNeed, ModelLoaded
+from app.events import ModelLoaded
+from app.fit.need import MemoryNeed
 from app.paths import Paths
 from app.process_outcome import Ending, ProcessOutcome
 from app.requests import ThreadCounts

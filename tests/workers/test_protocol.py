@@ -8,17 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.events import (
-    AnswerStatistics,
-    ConversationOpened,
-    MemoryNeed,
-    ModelLoaded,
-    Progress,
-    Stage,
-    StopReason,
-    Token,
-    TooLarge,
-)
+from app.events import AnswerStatistics, ConversationOpened, ModelLoaded, Progress, Stage, StopReason, Token, TooLarge
+from app.fit.need import MemoryNeed
 from app.requests import FlashAttention, Generate, KvType, LoadModel, Message, Role, Sampling, ThreadCounts
 from workers.protocol import End, Failure, Hello, Line, ProtocolError, Stop, decode, encode
 

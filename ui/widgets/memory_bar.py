@@ -8,7 +8,7 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.events import MemoryNeed
+from app.fit.need import MemoryNeed
 from ui.theme import color, text_font
 from ui.words import size
 

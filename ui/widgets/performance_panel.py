@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
-from app.events import AnswerStatistics, MemoryNeed, ModelLoaded, Progress, PromptReady, Stage, Token
+from app.events import AnswerStatistics, ModelLoaded, Progress, PromptReady, Stage, Token
+from app.fit.need import MemoryNeed
 from app.requests import ThreadCounts
 from ui.theme import text_font, tokens
 from ui.widgets.memory_bar import MemoryBar, memory_parts

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.cli import COMMANDS
-from app.events import AnswerStatistics, BenchResult, MemoryNeed, ModelLoaded
+from app.events import AnswerStatistics, BenchResult, ModelLoaded
+from app.fit.need import MemoryNeed
 from app.library.gguf_file import GgufHeader
 from app.library.library import ModelEntry
 from app.requests import ThreadCounts

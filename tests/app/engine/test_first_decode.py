@@ -9,7 +9,8 @@ import pytest
 
 from app.engine.first_decode import died_in_first_answer, died_in_warm_up
 from app.engine.loading_marker import LoadingMarker
-from app.events import MemoryNeed, ModelLoaded, Stage
+from app.events import ModelLoaded, Stage
+from app.fit.need import MemoryNeed
 from app.process_outcome import Ending, ProcessOutcome
 from app.requests import ThreadCounts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.events import MemoryNeed
+from app.fit.need import MemoryNeed
 from ui.widgets.memory_bar import MemoryBar, memory_parts
 
 GB = 10**9

@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from app.events import MemoryNeed, Progress, PromptReady, Stage, Token
+from app.events import Progress, PromptReady, Stage, Token
+from app.fit.need import MemoryNeed
 from tests.ui.fake_engine import SAMPLE_MODEL, SAMPLE_STATISTICS, Answer, EngineState, FakeEngine
 from tests.ui.scenes import sample_memory
 from ui.widgets.performance_panel import REPAINT_MS, PerformancePanel

@@ -1,0 +1,55 @@
+"""All that is known of a model before it is here: what it takes, what a token reads, or why that cannot be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.fit.curve import FitCurve
+
+
+@dataclass(frozen=True, slots=True)
+class TypeBytes:
+    """Bytes of weights of one ggml type that a decoded token reads."""
+
+    type: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadProfile:
+    """What decoding one token reads beside the KV cache: of a mixture of experts only the active ones.
+
+    The token embedding counts only where it is the output matrix too; else one row of it is read.
+    """
+
+    types: tuple[TypeBytes, ...]
+    layers: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Of all types together."""
+        return sum(part.bytes for part in self.types)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One model of a repository, or one on disk. `key` is `RemoteModel.key`, or the path of a local file.
+
+    Without a curve `problem` says why it cannot be told. `derived_from` names the file whose header was read where it
+    was not this file's own: another quantization of the same model.
+    """
+
+    key: str
+    curve: FitCurve | None = None
+    reads: ReadProfile | None = None
+    problem: str = ""
+    derived_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBudget:
+    """What a model may take, in bytes: of the whole machine, and now. Both are less what the window and system need."""
+
+    machine_bytes: int
+    now_bytes: int
+    """Available memory, with what the model that is loaded now would give back."""
