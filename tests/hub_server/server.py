@@ -97,7 +97,7 @@ class HubServer:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+    daemon_threads = False  # so that the end waits for them
     allow_reuse_address = True
     block_on_close = True
     request_queue_size = 64
