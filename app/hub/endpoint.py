@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
+_HERE = ("localhost", "127.0.0.1", "[::1]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +20,12 @@ class Hub:
     @property
     def host(self) -> str:
         """Host name with its port, as people write it."""
-        return urlsplit(self.endpoint).netloc
+        return self.endpoint.partition("://")[2].partition("/")[0]
 
     @property
     def warning(self) -> str:
         """The sentence where others could read or change what is exchanged; "" with https or on this computer."""
-        parts = urlsplit(self.endpoint)
-        if parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1"):
+        if self.endpoint.startswith("https://") or self.host.rpartition(":")[0] in _HERE or self.host in _HERE:
             return ""
         return f"The connection to {self.host} is not encrypted: others can read and change what you download."
 
