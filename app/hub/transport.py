@@ -72,7 +72,8 @@ class Call:
             with self._lock:
                 if connection is not None:
                     self._sockets.append(connection)
-            self.check()
+            if self._cancelled:
+                self.cancel()  # what is read from it now fails, and the library closes it
 
 
 class Transport:
