@@ -19,6 +19,8 @@ class File:
 
     path: str
     on_disk: Path
+    quick: bool = False
+    """Hash the beginning only: for files of many GB whose content nobody will check."""
 
     @property
     def size(self) -> int:
@@ -30,11 +32,11 @@ class File:
 
     @property
     def sha256(self) -> str:
-        return _hash(self.on_disk, self.on_disk.stat().st_mtime_ns, "sha256")
+        return _hash(self.on_disk, self.on_disk.stat().st_mtime_ns, "sha256", self.quick)
 
     @property
     def git_sha1(self) -> str:
-        return _hash(self.on_disk, self.on_disk.stat().st_mtime_ns, "git")
+        return _hash(self.on_disk, self.on_disk.stat().st_mtime_ns, "git", self.quick)
 
     @property
     def etag(self) -> str:
@@ -58,13 +60,15 @@ class File:
 _hashes: dict[tuple[Path, int, str], str] = {}
 
 
-def _hash(path: Path, mtime_ns: int, kind: str) -> str:
+def _hash(path: Path, mtime_ns: int, kind: str, quick: bool) -> str:
     key = (path, mtime_ns, kind)
     if key not in _hashes:
         digest = hashlib.sha256() if kind == "sha256" else hashlib.sha1(b"blob %d\0" % path.stat().st_size)
         with path.open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
+                if quick:
+                    break
         _hashes[key] = digest.hexdigest()
     return _hashes[key]
 
@@ -82,7 +86,9 @@ class Repository:
         if self.folder is None:
             return {}
         paths = sorted(p for p in self.folder.rglob("*") if p.is_file() and p.name != ".hub.json")
-        return {p.relative_to(self.folder).as_posix(): File(p.relative_to(self.folder).as_posix(), p) for p in paths}
+        quick = bool(self.facts.get("quick_hash"))
+        names = [path.relative_to(self.folder).as_posix() for path in paths]
+        return {name: File(name, path, quick) for name, path in zip(names, paths, strict=True)}
 
     @property
     def commit(self) -> str:
