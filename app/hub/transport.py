@@ -7,8 +7,10 @@ Reads are bounded: what a stranger sends may be without end.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 Parameters = Mapping[str, str | list[str]]
 
+_USER_AGENT = f"Bantam/{__version__}"
 MAX_JSON_BYTES = 32_000_000
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -93,7 +96,9 @@ class Transport:
         limits = self._timeouts
         timeout = httpx2.Timeout(limits.read_s, connect=limits.connect_s)
         try:
-            self._client = httpx2.Client(timeout=timeout, follow_redirects=False, headers={"User-Agent": _user_agent()})
+            self._client = httpx2.Client(
+                timeout=timeout, follow_redirects=False, headers={"User-Agent": _USER_AGENT}, verify=_certificates()
+            )
         except (ValueError, OSError) as error:
             raise HubError("The proxy settings of this computer cannot be used.", f"{error}") from error
         return self
@@ -256,5 +261,9 @@ def _next_url(here: str, location: str) -> str:
     return url
 
 
-def _user_agent() -> str:
-    return f"Bantam/{__version__}"
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Read once: it takes 30 ms, and a search or a retry should not."""
+    import httpx2
+
+    return httpx2.create_ssl_context()

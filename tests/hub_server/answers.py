@@ -249,8 +249,8 @@ class Handler(BaseHTTPRequestHandler):
             self._write(bytes([byte[0] ^ 1]) if byte else b"")
             self._copy(source, left - 1)
         elif fault is Fault.SLOW:
-            while left > 0 and not self.hub.released.wait(0.01):
-                piece = source.read(min(64, left))
+            while left > 0 and not self.hub.released.wait(0.001):
+                piece = source.read(min(2048, left))
                 self._write(piece)
                 left -= len(piece)
         elif fault is Fault.EXTEND:

@@ -1,0 +1,55 @@
+"""Whether there is room on the disk before a download begins."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.errors import DiskFullError
+from app.hub.part import SUFFIX
+from app.hub.repository import RemoteFile
+from app.requests import DownloadPlan
+from app.units import size_text
+
+SPARE_BYTES = 200_000_000
+"""Left free beside all that is planned: chats and settings must still be written."""
+
+
+def needed_bytes(plan: DownloadPlan, missing: Sequence[RemoteFile]) -> int:
+    """What the disk must still take: what has not arrived, and the room that a conversion will need."""
+    arrived = sum(min(_part_bytes(plan.folder / file.path), file.size_bytes) for file in missing)
+    return sum(file.size_bytes for file in missing) - arrived + plan.reserve_bytes
+
+
+def check_room(plan: DownloadPlan, missing: Sequence[RemoteFile]) -> None:
+    """Raises DiskFullError where there is not enough."""
+    if not missing:
+        return
+    needed, free = needed_bytes(plan, missing) + SPARE_BYTES, free_bytes(plan.folder)
+    if free is None or needed <= free:
+        return
+    conversion = ", with the room to convert it" if plan.reserve_bytes else ""
+    raise DiskFullError(
+        f"{plan.title} needs {size_text(needed)} on the disk{conversion}; {size_text(free)} are free there.",
+        "Free some space, or move Bantam's folder to a larger disk. What has arrived is kept.",
+    )
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Free space where this folder is or will be; None where that cannot be told."""
+    for place in (folder, *folder.parents):
+        try:
+            return shutil.disk_usage(place).free
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+    return None
+
+
+def _part_bytes(target: Path) -> int:
+    try:
+        return target.with_name(target.name + SUFFIX).stat().st_size
+    except OSError:
+        return 0

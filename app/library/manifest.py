@@ -1,0 +1,82 @@
+"""manifest.json beside a model's files: where each came from, at which revision, and what its bytes are."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.errors import StorageError
+from app.files import read_json, write_atomic
+
+NAME = "manifest.json"
+_VERSION = 1
+_FOLDERS_UP = 3
+"""A file may lie in folders of its own below the model's folder, as it does in its repository."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileOrigin:
+    """What is known of one file. One made here has no `repository`: `parent` and `recipe` say from what and how."""
+
+    sha256: str
+    size_bytes: int
+    repository: str = ""
+    revision: str = ""
+    endpoint: str = ""
+    date: str = ""
+    """ISO 8601, when it was finished."""
+    parent: str = ""
+    recipe: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The files of a folder by their path below it, with slashes."""
+
+    files: dict[str, FileOrigin] = field(default_factory=dict)
+
+    def with_file(self, name: str, origin: FileOrigin) -> Manifest:
+        """The manifest with this file added or replaced."""
+        return Manifest({**self.files, name: origin})
+
+    def without(self, name: str) -> Manifest:
+        """The manifest without this file."""
+        return Manifest({key: origin for key, origin in self.files.items() if key != name})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder; empty where there is none, or none that can be read."""
+    try:
+        data = read_json(folder / NAME)
+        return Manifest({str(name): _origin(value) for name, value in data["files"].items()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Manifest()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Replace the manifest. Raises StorageError."""
+    files = {name: dataclasses.asdict(origin) for name, origin in sorted(manifest.files.items())}
+    data = json.dumps({"version": _VERSION, "files": files}, indent=2, ensure_ascii=False).encode()
+    try:
+        write_atomic(folder / NAME, data)
+    except OSError as error:
+        raise StorageError(f"The origin of the model could not be noted: {error.strerror or error}.") from error
+
+
+def origin_of(path: Path) -> FileOrigin | None:
+    """What a manifest says of this file; None where none does."""
+    for folder in list(path.parents)[:_FOLDERS_UP]:
+        if (folder / NAME).is_file():
+            return read_manifest(folder).files.get(path.relative_to(folder).as_posix())
+    return None
+
+
+def _origin(value: Any) -> FileOrigin:
+    known = {f.name for f in dataclasses.fields(FileOrigin)}
+    origin = FileOrigin(**{name: part for name, part in value.items() if name in known})
+    if not isinstance(origin.sha256, str) or not isinstance(origin.size_bytes, int):
+        raise TypeError("not an origin")
+    return origin

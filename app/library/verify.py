@@ -1,0 +1,74 @@
+"""Whether a model's bytes are those that were downloaded: all of them are read and compared with the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from app.errors import Cancelled, ModelFileError, StorageError
+from app.events import FileCheck, Progress, Report, ShouldStop, Stage, Verified
+from app.library.gguf_file import read_header
+from app.library.manifest import origin_of
+from app.library.split import part_path, split_name
+from app.requests import VerifyModel
+
+_CHUNK = 1 << 22
+
+
+def sha256_of(path: Path, on_chunk: Callable[[int], None] = lambda _size: None) -> str:
+    """The hash of a file's content. Raises StorageError."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                on_chunk(len(chunk))
+    except OSError as error:
+        raise StorageError(f"“{path.name}” could not be read: {error.strerror or error}.") from error
+    return digest.hexdigest()
+
+
+def verify(request: VerifyModel, report: Report, stop: ShouldStop) -> Verified:
+    """Check a GGUF model, all parts of a split one. Raises StorageError, ModelFileError, Cancelled."""
+    parts = _parts(request.path)
+    try:
+        total = sum(part.stat().st_size for part in parts)
+    except OSError as error:
+        raise StorageError(f"“{request.path.name}” is not there: {error.strerror or error}.") from error
+    done = 0
+
+    def on_chunk(size: int) -> None:
+        nonlocal done
+        if stop():
+            raise Cancelled
+        done += size
+        report(Progress(Stage.VERIFY, done * 1000 // max(total, 1), 1000))
+
+    found = {part: sha256_of(part, on_chunk) for part in parts}
+    return _verdict(request.path, found)
+
+
+def _parts(path: Path) -> list[Path]:
+    split = split_name(path.name)
+    return [part_path(path, number) for number in range(1, split[2] + 1)] if split else [path]
+
+
+def _verdict(path: Path, found: dict[Path, str]) -> Verified:
+    first = next(iter(found.values()))
+    origins = {part: origin_of(part) for part in found}
+    for part, sha256 in found.items():
+        origin = origins[part]
+        if origin is not None and origin.sha256 != sha256:
+            sentence = f"“{part.name}” is damaged: it is not what was downloaded. Delete it and download it again."
+            return Verified(path, FileCheck.DAMAGED, sentence, first)
+    try:
+        read_header(path)
+    except ModelFileError as error:
+        return Verified(path, FileCheck.DAMAGED, f"{error.sentence} {error.hint}".strip(), first)
+    known = [origin for origin in origins.values() if origin is not None]
+    if len(known) < len(found):
+        sentence = "Its header is sound. Nobody has said what its bytes should be, so no more can be told."
+        return Verified(path, FileCheck.UNKNOWN, sentence, first)
+    source = f" from {known[0].repository}" if known[0].repository else ""
+    return Verified(path, FileCheck.SOUND, f"Every byte is as it was downloaded{source}.", first)
