@@ -7,17 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 from app.engine.stop_flag import StopFlag
 from app.errors import AppError
-from app.events import BenchResult, ConversationOpened, ModelLoaded, Report, Result, TokenCount, TooLarge
+from app.events import (
+    BenchResult,
+    ConversationOpened,
+    Downloaded,
+    ModelLoaded,
+    Report,
+    Result,
+    TokenCount,
+    TooLarge,
+    Verified,
+)
 from app.paths import Paths, default_paths
 from app.requests import (
     Bench,
     CountTokens,
+    Download,
     Generate,
     LoadModel,
     MeasureThreads,
     OpenConversation,
     Request,
     ThreadCounts,
+    VerifyModel,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +51,8 @@ class Operations:
             CountTokens: self._count_tokens,
             MeasureThreads: self._measure_threads,
             Bench: self._bench,
+            Download: self._download,
+            VerifyModel: self._verify,
         }
 
     def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
@@ -84,3 +98,13 @@ class Operations:
         from app.engine.bench import bench
 
         return bench(request, self._paths, report, stop)
+
+    def _download(self, request: Download, report: Report, stop: StopFlag) -> Downloaded:
+        from app.hub.download import download
+
+        return download(request, report, stop)
+
+    def _verify(self, request: VerifyModel, report: Report, stop: StopFlag) -> Verified:
+        from app.library.verify import verify
+
+        return verify(request, report, stop)
