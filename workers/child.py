@@ -115,7 +115,7 @@ def _run_one(request: Line, outbox: Outbox, run: Run, flag: StopFlag) -> tuple[E
     except Cancelled:
         return End.CANCELLED, None
     except AppError as error:
-        return End.FAILED, Failure(error.sentence, error.hint)
+        return End.FAILED, Failure(error.sentence, error.hint, kind=type(error).__name__)
     except Exception as error:  # noqa: BLE001 - one of the three boundaries
         with contextlib.suppress(OSError):
             traceback.print_exc()

@@ -41,6 +41,8 @@ class Failure:
     sentence: str
     hint: str = ""
     details: str = ""
+    kind: str = ""
+    """The class of the AppError, for who can do something about one: "GatedError"."""
 
 
 class End(StrEnum):

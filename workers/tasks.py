@@ -128,7 +128,7 @@ class _Task(QRunnable):
         except Cancelled:
             self.is_silent, self.failure, self.on_error = True, Failure("Cancelled."), _NOBODY
         except AppError as error:
-            self.failure = Failure(error.sentence, error.hint)
+            self.failure = Failure(error.sentence, error.hint, kind=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - one of the three boundaries
             sentence = f"Something went wrong: {type(error).__name__}: {error}"
             self.failure = Failure(sentence, "This is a fault in Bantam.", traceback.format_exc())

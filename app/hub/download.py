@@ -61,11 +61,12 @@ def download(request: Download, report: Report, stop: ShouldStop, patience: Pati
     plan = checked(request.plan)
     missing = [file for file in plan.files if not _is_there(plan, file)]
     check_room(plan, missing)
-    meter = Meter(report, sum(file.size_bytes for file in plan.files))
-    meter.skip(sum(file.size_bytes for file in plan.files) - sum(file.size_bytes for file in missing))
+    total = sum(file.size_bytes for file in plan.files)
     hub = Hub(plan.endpoint, request.token)
-    for file in missing:
-        _File(plan, file, hub, meter, report, stop, patience or Patience()).fetch()
+    with Meter(report, total) as meter:
+        meter.skip(total - sum(file.size_bytes for file in missing))
+        for file in missing:
+            _File(plan, file, hub, meter, report, stop, patience or Patience()).fetch()
     return Downloaded(plan.repository, plan.revision, tuple(plan.folder / file.path for file in plan.files))
 
 
