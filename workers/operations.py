@@ -18,6 +18,7 @@ from app.events import (
     TooLarge,
     Verified,
 )
+from app.fit.curve import FitCurve
 from app.paths import Paths, default_paths
 from app.requests import (
     Bench,
@@ -25,6 +26,7 @@ from app.requests import (
     Download,
     Generate,
     LoadModel,
+    MeasureFit,
     MeasureThreads,
     OpenConversation,
     Request,
@@ -53,6 +55,7 @@ class Operations:
             Bench: self._bench,
             Download: self._download,
             VerifyModel: self._verify,
+            MeasureFit: self._measure_fit,
         }
 
     def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
@@ -108,3 +111,8 @@ class Operations:
         from app.library.verify import verify
 
         return verify(request, report, stop)
+
+    def _measure_fit(self, request: MeasureFit, report: Report, stop: StopFlag) -> FitCurve:
+        from app.fit.memory import measure_fit
+
+        return measure_fit(request, stop)

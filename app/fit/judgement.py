@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.fit.curve import FitCurve
+from app.library.gguf_file import GgufHeader
+from app.library.tensor_types import TENSOR_TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,17 @@ class ReadProfile:
         """Of all types together."""
         return sum(part.bytes for part in self.types)
 
+    @classmethod
+    def of_header(cls, header: GgufHeader) -> ReadProfile:
+        """What the header of a GGUF file says."""
+        types = (TypeBytes(kind, size) for kind, size in sorted(header.read_bytes.items()))
+        return cls(tuple(types), header.layers)
+
+    def scaled(self, quantization: str, weights_bytes: int, own_weights_bytes: int) -> ReadProfile:
+        """That of the same model in another quantization, of which only name and size are known."""
+        ratio = weights_bytes / max(1, own_weights_bytes)
+        return ReadProfile((TypeBytes(main_type(quantization), int(self.total_bytes * ratio)),), self.layers)
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -53,3 +66,12 @@ class MemoryBudget:
     machine_bytes: int
     now_bytes: int
     """Available memory, with what the model that is loaded now would give back."""
+
+
+def main_type(quantization: str) -> str:
+    """The ggml type of most weights of a quantization: "Q4_K" of "Q4_K_M", "F16" of "FP16"."""
+    name = quantization.upper().removeprefix("UD-").replace("FP", "F")
+    for kind in sorted((kind.name for kind in TENSOR_TYPES.values()), key=len, reverse=True):
+        if name.startswith(kind):
+            return kind
+    return "Q3_K" if name.startswith("IQ3") else "Q4_K"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app.errors import ModelFileError
 from app.library.architectures import KNOWN_ARCHITECTURES, NOT_FOR_CHAT
-from app.library.gguf_reader import MAGIC, RawHeader, Value, damaged, printable, read_raw
+from app.library.gguf_reader import MAGIC, RawHeader, TensorInfo, Value, damaged, printable, read_raw
 from app.library.not_gguf import HEAD_BYTES, not_gguf_error
 from app.library.split import parts_of
 from app.library.tensor_types import quantization_name
@@ -62,6 +62,8 @@ class GgufHeader:
     file_bytes: int
     tensor_bytes: int
     tensor_types: dict[str, int] = field(default_factory=dict)
+    read_bytes: dict[str, int] = field(default_factory=dict)
+    """Bytes of each ggml type that decoding one token reads: of a mixture only the active experts."""
     license: str = ""
     split_count: int = 1
     has_vocabulary: bool = True
@@ -226,10 +228,25 @@ def _header(raw: RawHeader, values: _Values, architecture: str, raws: list[RawHe
         file_bytes=file_bytes,
         tensor_bytes=sum(tensor.size_bytes for tensor in tensors),
         tensor_types=dict(Counter(tensor.type.name for tensor in tensors)),
+        read_bytes=_read_bytes(tensors, values, architecture),
         license=values.text("general.license"),
         split_count=len(raws),
         has_vocabulary=model not in ("", "none", "no_vocab"),
     )
+
+
+def _read_bytes(tensors: list[TensorInfo], values: _Values, architecture: str) -> dict[str, int]:
+    """The token embedding counts only where it is the output matrix too; else one row of it is read."""
+    experts = values.number(f"{architecture}.expert_count") or 1
+    used = values.number(f"{architecture}.expert_used_count") or experts
+    tied = not any(tensor.name == "output.weight" for tensor in tensors)
+    read: Counter[str] = Counter()
+    for tensor in tensors:
+        if tensor.name.startswith("per_layer_token_embd") or (tensor.name == "token_embd.weight" and not tied):
+            continue
+        share = used / experts if "_exps." in tensor.name else 1.0
+        read[tensor.type.name] += int(tensor.size_bytes * share)
+    return dict(read)
 
 
 @dataclass(frozen=True, slots=True)
