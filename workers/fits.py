@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -88,8 +89,8 @@ class Fits(QObject):
             repository,
             model,
             call,
-            on_result=lambda result: self._on_read(call, repository, model, result),
-            on_error=lambda failure: self._on_unread(call, repository, model, failure),
+            on_result=partial(self._on_read, call, repository, model),
+            on_error=partial(self._on_unread, call, repository, model),
             receiver=self,
         )
 

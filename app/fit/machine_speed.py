@@ -1,0 +1,119 @@
+"""How fast this machine decodes: synthetic models of one type each, through the engine itself. About 10 seconds.
+
+For a child process: it loads native code that has killed processes on some machines.
+"""
+
+from __future__ import annotations
+
+import datetime
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from app import machine
+from app.engine.llama import Context, Model, ModelOptions
+from app.errors import Cancelled, StorageError
+from app.events import MachineSpeed, Progress, Report, ShouldStop, Stage, TensorSpeed
+from app.fit.synthetic import SyntheticModel
+from app.hardware import available_memory_bytes, physical_cores
+from app.paths import Paths
+from app.requests import FlashAttention, KvType
+
+TYPES = ("Q4_0", "Q8_0", "Q4_K", "Q6_K", "Q5_K", "F16", "IQ4_XS", "Q3_K")
+"""In the order in which they are most often met."""
+_MODEL_BYTES = 200_000_000
+"""Of weights: several times the last-level cache of a laptop, so that memory is what is measured."""
+_SHARE_OF_MEMORY = 0.25
+_SAMPLES = 12
+_DEPTH_TOKENS = 2048
+_SMALL = {"width": 256, "heads": 8, "kv_heads": 8, "ffn": 512}
+
+
+def measure_machine(paths: Paths, report: Report, stop: ShouldStop) -> MachineSpeed:
+    """Measure each type, the KV cache and the cost of a layer. Raises LoadError, StorageError, Cancelled."""
+    threads = decode_threads(paths)
+    repack = not machine.needs_safe_mode(paths.machine)
+    steps = len(TYPES) + 2
+    with tempfile.TemporaryDirectory(prefix="bantam-speed-") as folder:
+        path = Path(folder) / "model.gguf"
+
+        def bench(model: SyntheticModel, measure: Callable[[Context], float]) -> float:
+            _write(model, path)
+            return _run(path, threads, repack, stop, measure)
+
+        report(Progress(Stage.MEASURE_SPEED, 0, steps))
+        small = SyntheticModel("Q8_0", layers=24, **_SMALL)
+        ms_per_layer = bench(small, lambda context: _token_ms(context, 4, stop)) / small.layers
+        report(Progress(Stage.MEASURE_SPEED, 1, steps))
+        deep = SyntheticModel("Q8_0", layers=8, **(_SMALL | {"width": 1024}))
+        kv_ms = bench(deep, lambda context: _depth_ms(context, stop))
+        kv_speed = deep.kv_bytes_per_token * _DEPTH_TOKENS / max(kv_ms, 1e-3) * 1000
+        speeds = []
+        for number, kind in enumerate(TYPES):
+            report(Progress(Stage.MEASURE_SPEED, number + 2, steps))
+            model = _model(kind)
+            ms = bench(model, lambda context: _token_ms(context, 4, stop))
+            seconds = max(ms - model.layers * ms_per_layer, 0.05 * ms) / 1000
+            speeds.append(TensorSpeed(kind, model.layers * model.layer_bytes / seconds))
+        report(Progress(Stage.MEASURE_SPEED, steps, steps))
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return MachineSpeed(tuple(speeds), kv_speed, ms_per_layer, threads, now)
+
+
+def decode_threads(paths: Paths) -> int:
+    """As a chat would use: what was measured here for a real model, else one for each physical core."""
+    measured = [one.counts.decode for one in machine.read_record(paths.machine).threads.values()]
+    return max(measured, default=physical_cores())
+
+
+def _model(kind: str) -> SyntheticModel:
+    """So many layers that the weights are far larger than the caches, and fit in what is free."""
+    one = SyntheticModel(kind, layers=1).layer_bytes
+    wanted = min(_MODEL_BYTES, int(available_memory_bytes() * _SHARE_OF_MEMORY))
+    return SyntheticModel(kind, layers=max(1, round(wanted / one)))
+
+
+def _write(model: SyntheticModel, path: Path) -> None:
+    try:
+        model.write(path)
+    except OSError as error:
+        raise StorageError(
+            f"The speed could not be measured, because a file for it could not be written: {error.strerror or error}."
+        ) from error
+
+
+def _run(path: Path, threads: int, repack: bool, stop: ShouldStop, measure: Callable[[Context], float]) -> float:
+    model = Model(path, ModelOptions(repack=repack), lambda _share: not stop())
+    try:
+        context = Context(model, _DEPTH_TOKENS + 512, KvType.F16, FlashAttention.AUTO)
+        try:
+            context.set_threads(threads, threads)
+            return measure(context)
+        finally:
+            context.close()
+    finally:
+        model.close()
+
+
+def _token_ms(context: Context, position: int, stop: ShouldStop) -> float:
+    """A low quantile of the times of single tokens: other programs only ever make them longer."""
+    times = []
+    for number in range(_SAMPLES + 2):
+        if stop():
+            raise Cancelled
+        start = time.perf_counter()
+        context.decode([1], position + number)
+        times.append(1000 * (time.perf_counter() - start))
+    return statistics.quantiles(times[2:], n=4)[0]
+
+
+def _depth_ms(context: Context, stop: ShouldStop) -> float:
+    """How much longer a token takes with _DEPTH_TOKENS in the KV cache."""
+    context.decode([1] * 4, 0)
+    shallow = _token_ms(context, 4, stop)
+    context.clear()
+    for start in range(0, _DEPTH_TOKENS, context.batch_tokens):
+        context.decode([1] * min(context.batch_tokens, _DEPTH_TOKENS - start), start)
+    return _token_ms(context, _DEPTH_TOKENS, stop) - shallow
