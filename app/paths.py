@@ -50,6 +50,11 @@ class Paths:
         return self.home / "machine.json"
 
     @property
+    def speed(self) -> Path:
+        """How fast this machine decodes, and how right the predictions were."""
+        return self.home / "speed.json"
+
+    @property
     def loading_marker(self) -> Path:
         """Exists while a model is being loaded and first decoded, so that a death there is recognised."""
         return self.home / "loading.json"

@@ -11,6 +11,7 @@ from app.events import (
     BenchResult,
     ConversationOpened,
     Downloaded,
+    MachineSpeed,
     ModelLoaded,
     Report,
     Result,
@@ -27,6 +28,7 @@ from app.requests import (
     Generate,
     LoadModel,
     MeasureFit,
+    MeasureMachine,
     MeasureThreads,
     OpenConversation,
     Request,
@@ -56,6 +58,7 @@ class Operations:
             Download: self._download,
             VerifyModel: self._verify,
             MeasureFit: self._measure_fit,
+            MeasureMachine: self._measure_machine,
         }
 
     def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
@@ -116,3 +119,8 @@ class Operations:
         from app.fit.memory import measure_fit
 
         return measure_fit(request, stop)
+
+    def _measure_machine(self, request: MeasureMachine, report: Report, stop: StopFlag) -> MachineSpeed:
+        from app.fit.machine_speed import measure_machine
+
+        return measure_machine(self._paths, report, stop)

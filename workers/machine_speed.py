@@ -1,0 +1,85 @@
+"""The speed of this machine: measured in a child when it is wanted, kept, and compared with each real answer."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject, Signal
+
+from app.events import AnswerStatistics, MachineSpeed, ModelLoaded, StopReason
+from app.fit.judgement import ReadProfile
+from app.fit.speed import predicted_ms
+from app.fit.speed_book import SpeedBook, SpeedError, SpokenAnswer, read_speed_book, write_speed_book
+from app.library.gguf_file import GgufHeader, read_header
+from app.paths import Paths
+from app.requests import MeasureMachine
+from workers.jobs import Job, JobQueue, JobState, JobStatus
+from workers.tasks import TaskRunner
+
+_LEAST_TOKENS = 16
+"""A shorter answer says little of the speed."""
+
+
+class SpeedService(QObject):
+    """`speed` is None until it has been measured once."""
+
+    changed = Signal()
+    """Another speed, or another error of the predictions."""
+    failed = Signal(object)
+    """Failure of a measurement."""
+
+    def __init__(self, paths: Paths, jobs: JobQueue, tasks: TaskRunner, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._paths, self._jobs, self._tasks = paths, jobs, tasks
+        self._book = read_speed_book(paths.speed)
+        self._job_id = 0
+        jobs.ended.connect(self._on_ended)
+
+    @property
+    def speed(self) -> MachineSpeed | None:
+        """The last measurement."""
+        return self._book.speed
+
+    @property
+    def error(self) -> SpeedError | None:
+        """Of the predictions made from it."""
+        return self._book.error
+
+    @property
+    def is_measuring(self) -> bool:
+        """A measurement waits or runs."""
+        return self._job_id != 0
+
+    def measure(self) -> None:
+        """Measure, again if need be: about 5 seconds in a job of its own."""
+        if not self._job_id:
+            self._job_id = self._jobs.add(Job("Measuring this computer’s speed", (MeasureMachine(),)))
+            self.changed.emit()
+
+    def record(self, model: ModelLoaded, answer: AnswerStatistics) -> None:
+        """Put an answer beside what was predicted of it."""
+        speed = self.speed
+        if speed is None or answer.new_tokens < _LEAST_TOKENS or answer.stop_reason is StopReason.STOPPED:
+            return
+        tokens = answer.prompt_tokens + answer.new_tokens // 2
+        kv_bytes = int(model.need.kv_bytes * min(1.0, tokens / max(1, model.context_tokens)))
+
+        def on_header(header: GgufHeader) -> None:
+            predicted = predicted_ms(ReadProfile.of_header(header), kv_bytes, speed)
+            self._keep(self._book.with_answer(SpokenAnswer(model.name, predicted, answer.ms_per_token_median)))
+
+        self._tasks.run(read_header, model.path, on_result=on_header, on_error=lambda _failure: None, receiver=self)
+
+    def _on_ended(self, status: JobStatus) -> None:
+        if status.id != self._job_id:
+            return
+        self._job_id = 0
+        if status.state is JobState.DONE and isinstance(status.result, MachineSpeed):
+            self._keep(self._book.with_speed(status.result))
+        else:
+            self.changed.emit()
+            if status.failure is not None:
+                self.failed.emit(status.failure)
+
+    def _keep(self, book: SpeedBook) -> None:
+        self._book = book
+        self._tasks.run(write_speed_book, self._paths.speed, book, on_error=self.failed.emit, receiver=self)
+        self.changed.emit()
