@@ -19,6 +19,9 @@ COMMANDS = {
     "chat": "chat with a model in the terminal",
     "bench": "measure a model's speed and memory",
     "models": "list the models on disk",
+    "fit": "say whether a model fits this computer and how fast it will be",
+    "get": "download a model from the hub",
+    "verify": "check a model's bytes against those that were downloaded",
 }
 
 

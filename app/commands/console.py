@@ -24,6 +24,8 @@ _STAGES = {
     Stage.MEASURE_THREADS: "Measuring the best number of threads (once)",
     Stage.PREFILL: "Reading the prompt",
     Stage.MEASURE: "Measuring",
+    Stage.MEASURE_SPEED: "Measuring how fast this computer is (once)",
+    Stage.VERIFY: "Reading every byte",
 }
 
 
