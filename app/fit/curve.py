@@ -39,10 +39,8 @@ class FitCurve:
         if not points:
             raise KeyError(kv_type)
         right = bisect_left([point.context_tokens for point in points], context_tokens)
-        after = points[min(right, len(points) - 1)]
-        before = points[max(right - 1, 0)]
-        if right == len(points) and len(points) > 1:
-            before, after = points[-2:]
+        right = min(max(right, 1), len(points) - 1)  # the outermost two serve beyond them too
+        before, after = points[max(right - 1, 0)], points[right]
         span = after.context_tokens - before.context_tokens
         share = (context_tokens - before.context_tokens) / span if span else 0.0
         return MemoryNeed(

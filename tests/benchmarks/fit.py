@@ -97,7 +97,9 @@ def _grid(models: dict[str, Path], options: argparse.Namespace):
 def _measure(name: str, model: Path, context: int, kv_type: KvType, safe: bool) -> Row:
     with tempfile.TemporaryDirectory() as home, Child(Path(home)) as child:
         loaded = child.ask(LoadModel(model, context, kv_type, safe_mode=safe, load_anyway=True))
-        text = "ab " * int((loaded.context_tokens * 0.75 - 30) / 2.05)  # two tokens each; a quarter is kept for the answer
+        text = "ab " * int(
+            (loaded.context_tokens * 0.75 - 30) / 2.05
+        )  # two tokens each; a quarter is kept for the answer
         child.ask(Generate("", (Message(Role.USER, text),), Sampling(temperature=0.0, max_tokens=8, ignore_end=True)))
         measured = _peak_bytes(child.ps)
     header = read_header(model)

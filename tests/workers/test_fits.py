@@ -1,0 +1,143 @@
+"""Judging models of the local hub: a header by range requests, a real child that plans the buffers."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+import shiboken6
+from pytestqt.qtbot import QtBot
+
+from app.fit.judgement import Judgement
+from app.hub.endpoint import Hub
+from app.hub.listing import open_repository
+from app.hub.repository import Repository
+from app.paths import STARTER_MODEL, Paths
+from app.requests import KvType
+from tests.app.hub.gguf_headers import entry, llama_8b, number, text, write
+from tests.hub_server import Fault, HubServer
+from tests.hub_server.fixtures import hub, starter_repository
+from tests.workers.conftest import TIMEOUT_MS
+from workers.fits import Fits
+from workers.protocol import Failure
+from workers.tasks import TaskRunner
+
+__all__ = ["hub", "starter_repository"]
+
+
+class Watched:
+    def __init__(self, paths: Paths, hub: HubServer, qtbot: QtBot) -> None:
+        self.hub, self.qtbot = hub, qtbot
+        self.tasks = TaskRunner()
+        self.fits = Fits(paths, self.tasks, lambda: Hub(hub.endpoint))
+        self.judged: dict[str, Judgement] = {}
+        self.failures: list[tuple[str, str, Failure]] = []
+        self.fits.judged.connect(lambda _repository, one: self.judged.update({one.key: one}))
+        self.fits.failed.connect(lambda *failure: self.failures.append(failure))
+
+    def open(self, repository: str) -> Repository:
+        return open_repository(Hub(self.hub.endpoint), repository)
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        self.qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
+
+    def close(self) -> None:
+        self.fits.close()
+        self.tasks.close()
+        shiboken6.delete(self.fits)
+
+
+@pytest.fixture
+def watched(paths: Paths, hub: HubServer, qtbot: QtBot) -> Iterator[Watched]:
+    watched = Watched(paths, hub, qtbot)
+    yield watched
+    watched.close()
+
+
+def test_a_remote_file_is_judged_without_being_downloaded(watched: Watched, starter_repository: str) -> None:
+    watched.fits.judge_all(watched.open(starter_repository))
+    watched.wait(lambda: bool(watched.judged))
+    judged = watched.judged[STARTER_MODEL.name]
+    assert judged.curve is not None
+    assert judged.curve.exact
+    assert judged.curve.need(2048, KvType.F16).kv_bytes > judged.curve.need(2048, KvType.Q8_0).kv_bytes > 0
+    assert judged.reads is not None
+    assert watched.hub.bytes_sent < STARTER_MODEL.stat().st_size / 4
+
+
+def test_one_header_is_read_for_all_quantizations(watched: Watched, hub: HubServer) -> None:
+    for label in ("Q4_0", "Q5_0", "Q8_0"):
+        llama_8b(hub.folder / "big" / "llama" / f"llama-{label}.gguf", vocabulary=1000, merges=100)
+    hub.touch("big/llama", ".hub.json", b'{"quick_hash": true}')
+    repository = watched.open("big/llama")
+    before = len(hub.requests)
+    watched.fits.judge_all(repository)
+    watched.wait(lambda: len(watched.judged) == 3)
+    assert len({record.path.partition("?")[0] for record in hub.requests[before:] if record.server == "cdn"}) == 1
+    assert sorted(one.derived_from for one in watched.judged.values()) == ["", "Q4_0", "Q4_0"]
+
+
+def test_a_header_that_the_engine_refuses_is_a_reason(watched: Watched, hub: HubServer) -> None:
+    entries = [entry("general.architecture", 8, text("llama")), number("llama.block_count", 2)]
+    entries += [number("llama.context_length", 512), number("llama.embedding_length", 64)]
+    write(hub.folder / "bad" / "model" / "m-Q4_0.gguf", entries, [("token_embd.weight", (64, 32), 0)])
+    watched.fits.judge_all(watched.open("bad/model"))
+    watched.wait(lambda: bool(watched.judged))
+    judged = watched.judged["m-Q4_0.gguf"]
+    assert judged.curve is None
+    assert "could not load" in judged.problem
+
+
+def test_a_header_that_cannot_be_read_fails_with_a_sentence(
+    watched: Watched, hub: HubServer, starter_repository: str
+) -> None:
+    repository = watched.open(starter_repository)
+    hub.add_fault(Fault.DROP, at=0.0, path="*.gguf", times=-1)
+    watched.fits.judge_all(repository)
+    watched.wait(lambda: bool(watched.failures))
+    assert watched.failures[0][2].sentence.endswith(".")
+    assert watched.judged == {}
+
+
+def test_another_repository_cuts_off_the_last(watched: Watched, hub: HubServer, starter_repository: str) -> None:
+    repository = watched.open(starter_repository)
+    hub.add_fault(Fault.STALL, at=0.0, path="*.gguf")
+    watched.fits.judge_all(repository)
+    watched.wait(lambda: any(record.server == "cdn" for record in hub.requests))
+    watched.fits.judge_all(repository)
+    watched.wait(lambda: bool(watched.judged))
+    assert watched.failures == []
+
+
+def test_a_child_that_dies_is_a_reason_and_the_next_question_has_a_new_one(
+    watched: Watched, starter_repository: str
+) -> None:
+    repository = watched.open(starter_repository)
+    watched.fits.warm_up()
+    watched.wait(lambda: bool(psutil.Process().children()))
+    for child in psutil.Process().children():
+        child.suspend()
+    watched.fits.judge_all(repository)
+    watched.wait(lambda: bool(watched.fits._waiting))
+    for child in psutil.Process().children():
+        child.kill()
+    watched.wait(lambda: bool(watched.judged))
+    assert "cannot plan" in watched.judged[STARTER_MODEL.name].problem
+    watched.judged.clear()
+    watched.fits.judge_all(repository)
+    watched.wait(lambda: bool(watched.judged))
+    assert watched.judged[STARTER_MODEL.name].curve is not None
+
+
+def test_shapes_are_judged_for_what_is_to_be_converted(watched: Watched, hub: HubServer) -> None:
+    header = b'{"a":{"dtype":"BF16","shape":[64,64],"data_offsets":[0,8192]}}'
+    hub.touch("orig/m", "model.safetensors", struct.pack("<Q", len(header)) + header + bytes(8192))
+    numbers = '"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 100'
+    hub.touch("orig/m", "config.json", f'{{"model_type": "llama", {numbers}}}'.encode())
+    watched.fits.judge_all(watched.open("orig/m"))
+    watched.wait(lambda: bool(watched.judged))
+    (judged,) = watched.judged.values()
+    assert judged.curve is not None
+    assert not judged.curve.exact
