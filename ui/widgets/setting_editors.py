@@ -13,6 +13,7 @@ from PySide6.QtWidgets import (
     QDoubleSpinBox,
     QFileDialog,
     QHBoxLayout,
+    QLineEdit,
     QListWidget,
     QPushButton,
     QSpinBox,
@@ -43,6 +44,8 @@ def editor_for(name: str, default: Any, declaration: Declaration) -> QWidget:
         editor: QWidget = EnumEditor(type(default))
     elif isinstance(default, bool):
         editor = BoolEditor(declaration.label)
+    elif isinstance(default, str):
+        editor = TextEditor()
     elif isinstance(default, tuple):
         editor = PathsEditor(folders=name.endswith("folders"))
     else:
@@ -67,6 +70,21 @@ class EnumEditor(QComboBox):
 
     def show_value(self, value: StrEnum) -> None:
         self.setCurrentIndex(self.findData(value))
+
+
+class TextEditor(QLineEdit):
+    """One line, announced when it is left or confirmed."""
+
+    edited = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFixedHeight(_FIELD_HEIGHT)
+        self.editingFinished.connect(lambda: self.edited.emit(self.text().strip()))
+
+    def show_value(self, value: str) -> None:
+        if value != self.text().strip():
+            self.setText(value)
 
 
 class BoolEditor(QCheckBox):
