@@ -1,0 +1,48 @@
+"""Good first models for this computer: a short list kept as data, shown before anything is searched, offline too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from app.files import read_json
+from app.hub.repository import ModelFormat, RepositorySummary
+from app.paths import RESOURCES
+
+MEMORY_CLASSES_GB = (4, 8, 16, 32)
+_CLOSE = 0.85
+"""A computer sold with 8 GB shows 7.4 to 7.8 of them to programs."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstModel:
+    """A repository and, in one sentence, why it is in the list."""
+
+    summary: RepositorySummary
+    why: str
+    memory_gb: tuple[int, ...]
+
+
+def memory_class_gb(total_bytes: int) -> int:
+    """The largest class that this computer has the memory of; the smallest for less."""
+    fitting = [gb for gb in MEMORY_CLASSES_GB if total_bytes >= gb * _CLOSE * 1e9]
+    return max(fitting, default=MEMORY_CLASSES_GB[0])
+
+
+def first_models(total_bytes: int) -> tuple[FirstModel, ...]:
+    """Those for a computer with so much memory, in the order of the list."""
+    wanted = memory_class_gb(total_bytes)
+    return tuple(model for model in all_first_models() if wanted in model.memory_gb)
+
+
+@cache
+def all_first_models() -> tuple[FirstModel, ...]:
+    """The whole list, as it is shipped."""
+    return tuple(
+        FirstModel(
+            RepositorySummary(one["id"], (ModelFormat.GGUF,), parameters=one["parameters"], license=one["license"]),
+            one["why"],
+            tuple(one["memory_gb"]),
+        )
+        for one in read_json(RESOURCES / "first_models.json")["models"]
+    )

@@ -1,0 +1,73 @@
+"""How long a conversation the verdicts are for: a slider over the context lengths that were planned."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSlider, QWidget
+
+from app.fit.judging import CONTEXTS
+from ui.theme import text_font
+from ui.words import grouped
+
+_WIDTH = 200
+
+
+class ContextSlider(QWidget):
+    """Announces each length while it is dragged: the verdicts move with it."""
+
+    changed = Signal(int)
+    """Tokens"""
+
+    def __init__(self, tokens: int, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._stops = CONTEXTS
+        label = QLabel("Context")
+        label.setToolTip("How much of a conversation the model sees at once. More takes more memory.")
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setAccessibleName("Context in tokens")
+        self.slider.setFixedWidth(_WIDTH)
+        self.slider.setPageStep(1)
+        label.setBuddy(self.slider)
+        self.value = QLabel()
+        self.value.setFont(text_font(tabular=True))
+        self.value.setMinimumWidth(104)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(8)
+        for widget in (label, self.slider, self.value):
+            row.addWidget(widget)
+        self.set_limit(0)
+        self.set_tokens(tokens)
+        self.slider.valueChanged.connect(self._on_value)
+
+    @property
+    def tokens(self) -> int:
+        return self._stops[self.slider.value()]
+
+    def set_tokens(self, tokens: int) -> None:
+        """The stop at or below it, without announcing it."""
+        self.slider.blockSignals(True)
+        self.slider.setValue(max(0, bisect_right(self._stops, tokens) - 1))
+        self.slider.blockSignals(False)
+        self._show()
+
+    def set_limit(self, trained_tokens: int) -> None:
+        """No further than the model was trained for; 0 is not known."""
+        tokens = self.tokens if self.slider.maximum() else 0
+        stops = tuple(stop for stop in CONTEXTS if not trained_tokens or stop <= trained_tokens)
+        self._stops = stops or CONTEXTS[:1]
+        self.slider.blockSignals(True)
+        self.slider.setRange(0, len(self._stops) - 1)
+        self.slider.blockSignals(False)
+        if tokens:
+            self.set_tokens(tokens)
+        self._show()
+
+    def _on_value(self, _value: int) -> None:
+        self._show()
+        self.changed.emit(self.tokens)
+
+    def _show(self) -> None:
+        self.value.setText(f"{grouped(self.tokens)} tokens")

@@ -1,0 +1,131 @@
+"""Below a repository's files: the sentence about the chosen one, the sum behind it, and the one thing to do."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from app.fit.advice import sentence
+from app.fit.judgement import MemoryBudget
+from app.fit.verdict import arithmetic
+from ui.item_models.remote_models import RemoteRow
+from ui.theme import text_font
+from ui.words import grouped, size
+
+
+class RemoteDetails(QWidget):
+    """Shows one RemoteRow; announces what the button is pressed for."""
+
+    pressed = Signal(str)
+    """One of the words in `ACTIONS`."""
+
+    ACTIONS = ("Download", "Pause", "Go on", "Chat")
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.sentence = _label("strong")
+        self.note = _label("secondary")
+        self.action = QPushButton("Download")
+        self.action.setProperty("role", "primary")
+        self.action.setMinimumWidth(112)
+        self.action.clicked.connect(lambda: self.pressed.emit(self.action.text()))
+        self.explain = QPushButton("Show the sum")
+        self.explain.setProperty("role", "quiet")
+        self.explain.setCheckable(True)
+        self.explain.toggled.connect(self._on_explain)
+        self._sum = QWidget()
+        self._sum_grid = QGridLayout(self._sum)
+        self._sum_grid.setContentsMargins(0, 0, 0, 0)
+        self._sum_grid.setHorizontalSpacing(24)
+        self._sum_grid.setVerticalSpacing(2)
+        self._sum.hide()
+        self._lay_out()
+
+    def show_row(self, row: RemoteRow | None, budget: MemoryBudget, target_ms: float, error_text: str) -> None:
+        """Say what is known of this row; None hides all."""
+        self.setVisible(row is not None)
+        if row is None:
+            return
+        judged = row.choice is not None
+        self.sentence.setText(sentence(row.choice, budget, target_ms) if row.choice else "Reading its header…")
+        self.note.setText(_note(row, error_text))
+        self.note.setVisible(bool(self.note.text()))
+        self.explain.setEnabled(judged and row.choice is not None and row.choice.verdict is not None)
+        self._show_sum(row, budget)
+        self.action.setText(_action(row))
+        self.action.setEnabled(bool(row.model.files))
+
+    def _on_explain(self, shown: bool) -> None:
+        self._sum.setVisible(shown and self.explain.isEnabled())
+        self.explain.setText("Hide the sum" if shown else "Show the sum")
+
+    def _show_sum(self, row: RemoteRow, budget: MemoryBudget) -> None:
+        while self._sum_grid.count():
+            item = self._sum_grid.takeAt(0)
+            if (widget := item.widget()) is not None:
+                widget.deleteLater()
+        verdict = row.choice.verdict if row.choice else None
+        if verdict is None:
+            self._sum.hide()
+            return
+        for number, (what, count) in enumerate(arithmetic(verdict, budget)):
+            figure = _label("")
+            figure.setText(size(count))
+            figure.setFont(text_font(tabular=True, strong=what == "Needed in all"))
+            figure.setAlignment(Qt.AlignmentFlag.AlignRight)
+            word = _label("" if what == "Needed in all" else "secondary")
+            word.setText(what)
+            self._sum_grid.addWidget(word, number, 0)
+            self._sum_grid.addWidget(figure, number, 1)
+        self._sum_grid.setColumnStretch(2, 1)
+        self._sum.setVisible(self.explain.isChecked())
+
+    def _lay_out(self) -> None:
+        line = QFrame()
+        line.setProperty("role", "hairline")
+        line.setFixedHeight(1)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(8)
+        buttons.addWidget(self.action)
+        buttons.addWidget(self.explain)
+        buttons.addStretch()
+        column = QVBoxLayout()
+        column.setContentsMargins(24, 12, 24, 16)
+        column.setSpacing(8)
+        for widget in (self.sentence, self.note, self._sum):
+            column.addWidget(widget)
+        column.addLayout(buttons)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(0)
+        whole.addWidget(line)
+        whole.addLayout(column)
+
+
+def _action(row: RemoteRow) -> str:
+    return {"downloading": "Pause", "waiting": "Pause", "paused": "Go on", "stopped": "Go on", "here": "Chat"}.get(
+        row.state, "Download"
+    )
+
+
+def _note(row: RemoteRow, error_text: str) -> str:
+    verdict = row.choice.verdict if row.choice else None
+    if verdict is None:
+        return ""
+    parts = []
+    if not verdict.exact:
+        parts.append("Computed from the shapes of the weights, for a 4-bit file (Q4_K_M) made from them.")
+    largest = verdict.largest_context_now
+    parts.append(f"Longest context that fits now: {grouped(largest)} tokens." if largest else "No context fits now.")
+    if error_text and row.choice is not None and row.choice.ms_per_token is not None:
+        parts.append(f"Speeds were right to {error_text} here.")
+    return " ".join(parts)
+
+
+def _label(role: str) -> QLabel:
+    label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(True)
+    if role:
+        label.setProperty("role", role)
+    return label

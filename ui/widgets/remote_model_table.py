@@ -1,0 +1,94 @@
+"""The table of a repository's models. The first column has the file below the quantization, and the advice."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
+from PySide6.QtGui import QPainter
+from PySide6.QtWidgets import QHeaderView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTreeView, QWidget
+
+from app.fit.verdict import Verdict
+from ui.item_models.remote_models import REMOTE_ROLE, RemoteColumn, RemoteModelsModel, RemoteRow
+from ui.theme import color, text_font, tokens
+
+_ROW_HEIGHT = 44
+_WIDTHS = {RemoteColumn.SIZE: 84, RemoteColumn.NEEDS: 84, RemoteColumn.SPEED: 100, RemoteColumn.VERDICT: 104}
+_TONES = {Verdict.FITS: "success", Verdict.TIGHT: "warning"}
+
+
+class RemoteModelTable(QTreeView):
+    """One row chosen at a time."""
+
+    def __init__(self, rows: RemoteModelsModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setModel(rows)
+        self.setAccessibleName("Files of this model")
+        self.setRootIsDecorated(False)
+        self.setUniformRowHeights(True)
+        self.setAllColumnsShowFocus(True)
+        self.setItemDelegate(_CellDelegate(self))
+        self.setVerticalScrollMode(QTreeView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        header = self.header()
+        header.setStretchLastSection(False)
+        header.setSectionsMovable(False)
+        header.setHighlightSections(False)
+        header.setMinimumSectionSize(56)
+        header.setSectionResizeMode(RemoteColumn.NAME, QHeaderView.ResizeMode.Stretch)
+        for column, width in _WIDTHS.items():
+            header.resizeSection(column, width)
+
+
+class _CellDelegate(QStyledItemDelegate):
+    """A row is one surface where it is selected or pointed at; the verdict has a colour and its word."""
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        row: RemoteRow = index.data(REMOTE_ROLE)
+        painter.save()
+        selected = bool(option.state & QStyle.StateFlag.State_Selected)
+        if selected or option.state & QStyle.StateFlag.State_MouseOver:
+            painter.fillRect(option.rect, color("selected" if selected else "hover"))
+        is_name = index.column() == RemoteColumn.NAME
+        if selected and is_name and option.widget is not None and option.widget.hasFocus():
+            painter.fillRect(QRect(option.rect.left(), option.rect.top(), 3, option.rect.height()), color("accent"))
+        area = option.rect.adjusted(8, 4, -8, -4)
+        if is_name:
+            self._paint_name(painter, area, row)
+        else:
+            painter.setFont(text_font(tabular=True))
+            painter.setPen(color(_tone(row) if index.column() == RemoteColumn.VERDICT else "text"))
+            painter.drawText(area, index.data(Qt.ItemDataRole.TextAlignmentRole), index.data() or "")
+        painter.restore()
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
+        return QSize(80, _ROW_HEIGHT)
+
+    def _paint_name(self, painter: QPainter, area: QRect, row: RemoteRow) -> None:
+        half = area.height() // 2
+        upper = QRect(area.left(), area.top(), area.width(), half)
+        lower = QRect(area.left(), area.top() + half, area.width(), half)
+        word, tone = ("take this one", "accent") if row.is_best else (row.state, "text_secondary")
+        word = row.state or word
+        painter.setFont(text_font(tokens().size_caption, strong=True))
+        painter.setPen(color(tone))
+        painter.drawText(upper, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, word)
+        room = upper.width() - (painter.fontMetrics().horizontalAdvance(word) + 12 if word else 0)
+        painter.setFont(text_font(strong=True))
+        painter.setPen(color("text"))
+        _draw(painter, QRect(upper.left(), upper.top(), room, half), row.model.label)
+        painter.setFont(text_font(tokens().size_caption))
+        painter.setPen(color("text_secondary"))
+        parts = f" and {len(row.model.files) - 1} more files" if len(row.model.files) > 1 else ""
+        _draw(painter, lower, row.model.files[0].name + parts)
+
+
+def _tone(row: RemoteRow) -> str:
+    if row.choice is None or row.choice.verdict is None:
+        return "text_secondary"
+    return _TONES.get(row.choice.verdict.verdict, "danger")
+
+
+def _draw(painter: QPainter, area: QRect, text: str) -> None:
+    short = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, area.width())
+    painter.drawText(area, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, short)

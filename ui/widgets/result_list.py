@@ -1,0 +1,69 @@
+"""The list of repositories: painted rows, no widget each, so that 500 of them scroll smoothly."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, QSize, Qt, Signal
+from PySide6.QtGui import QPainter
+from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+
+from ui.item_models.search_results import RESULT_ROLE, ResultRow, SearchResultsModel, facts
+from ui.theme import color, text_font, tokens
+
+_ROW_HEIGHT = 60
+
+
+class ResultList(QListView):
+    """One row chosen at a time."""
+
+    chosen = Signal(str)
+    """Repository id"""
+
+    def __init__(self, rows: SearchResultsModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setModel(rows)
+        self.setAccessibleName("Models on the hub")
+        self.setItemDelegate(_RowDelegate(self))
+        self.setUniformItemSizes(True)
+        self.setMouseTracking(True)
+        self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.selectionModel().currentChanged.connect(self._on_current)
+
+    def _on_current(self, index: QModelIndex) -> None:
+        if index.isValid():
+            self.chosen.emit(index.data(RESULT_ROLE).summary.id)
+
+
+class _RowDelegate(QStyledItemDelegate):
+    """Three lines: the name, who it is from or why it is suggested, and the figures."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        row: ResultRow = index.data(RESULT_ROLE)
+        painter.save()
+        selected = bool(option.state & QStyle.StateFlag.State_Selected)
+        if selected or option.state & QStyle.StateFlag.State_MouseOver:
+            painter.fillRect(option.rect, color("selected" if selected else "hover"))
+        if selected and option.widget is not None and option.widget.hasFocus():
+            painter.fillRect(QRect(option.rect.left(), option.rect.top(), 3, option.rect.height()), color("accent"))
+        area = option.rect.adjusted(24, 7, -12, -7)
+        third = area.height() // 3
+        lines = (
+            (row.summary.name, text_font(strong=True), "text"),
+            (row.why or row.summary.author, text_font(tokens().size_caption), "text_secondary"),
+            (facts(row) or row.summary.author, text_font(tokens().size_caption, tabular=True), "text_secondary"),
+        )
+        for number, (text, font, tone) in enumerate(lines):
+            painter.setFont(font)
+            painter.setPen(color(tone))
+            line = QRect(area.left(), area.top() + number * third, area.width(), third)
+            short = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, line.width())
+            painter.drawText(line, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, short)
+        painter.restore()
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
+        return QSize(200, _ROW_HEIGHT)
