@@ -22,6 +22,9 @@ from PySide6.QtWidgets import QApplication, QMessageBox, QWidget
 
 from app import paths as app_paths
 from app.errors import StorageError
+from app.fit.budget import budget_of, memory_budget
+from app.fit.judgement import MemoryBudget
+from app.hardware import total_memory_bytes
 from app.library.library import purge_deleted
 from app.paths import Paths, default_paths
 from app.settings import load_settings, set_aside_damaged
@@ -37,17 +40,21 @@ from ui.theme import ThemeWatcher
 from ui.window_state import WindowState, load_window_state, save_window_state
 from workers.chat_engine import ChatEngine
 from workers.chat_storage import ChatStorage
+from workers.downloads import DownloadState, DownloadStatus
 from workers.protocol import Failure
-from workers.sampler import MemorySampler
+from workers.sampler import MemorySample, MemorySampler
 from workers.settings_store import SettingsStore
 from workers.tasks import TaskRunner
 
 if TYPE_CHECKING:
+    from app.events import AnswerStatistics
+    from ui.hub_services import HubServices
+    from ui.pages.discover_page import DiscoverPage
     from ui.pages.models_page import ModelsPage
     from ui.pages.settings_page import SettingsPage
 
 _LOG_BYTES = 500_000
-CHAT, MODELS, SETTINGS = range(3)
+CHAT, DISCOVER, MODELS, SETTINGS = range(4)
 
 
 def main() -> int:
@@ -114,6 +121,7 @@ class Program(QObject):
         self.sampler = MemorySampler(lambda: self.engine.child_pid, self)
         self.models = ModelsModel(self)
         self.current = CurrentModel(self.engine, self.settings, self)
+        self._hub: HubServices | None = None
         self.window = MainWindow(self.engine, self.settings, self.models, self.current)
         self.chat_page = ChatPage(self.engine, self.storage, self.settings, self.tasks)
         self._add_pages()
@@ -128,6 +136,20 @@ class Program(QObject):
     def settings_page(self) -> SettingsPage:
         return self.window.page(SETTINGS)  # type: ignore[return-value]
 
+    @property
+    def hub(self) -> HubServices:
+        """Made when it is first asked for, which is after the first paint."""
+        if self._hub is None:
+            from ui.hub_services import HubServices
+
+            self._hub = HubServices(self._paths, self.settings, self.tasks, self)
+            connect_hub(self, self._hub)
+        return self._hub
+
+    @property
+    def discover_page(self) -> DiscoverPage:
+        return self.window.page(DISCOVER)  # type: ignore[return-value]
+
     def show(self) -> None:
         """Show the window where it stood; the rest begins after the first paint."""
         self.window.restoreGeometry(load_window_state(self._window_state).geometry_bytes())
@@ -141,6 +163,8 @@ class Program(QObject):
         save_window_state(self._window_state, state)
         self.sampler.stop()
         self.models_page.purge_deleted()
+        if self._hub is not None:
+            self._hub.close()
         self.engine.close()
         self.storage.close()
         self.tasks.close()
@@ -157,6 +181,7 @@ class Program(QObject):
         self.sampler.start()
         self.tasks.run(purge_deleted, self._paths)
         QTimer.singleShot(0, self, lambda: self.models_page.refresh())
+        QTimer.singleShot(0, self, lambda: self.hub.begin())
 
     def _load_first_model(self) -> None:
         start = decide(self.settings.current, stale_marker(self._paths), app_paths.STARTER_MODEL)
@@ -180,8 +205,27 @@ class Program(QObject):
 
     def _add_pages(self) -> None:
         self.window.add_page("Chat", "message-square", lambda: self.chat_page)
+        self.window.add_page("Discover", "compass", self._make_discover_page)
         self.window.add_page("Models", "boxes", self._make_models_page)
         self.window.add_page("Settings", "settings", self._make_settings_page)
+
+    def _make_discover_page(self) -> QWidget:
+        from ui.pages.discover_page import DiscoverPage
+
+        hub = self.hub
+        page = DiscoverPage(hub.browser, hub.fits, hub.downloads, hub.speed, self.settings, self._paths)
+        page.chat_requested.connect(self._on_chat_requested)
+        page.token_given.connect(hub.give_token)
+        hub.token_changed.connect(lambda kept, _sentence: page.set_has_token(kept))
+        hub.token_changed.connect(lambda kept, sentence: page.token_kept(sentence) if kept and sentence else None)
+        hub.token_changed.connect(lambda kept, sentence: None if kept else page.view.access.say(sentence))
+        self.sampler.sampled.connect(lambda sample: page.set_budget(_budget(sample), sample.total_bytes))
+        page.set_budget(memory_budget(), total_memory_bytes())
+        return page
+
+    def _on_chat_requested(self, path: Path) -> None:
+        self.current.load(path)
+        self.window.show_page(CHAT)
 
     def _make_models_page(self) -> QWidget:
         from ui.pages.models_page import ModelsPage
@@ -196,6 +240,7 @@ class Program(QObject):
     def _connect(self, theme: ThemeWatcher) -> None:
         window = self.window
         window.closed.connect(self._on_closed)
+        window.top.picker.manage_requested.connect(lambda: window.show_page(MODELS))
         self.sampler.sampled.connect(window.show_memory)
         self.engine.model_loaded.connect(lambda model: self.models.set_loaded(model.path))
         self.engine.state_changed.connect(lambda _: self.models.set_loaded(self._loaded_path()))
@@ -213,6 +258,41 @@ class Program(QObject):
         """Back from another program, which may have added or removed files."""
         if self.window.isActiveWindow():
             self.models_page.refresh()
+
+
+def connect_hub(program: Program, hub: HubServices) -> None:
+    """What the strip shows, what a finished download and a finished answer set off."""
+    strip, window = program.window.strip, program.window
+    hub.downloads.changed.connect(strip.show_status)
+    strip.pause_requested.connect(hub.downloads.pause)
+    strip.resume_requested.connect(hub.downloads.resume)
+    strip.cancel_requested.connect(hub.downloads.cancel)
+    hub.speed.failed.connect(window.show_failure)
+    program.engine.answer_finished.connect(lambda statistics: _on_answer(program, hub, statistics))
+
+    def on_ended(status: DownloadStatus) -> None:
+        strip.remove(status.id)
+        program.models_page.refresh()
+        if status.state is DownloadState.DONE:
+            path = status.plan.folder / status.plan.files[0].path
+            if path.suffix.lower() == ".gguf":
+                window.notice.show_notice(
+                    f"{status.plan.title} is here.", "Chat", lambda: program._on_chat_requested(path)
+                )
+            else:
+                window.notice.show_notice(f"{status.plan.title} is here, in {status.plan.folder}.")
+
+    hub.downloads.ended.connect(on_ended)
+
+
+def _on_answer(program: Program, hub: HubServices, statistics: AnswerStatistics | None) -> None:
+    if program.engine.model is not None and statistics is not None:
+        hub.speed.record(program.engine.model, statistics)
+
+
+def _budget(sample: MemorySample) -> MemoryBudget:
+    """What the loaded model would give back counts as free."""
+    return budget_of(sample.total_bytes, sample.available_bytes + sample.child_bytes)
 
 
 def _open_log(paths: Paths) -> logging.FileHandler:

@@ -18,6 +18,7 @@ from ui.current_model import CurrentModel
 from ui.errors import ErrorBar, NoticeBar
 from ui.item_models.models import ModelsModel
 from ui.widgets.bar_area import BarArea
+from ui.widgets.download_strip import DownloadStrip
 from ui.widgets.performance_panel import PerformancePanel
 from ui.widgets.rail import Rail
 from ui.widgets.too_large_bar import TooLargeBar
@@ -53,6 +54,7 @@ class MainWindow(QMainWindow):
         self._makers: list[Callable[[], QWidget] | None] = []
         self.top = TopBar(engine, models, settings.current)
         self.error, self.notice, self.too_large = ErrorBar(), NoticeBar(), TooLargeBar()
+        self.strip = DownloadStrip()
         self.panel = PerformancePanel(engine, settings.current.target_ms_per_token)
         self._lay_out()
         self._connect()
@@ -158,7 +160,6 @@ class MainWindow(QMainWindow):
         self.too_large.smaller_context_chosen.connect(current.load_with_context)
         self.rail.chosen.connect(self.show_page)
         self.top.picker.picked.connect(current.load)
-        self.top.picker.manage_requested.connect(lambda: self.show_page(1))
         self.top.stop_requested.connect(self._on_stop)
         self.top.panel_toggled.connect(self._toggle_panel)
         self._settings.changed.connect(self._on_settings_changed)
@@ -189,6 +190,7 @@ class MainWindow(QMainWindow):
         middle.addWidget(_hairline(horizontal=True))
         middle.addWidget(BarArea(self.too_large, self.error, self.notice))
         middle.addWidget(self.pages, 1)
+        middle.addWidget(self.strip)
         whole = QWidget()
         whole.setProperty("role", "page")
         row = QHBoxLayout(whole)

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import json
 import socket
-import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from app.errors import AppError, Cancelled, GatedError, HubError, OfflineError
 from app.hub.endpoint import Hub
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 Parameters = Mapping[str, str | list[str]]

@@ -93,7 +93,7 @@ def test_picker_opens_by_key_and_loads(program: Program, engine: FakeEngine, qtb
 
 
 def test_ctrl_f_reaches_the_filter_of_the_page(program: Program, qtbot) -> None:
-    press(qtbot, program, "Ctrl+2")
+    press(qtbot, program, "Ctrl+3")
     press(qtbot, program, "Ctrl+F")
     assert program.models_page.filter.hasFocus()
 

@@ -127,7 +127,7 @@ def test_prediction_is_that_of_the_question_before_loading(panel: PerformancePan
     need = MemoryNeed(22_000_000, 13_000_000, 16_000_000)
     loaded_engine.model_loaded.emit(dataclasses.replace(SAMPLE_MODEL, need=need))
     panel.show_memory(sample_memory(80_000_000))
-    assert panel.engine_memory.text() == "The engine takes 80 MB; 91 MB were predicted."
+    assert panel.engine_memory.text() == "The engine takes 80 MB; 0.1 GB were predicted."
 
 
 @pytest.mark.parametrize("ms", [1.0, 86.0, 199.0, 640.0, 100_000.0])

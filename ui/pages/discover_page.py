@@ -1,0 +1,313 @@
+"""Find a model: search the hub, see of each file whether it fits this computer and how fast it will be, download it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QTimer, QUrl, Signal
+from PySide6.QtGui import QDesktopServices, QHideEvent, QShowEvent
+from PySide6.QtWidgets import QHBoxLayout, QWidget
+
+from app.fit.advice import best, choice_of
+from app.fit.judgement import Judgement, MemoryBudget
+from app.hub.endpoint import Hub, endpoint_of
+from app.hub.first_models import first_models
+from app.hub.plan import make_plan
+from app.hub.repository import ModelFormat, RemoteModel, Repository, SearchQuery
+from app.paths import Paths
+from app.settings import Settings
+from ui.item_models.remote_models import RemoteModelsModel, RemoteRow
+from ui.item_models.search_results import ResultRow
+from ui.pages.search_pane import SearchPane
+from ui.widgets.repository_view import RepositoryView
+from workers.downloads import DownloadState, DownloadStatus
+from workers.protocol import Failure
+
+if TYPE_CHECKING:
+    from workers.downloads import Downloads
+    from workers.fits import Fits
+    from workers.hub_browser import HubBrowser
+    from workers.machine_speed import SpeedService
+    from workers.settings_store import SettingsStore
+
+_STATE_WORDS = {
+    DownloadState.QUEUED: "waiting",
+    DownloadState.RUNNING: "downloading",
+    DownloadState.PAUSING: "paused",
+    DownloadState.PAUSED: "paused",
+    DownloadState.FAILED: "stopped",
+    DownloadState.CANCELLING: "",
+}
+
+
+class DiscoverPage(QWidget):
+    """The search on the left, the chosen repository on the right."""
+
+    chat_requested = Signal(object)
+    """Path of a model that is here."""
+    token_given = Signal(str)
+    """An access token to keep; `token_kept` answers."""
+
+    def __init__(
+        self,
+        browser: HubBrowser,
+        fits: Fits,
+        downloads: Downloads,
+        speed: SpeedService,
+        settings: SettingsStore,
+        paths: Paths,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setProperty("role", "page")
+        self._browser, self._fits, self._downloads, self._speed = browser, fits, downloads, speed
+        self._settings, self._paths = settings, paths
+        self._budget = MemoryBudget(0, 0)
+        self._total_bytes = 0
+        self._repository: Repository | None = None
+        self._wanted = ""
+        self._judgements: dict[str, Judgement] = {}
+        self._has_token = False
+        self._chose_row = False
+        self._rows = RemoteModelsModel(self)
+        self.search = SearchPane()
+        self.view = RepositoryView(self._rows, settings.current.context_tokens)
+        self._search_soon = QTimer(self, singleShot=True, interval=400)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        row.addWidget(self.search)
+        row.addWidget(self.view, 1)
+        self._connect()
+
+    def set_budget(self, budget: MemoryBudget, total_bytes: int) -> None:
+        """What a model may take now; arrives every second or so, and is passed on where it changed much."""
+        first = self._total_bytes == 0
+        self._total_bytes = total_bytes
+        near = abs(budget.now_bytes - self._budget.now_bytes) < 0.01 * max(1, budget.now_bytes)
+        if not near or budget.machine_bytes != self._budget.machine_bytes:
+            self._budget = budget
+            self._show_rows()
+        if first and not self.search.query().text:
+            self._show_first_models()
+
+    def set_has_token(self, has_token: bool) -> None:
+        """Whether an access token is kept."""
+        self._has_token = has_token
+
+    def token_kept(self, sentence: str) -> None:
+        """A token that was given is in force: go on with what was refused."""
+        self._has_token = True
+        self.view.access.say(sentence)
+        if self._repository is not None:
+            self._fits.judge_all(self._repository)
+            for status in self._downloads.statuses:
+                if status.needs_access and status.plan.repository == self._repository.id:
+                    self._downloads.resume(status.id)
+
+    def focus_search(self) -> None:
+        self.search.field.setFocus()
+        self.search.field.selectAll()
+
+    # searching
+
+    def _on_query(self, *, at_once: bool = False) -> None:
+        self._search_soon.start(0 if at_once else self._search_soon.interval())
+
+    def _search(self) -> None:
+        query = self.search.query()
+        if query == SearchQuery(format=query.format, sort=query.sort) and not self.search.wants_all:
+            self._browser.cancel_search()
+            self._show_first_models()
+            return
+        self.search.show_busy()
+        self._browser.search(query)
+
+    def _show_first_models(self) -> None:
+        rows = [ResultRow(model.summary, model.why) for model in first_models(self._total_bytes)]
+        self.search.show_first(rows)
+
+    def _on_results(self, results: tuple, is_first: bool) -> None:
+        rows = [ResultRow(summary) for summary in results]
+        self.search.results.replace(rows) if is_first else self.search.results.append(rows)
+
+    def _on_search_failed(self, failure: Failure) -> None:
+        self.search.show_failure(failure, offline=self._browser.is_offline)
+
+    # a repository
+
+    def _open(self, repository_id: str) -> None:
+        self._wanted = repository_id
+        self._fits.cancel()
+        self._repository, self._judgements = None, {}
+        self.view.show_opening(repository_id)
+        self._fits.warm_up()
+        self._browser.open(repository_id)
+
+    def _on_opened(self, repository: Repository) -> None:
+        self._repository, self._judgements, self._chose_row = repository, {}, False
+        self._rows.set_rows(())
+        self.view.context.set_limit(0)
+        self.view.show_repository(repository, has_token=self._has_token)
+        self._show_rows()
+        self._fits.judge_all(repository)
+
+    def _on_open_failed(self, repository_id: str, failure: Failure) -> None:
+        if repository_id == self._wanted:
+            self.view.nothing.say(failure.sentence, failure.hint)
+
+    def _on_judged(self, repository_id: str, judgement: Judgement) -> None:
+        if self._repository is None or repository_id != self._repository.id:
+            return
+        self._judgements[judgement.key] = judgement
+        if judgement.curve is not None:
+            self.view.context.set_limit(judgement.curve.trained_context_tokens)
+        self._show_rows()
+
+    def _on_unjudged(self, repository_id: str, key: str, failure: Failure) -> None:
+        if self._repository is None or repository_id != self._repository.id:
+            return
+        model = next((one for one in self._repository.models if one.key == key), None)
+        for one in self._repository.models:
+            if model is not None and (one.format, one.family) == (model.format, model.family):
+                self._judgements[one.key] = Judgement(one.key, problem=failure.sentence)
+        self._show_rows()
+
+    def _show_rows(self) -> None:
+        if self._repository is None:
+            return
+        settings = self._settings.current
+        choices = [self._choice(model) for model in self._repository.models]
+        known = [choice for choice in choices if choice is not None]
+        taken = best(known, settings.target_ms_per_token) if len(known) == len(choices) else None
+        rows = [
+            RemoteRow(model, choice, choice is not None and choice is taken, self._state(model))
+            for model, choice in zip(self._repository.models, choices, strict=True)
+        ]
+        self._rows.set_rows(rows)
+        self._choose_row(taken.key if taken else "")
+        self._show_details()
+
+    def _choice(self, model: RemoteModel):
+        judgement = self._judgements.get(model.key)
+        if judgement is None:
+            return None
+        kv_type, context = self._settings.current.kv_type, self.view.context.tokens
+        label = model.label if model.format is ModelFormat.GGUF else "A Q4_K_M made from it"
+        return choice_of(judgement, label, model.size_bytes, context, kv_type, self._budget, self._speed.speed)
+
+    def _choose_row(self, best_key: str) -> None:
+        """The first row, until the best one is known or the user has chosen another."""
+        current = self.view.table.currentIndex()
+        if self._chose_row and current.isValid():
+            return
+        row = self._rows.row_of(best_key) if best_key else 0
+        if self._rows.rowCount() and row >= 0 and current.row() != row:
+            self.view.table.selectionModel().blockSignals(True)
+            self.view.table.setCurrentIndex(self._rows.index(row, 0))
+            self.view.table.selectionModel().blockSignals(False)
+            self.view.table.viewport().update()
+
+    def _on_row_chosen(self) -> None:
+        self._chose_row = True
+        self._show_details()
+
+    def _current_row(self) -> RemoteRow | None:
+        row = self.view.table.currentIndex().row()
+        return self._rows.rows[row] if 0 <= row < len(self._rows.rows) else None
+
+    def _show_details(self) -> None:
+        error = self._speed.error
+        target = self._settings.current.target_ms_per_token
+        self.view.details.show_row(self._current_row(), self._budget, target, error.text if error else "")
+
+    # downloading
+
+    def _state(self, model: RemoteModel) -> str:
+        status = self._status(model)
+        if status is not None:
+            return _STATE_WORDS[status.state]
+        return "here" if self._repository is not None and self._file(model).is_file() else ""
+
+    def _status(self, model: RemoteModel) -> DownloadStatus | None:
+        for status in self._downloads.statuses:
+            same = self._repository is not None and status.plan.repository == self._repository.id
+            if same and [f.path for f in status.plan.files] == [f.path for f in model.files]:
+                return status
+        return None
+
+    def _file(self, model: RemoteModel) -> Path:
+        assert self._repository is not None
+        return self._paths.models / self._repository.id / model.key
+
+    def _on_pressed(self, word: str) -> None:
+        row = self._current_row()
+        if row is None or self._repository is None:
+            return
+        status = self._status(row.model)
+        if word == "Chat":
+            self.chat_requested.emit(self._file(row.model))
+        elif status is not None:
+            self._downloads.pause(status.id) if word == "Pause" else self._downloads.resume(status.id)
+        else:
+            endpoint = endpoint_of(self._settings.current.hub_endpoint)
+            self._downloads.add(make_plan(endpoint, self._repository, row.model, self._paths.models))
+
+    def _on_download_changed(self, status: DownloadStatus) -> None:
+        if self._repository is None or status.plan.repository != self._repository.id:
+            return
+        if status.needs_access and status.failure is not None:
+            self.view.ask_for_access(self._repository.summary.gate, status.failure.sentence)
+        if any(row.state != self._state(row.model) for row in self._rows.rows):
+            self._show_rows()
+
+    def _on_page_wanted(self) -> None:
+        if self._repository is not None:
+            hub = Hub(endpoint_of(self._settings.current.hub_endpoint))
+            QDesktopServices.openUrl(QUrl(hub.page_url(self._repository.id)))
+
+    # how it is put together
+
+    def _connect(self) -> None:
+        self.search.changed.connect(self._on_query)
+        self.search.confirmed.connect(lambda: self._on_query(at_once=True))
+        self.search.chosen.connect(self._open)
+        self.search.results.more_wanted.connect(self._browser.more)
+        self._search_soon.timeout.connect(self._search)
+        self._browser.results.connect(self._on_results)
+        self._browser.search_ended.connect(self.search.show_ended)
+        self._browser.search_failed.connect(self._on_search_failed)
+        self._browser.opened.connect(self._on_opened)
+        self._browser.open_failed.connect(self._on_open_failed)
+        self._browser.card.connect(lambda _repository, text: self.view.show_card(text))
+        self._fits.judged.connect(self._on_judged)
+        self._fits.failed.connect(self._on_unjudged)
+        self._downloads.changed.connect(self._on_download_changed)
+        self._downloads.ended.connect(self._on_download_changed)
+        self._speed.changed.connect(self._show_rows)
+        self._settings.changed.connect(self._on_settings_changed)
+        self.view.context.changed.connect(lambda _tokens: self._show_rows())
+        self.view.table.selectionModel().currentRowChanged.connect(lambda *_: self._on_row_chosen())
+        self.view.table.doubleClicked.connect(lambda *_: self.view.details.action.click())
+        self.view.details.pressed.connect(self._on_pressed)
+        self.view.access.token_given.connect(self.token_given)
+        self.view.page_wanted.connect(self._on_page_wanted)
+
+    def _on_settings_changed(self, _settings: Settings) -> None:
+        self.search.show_mirror(Hub(endpoint_of(self._settings.current.hub_endpoint)))
+        self._show_rows()
+
+    # Qt overrides
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.search.show_mirror(Hub(endpoint_of(self._settings.current.hub_endpoint)))
+        if self._speed.speed is None:
+            self._speed.measure()
+        if not self.search.results.rows and not self._browser.is_searching:
+            self._search()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._search_soon.stop()

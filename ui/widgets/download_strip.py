@@ -1,0 +1,182 @@
+"""The strip at the bottom of the window: downloads that run, wait, are paused or have failed. Never a dialog."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QToolButton, QVBoxLayout, QWidget
+
+from app.events import DownloadPhase, DownloadProgress
+from ui.icons import set_icon
+from ui.theme import text_font
+from ui.words import size
+from workers.downloads import DownloadState, DownloadStatus
+
+_ROW_HEIGHT = 36
+_NAME_WIDTH = 260
+_BAR_WIDTH = 160
+MAX_ROWS = 4
+"""More are counted in one line."""
+
+
+class DownloadStrip(QWidget):
+    """Hidden while there is nothing to show."""
+
+    pause_requested = Signal(int)
+    resume_requested = Signal(int)
+    cancel_requested = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("role", "side")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._rows: dict[int, _Row] = {}
+        line = QFrame()
+        line.setProperty("role", "hairline")
+        line.setFixedHeight(1)
+        self._more = QLabel()
+        self._more.setProperty("role", "caption")
+        self._more.setContentsMargins(16, 2, 16, 6)
+        self._more.hide()
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(0)
+        self._column.addWidget(line)
+        self._column.addWidget(self._more)
+        self.hide()
+
+    @property
+    def rows(self) -> dict[int, _Row]:
+        """By the id of the download."""
+        return self._rows
+
+    def show_status(self, status: DownloadStatus) -> None:
+        """Add or update a row."""
+        row = self._rows.get(status.id)
+        if row is None:
+            row = self._rows[status.id] = _Row()
+            row.pause.clicked.connect(lambda: self._on_pause(status.id))
+            row.cancel.clicked.connect(lambda: self.cancel_requested.emit(status.id))
+            self._column.insertWidget(self._column.count() - 1, row)
+        row.show_status(status)
+        self._fit()
+
+    def remove(self, download_id: int) -> None:
+        """It has ended."""
+        row = self._rows.pop(download_id, None)
+        if row is not None:
+            row.hide()
+            row.deleteLater()
+        self._fit()
+
+    def _on_pause(self, download_id: int) -> None:
+        row = self._rows[download_id]
+        signal = self.resume_requested if row.can_resume else self.pause_requested
+        signal.emit(download_id)
+
+    def _fit(self) -> None:
+        for number, row in enumerate(self._rows.values()):
+            row.setVisible(number < MAX_ROWS)
+        more = len(self._rows) - MAX_ROWS
+        self._more.setText(f"and {more} more")
+        self._more.setVisible(more > 0)
+        self.setVisible(bool(self._rows))
+
+
+class _Row(QWidget):
+    """Name, bar, words, pause or go on, cancel."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.can_resume = False
+        self.setMinimumHeight(_ROW_HEIGHT)
+        self.name, self.words = QLabel(), QLabel()
+        for label in (self.name, self.words):
+            label.setTextFormat(Qt.TextFormat.PlainText)
+        self.name.setFixedWidth(_NAME_WIDTH)
+        self.words.setProperty("role", "secondary")
+        self.words.setFont(text_font(tabular=True))
+        self.words.setMinimumWidth(120)
+        self.bar = QProgressBar(textVisible=False)
+        self.bar.setRange(0, 1000)
+        self.bar.setFixedWidth(_BAR_WIDTH)
+        self.pause, self.cancel = QToolButton(), QToolButton()
+        set_icon(self.cancel, "x", size=16)
+        self.cancel.setToolTip("Cancel, and remove what has arrived")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(16, 4, 12, 4)
+        row.setSpacing(12)
+        row.addWidget(self.name)
+        row.addWidget(self.bar, 0, Qt.AlignmentFlag.AlignVCenter)
+        row.addWidget(self.words, 1)
+        row.addWidget(self.pause)
+        row.addWidget(self.cancel)
+
+    def show_status(self, status: DownloadStatus) -> None:
+        title = self.name.fontMetrics().elidedText(status.plan.title, Qt.TextElideMode.ElideMiddle, _NAME_WIDTH)
+        self.name.setText(title)
+        self.name.setToolTip(f"{status.plan.title}\n{status.plan.repository}")
+        self.bar.setValue(round(status.done_share * 1000))
+        self.bar.setAccessibleName(f"{status.plan.title}: {status.done_share:.0%}")
+        words = status_words(status)
+        room = max(self.words.width(), 300)
+        self.words.setText(self.words.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, room))
+        failure = status.failure
+        self.words.setToolTip(f"{failure.sentence} {failure.hint}".strip() if failure else status.notice or words)
+        self._set_tone("danger" if status.state is DownloadState.FAILED else "secondary")
+        self._show_buttons(status)
+
+    def _show_buttons(self, status: DownloadStatus) -> None:
+        self.can_resume = status.state in (DownloadState.PAUSED, DownloadState.FAILED)
+        set_icon(self.pause, "play" if self.can_resume else "pause", size=16)
+        word = ("Try again" if status.state is DownloadState.FAILED else "Go on") if self.can_resume else "Pause"
+        self.pause.setToolTip(word)
+        self.pause.setAccessibleName(f"{word}: {status.plan.title}")
+        self.cancel.setAccessibleName(f"Cancel: {status.plan.title}")
+        self.pause.setEnabled(status.state not in (DownloadState.PAUSING, DownloadState.CANCELLING))
+        self.cancel.setEnabled(status.state is not DownloadState.CANCELLING)
+
+    def _set_tone(self, role: str) -> None:
+        if self.words.property("role") != role:
+            self.words.setProperty("role", role)
+            self.words.style().polish(self.words)
+
+
+def status_words(status: DownloadStatus) -> str:
+    """ "1.2 of 5.1 GB, 11.3 MB/s, 5 min left", or why it does not go on."""
+    match status.state:
+        case DownloadState.QUEUED:
+            return "Waits for its turn"
+        case DownloadState.PAUSED | DownloadState.PAUSING:
+            return f"Paused{_done(status.progress)}"
+        case DownloadState.CANCELLING:
+            return "Cancelling…"
+        case DownloadState.FAILED:
+            return status.failure.sentence if status.failure else "It failed."
+        case _:
+            return progress_words(status.progress)
+
+
+def progress_words(progress: DownloadProgress | None) -> str:
+    """What a running download is doing."""
+    if progress is None or progress.phase is DownloadPhase.CONNECTING:
+        return "Connecting…"
+    if progress.phase is DownloadPhase.WAITING:
+        return progress.sentence
+    if progress.phase is DownloadPhase.CHECKING:
+        return "Checking what is here already…"
+    words = f"{size(progress.done_bytes)} of {size(progress.total_bytes)}"
+    if progress.bytes_per_second:
+        words += f" · {size(int(progress.bytes_per_second))}/s · {time_left(progress.seconds_left)} left"
+    return words
+
+
+def time_left(seconds: float) -> str:
+    """ "45 s", "5 min", "2 h 10 min"."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _done(progress: DownloadProgress | None) -> str:
+    return f" at {size(progress.done_bytes)} of {size(progress.total_bytes)}" if progress else ""
