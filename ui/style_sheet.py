@@ -78,6 +78,7 @@ QPushButton[role="danger"]:focus {{ border: 2px solid {t.danger}; }}
 QPushButton[role="danger"]:disabled {{ color: {t.outline}; border-color: {t.hairline}; }}
 QPushButton[role="quiet"] {{ background: transparent; border: 1px solid transparent; padding: 0 8px; }}
 QPushButton[role="quiet"]:hover {{ background: {t.hover}; }}
+QPushButton[role="quiet"]:checked {{ background: {t.selected}; }}
 QPushButton[role="quiet"]:focus {{ {ring} padding: 0 7px; }}
 QToolButton {{ background: transparent; color: {t.text}; border: 2px solid transparent; border-radius: {t.radius}px;
     padding: 3px; }}

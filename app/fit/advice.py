@@ -67,7 +67,7 @@ def best(choices: Sequence[Choice], target_ms: float) -> Choice | None:
 
 
 def _best_of(fitting: list[Choice], target_ms: float) -> Choice:
-    fast = [choice for choice in fitting if choice.ms_per_token is None or choice.ms_per_token <= target_ms]
+    fast = [choice for choice in fitting if _keeps(choice, target_ms)]
     if not fast:
         return min(fitting, key=lambda choice: choice.ms_per_token or math.inf)
     usual = [choice for choice in fast if _LEAST_BITS <= choice.bits <= _GOOD_ENOUGH_BITS]
@@ -86,7 +86,7 @@ def sentence(choice: Choice, budget: MemoryBudget, target_ms: float) -> str:
     if choice.verdict.verdict is Verdict.TOO_BIG_NOW:
         return f"{choice.label} needs {about}{needed}; only {free} are free now. Close other programs first."
     tight = " (tight)" if choice.verdict.verdict is Verdict.TIGHT else ""
-    if choice.ms_per_token is not None and choice.ms_per_token > target_ms:
+    if choice.ms_per_token is not None and not _keeps(choice, target_ms):
         ms = ms_text(choice.ms_per_token)
         return f"{choice.label} fits{tight}, but at about {ms} a token it misses your {target_ms:.0f} ms."
     speed = _and_speed(choice)
@@ -95,10 +95,17 @@ def sentence(choice: Choice, budget: MemoryBudget, target_ms: float) -> str:
 
 def ms_text(ms: float) -> str:
     """Two figures: a prediction has no more."""
-    if ms < 10:
-        return f"{ms:.1f} ms"
-    digits = 10 ** max(0, int(math.log10(ms)) - 1)
-    return f"{round(ms / digits) * digits:,.0f} ms"
+    return f"{ms:.1f} ms" if ms < 10 else f"{_two_figures(ms):,.0f} ms"
+
+
+def _keeps(choice: Choice, target_ms: float) -> bool:
+    """By what is shown: "about 200 ms" does not miss 200 ms."""
+    return choice.ms_per_token is None or _two_figures(choice.ms_per_token) <= target_ms
+
+
+def _two_figures(ms: float) -> float:
+    step = 10.0 ** (math.floor(math.log10(ms)) - 1) if ms > 0 else 1.0
+    return round(ms / step) * step
 
 
 def _and_speed(choice: Choice) -> str:

@@ -23,6 +23,7 @@ class ContextSlider(QWidget):
     def __init__(self, tokens: int, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._stops = CONTEXTS
+        self._wanted = tokens
         label = QLabel("Context")
         label.setToolTip("How much of a conversation the model sees at once. More takes more memory.")
         self.slider = QSlider(Qt.Orientation.Horizontal)
@@ -38,34 +39,28 @@ class ContextSlider(QWidget):
         row.setSpacing(8)
         for widget in (label, self.slider, self.value):
             row.addWidget(widget)
+        row.addStretch()
         self.set_limit(0)
-        self.set_tokens(tokens)
         self.slider.valueChanged.connect(self._on_value)
 
     @property
     def tokens(self) -> int:
         return self._stops[self.slider.value()]
 
-    def set_tokens(self, tokens: int) -> None:
-        """The stop at or below it, without announcing it."""
-        self.slider.blockSignals(True)
-        self.slider.setValue(max(0, bisect_right(self._stops, tokens) - 1))
-        self.slider.blockSignals(False)
-        self._show()
-
     def set_limit(self, trained_tokens: int) -> None:
-        """No further than the model was trained for; 0 is not known."""
-        tokens = self.tokens if self.slider.maximum() else 0
+        """No further than the model was trained for; 0 is not known. Says nothing, and keeps what the user wants in
+        mind for a model that can have it.
+        """
         stops = tuple(stop for stop in CONTEXTS if not trained_tokens or stop <= trained_tokens)
         self._stops = stops or CONTEXTS[:1]
         self.slider.blockSignals(True)
         self.slider.setRange(0, len(self._stops) - 1)
+        self.slider.setValue(max(0, bisect_right(self._stops, self._wanted) - 1))
         self.slider.blockSignals(False)
-        if tokens:
-            self.set_tokens(tokens)
         self._show()
 
     def _on_value(self, _value: int) -> None:
+        self._wanted = self.tokens
         self._show()
         self.changed.emit(self.tokens)
 

@@ -165,9 +165,9 @@ def progress_words(progress: DownloadProgress | None) -> str:
     if progress.phase is DownloadPhase.CHECKING:
         return "Checking what is here already…"
     words = f"{size(progress.done_bytes)} of {size(progress.total_bytes)}"
-    if progress.bytes_per_second:
-        words += f" · {size(int(progress.bytes_per_second))}/s · {time_left(progress.seconds_left)} left"
-    return words
+    if not progress.bytes_per_second:
+        return f"{words} · waiting for the hub"
+    return f"{words} · {size(int(progress.bytes_per_second))}/s · {time_left(progress.seconds_left)} left"
 
 
 def time_left(seconds: float) -> str:

@@ -26,6 +26,10 @@ class EmptyState(QWidget):
         for label in (sign, self.title, self.text):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             column.addWidget(label)
+        for label in (self.title, self.text):
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setWordWrap(True)
+        column.setContentsMargins(24, 24, 24, 24)
         column.addStretch()
 
     def say(self, title: str, text: str) -> None:

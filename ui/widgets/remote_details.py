@@ -43,8 +43,8 @@ class RemoteDetails(QWidget):
 
     def show_row(self, row: RemoteRow | None, budget: MemoryBudget, target_ms: float, error_text: str) -> None:
         """Say what is known of this row; None hides all."""
-        self.setVisible(row is not None)
         if row is None:
+            self.hide()
             return
         judged = row.choice is not None
         self.sentence.setText(sentence(row.choice, budget, target_ms) if row.choice else "Reading its header…")
@@ -75,6 +75,7 @@ class RemoteDetails(QWidget):
             figure.setAlignment(Qt.AlignmentFlag.AlignRight)
             word = _label("" if what == "Needed in all" else "secondary")
             word.setText(what)
+            word.setWordWrap(False)
             self._sum_grid.addWidget(word, number, 0)
             self._sum_grid.addWidget(figure, number, 1)
         self._sum_grid.setColumnStretch(2, 1)

@@ -71,9 +71,8 @@ class RepositoryView(QWidget):
         self.card.setPlainText("")
         self.problem.say("Nothing to use here", repository.problem)
         self._files.setCurrentIndex(0 if repository.models else 1)
-        self.details.setVisible(bool(repository.models))
-        self.context.setVisible(bool(repository.models))
-        self._tab_buttons.button(0).click()
+        self._tab_buttons.button(0).setChecked(True)
+        self._on_tab(0)
         self._faces.setCurrentIndex(1)
 
     def show_card(self, text: str) -> None:
@@ -122,7 +121,6 @@ class RepositoryView(QWidget):
         page.clicked.connect(self.page_wanted)
         bar.addWidget(page)
         bar.addStretch()
-        bar.addWidget(self.context)
         head = QVBoxLayout()
         head.setContentsMargins(24, 16, 24, 8)
         head.setSpacing(4)
@@ -130,10 +128,14 @@ class RepositoryView(QWidget):
         head.addWidget(self.facts)
         head.addSpacing(4)
         head.addLayout(bar)
+        head.addWidget(self.context)
         return head
 
     def _on_tab(self, number: int) -> None:
         self._tabs.setCurrentIndex(number)
+        is_files = number == 0 and self._files.currentIndex() == 0
+        self.context.setVisible(is_files)
+        self.details.setVisible(is_files)
 
 
 def _facts(repository: Repository) -> list[str]:

@@ -9,7 +9,8 @@ from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOpti
 from ui.item_models.search_results import RESULT_ROLE, ResultRow, SearchResultsModel, facts
 from ui.theme import color, text_font, tokens
 
-_ROW_HEIGHT = 60
+_ROW_HEIGHT = 64
+_LINE_HEIGHTS = (20, 16, 16)
 
 
 class ResultList(QListView):
@@ -50,17 +51,18 @@ class _RowDelegate(QStyledItemDelegate):
             painter.fillRect(option.rect, color("selected" if selected else "hover"))
         if selected and option.widget is not None and option.widget.hasFocus():
             painter.fillRect(QRect(option.rect.left(), option.rect.top(), 3, option.rect.height()), color("accent"))
-        area = option.rect.adjusted(24, 7, -12, -7)
-        third = area.height() // 3
+        area = option.rect.adjusted(24, 6, -12, -6)
         lines = (
             (row.summary.name, text_font(strong=True), "text"),
             (row.why or row.summary.author, text_font(tokens().size_caption), "text_secondary"),
             (facts(row) or row.summary.author, text_font(tokens().size_caption, tabular=True), "text_secondary"),
         )
-        for number, (text, font, tone) in enumerate(lines):
+        top = area.top()
+        for (text, font, tone), height in zip(lines, _LINE_HEIGHTS, strict=True):
             painter.setFont(font)
             painter.setPen(color(tone))
-            line = QRect(area.left(), area.top() + number * third, area.width(), third)
+            line = QRect(area.left(), top, area.width(), height)
+            top += height
             short = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, line.width())
             painter.drawText(line, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, short)
         painter.restore()
