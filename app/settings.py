@@ -85,6 +85,8 @@ class Settings:
         "", "Hub", "Mirror", "The address of another hub with the same models; empty is huggingface.co."
     )
     downloads_at_once: int = _setting(2, "Hub", "Downloads at once", "More wait their turn.", minimum=1, maximum=8)
+    offered_files: tuple[str, ...] = field(default=())
+    """Models of other programs that were offered once; they are not offered again."""
     last_model: str = field(default="")
     """The model that was loaded last; loaded again at the next start."""
     show_performance_panel: bool = field(default=True)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
 from app.hub.endpoint import Hub, endpoint_of
 from app.hub.token import TokenStore, user_name
 from app.paths import Paths
+from app.requests import VerifyModel
 from workers.downloads import Downloads
 from workers.fits import Fits
 from workers.hub_browser import HubBrowser
-from workers.jobs import JobQueue
+from workers.jobs import Job, JobQueue
 from workers.machine_speed import SpeedService
 from workers.protocol import Failure
 from workers.settings_store import SettingsStore
@@ -29,6 +31,8 @@ class HubServices(QObject):
         super().__init__(parent)
         self._settings, self._tasks = settings, tasks
         self._tokens = TokenStore()
+        self.has_token = False
+        self.token_changed.connect(self._on_token_changed)
         self.lookups = TaskRunner(self)  # its own: a server that does not answer must not hold up the rest
         self.jobs = JobQueue(paths, parent=self)
         self.downloads = Downloads(paths, settings, self.lookups, self._tokens.get, parent=self)
@@ -65,6 +69,10 @@ class HubServices(QObject):
             lambda _: self.token_changed.emit(False, "No token is kept any more."),
         )
 
+    def verify(self, path: Path, name: str) -> None:
+        """Read every byte of a model, as a job."""
+        self.jobs.add(Job(f"Verifying {name}", (VerifyModel(path),)))
+
     def close(self) -> None:
         """For the end of the program; all bounded."""
         self.browser.close()
@@ -72,6 +80,9 @@ class HubServices(QObject):
         self.downloads.close()
         self.jobs.close()
         self.lookups.close(500)
+
+    def _on_token_changed(self, kept: bool, _sentence: str) -> None:
+        self.has_token = kept
 
     def _hub(self) -> Hub:
         """Called in threads: the keyring may take its time."""

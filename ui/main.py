@@ -40,14 +40,12 @@ from ui.theme import ThemeWatcher
 from ui.window_state import WindowState, load_window_state, save_window_state
 from workers.chat_engine import ChatEngine
 from workers.chat_storage import ChatStorage
-from workers.downloads import DownloadState, DownloadStatus
 from workers.protocol import Failure
 from workers.sampler import MemorySample, MemorySampler
 from workers.settings_store import SettingsStore
 from workers.tasks import TaskRunner
 
 if TYPE_CHECKING:
-    from app.events import AnswerStatistics
     from ui.hub_services import HubServices
     from ui.pages.discover_page import DiscoverPage
     from ui.pages.models_page import ModelsPage
@@ -141,6 +139,7 @@ class Program(QObject):
         """Made when it is first asked for, which is after the first paint."""
         if self._hub is None:
             from ui.hub_services import HubServices
+            from ui.hub_wiring import connect_hub
 
             self._hub = HubServices(self._paths, self.settings, self.tasks, self)
             connect_hub(self, self._hub)
@@ -181,7 +180,13 @@ class Program(QObject):
         self.sampler.start()
         self.tasks.run(purge_deleted, self._paths)
         QTimer.singleShot(0, self, lambda: self.models_page.refresh())
-        QTimer.singleShot(0, self, lambda: self.hub.begin())
+        QTimer.singleShot(0, self, self._begin_hub)
+
+    def _begin_hub(self) -> None:
+        from ui.hub_wiring import offer_what_is_here
+
+        self.hub.begin()
+        offer_what_is_here(self, self.hub, self._paths)
 
     def _load_first_model(self) -> None:
         start = decide(self.settings.current, stale_marker(self._paths), app_paths.STARTER_MODEL)
@@ -214,28 +219,32 @@ class Program(QObject):
 
         hub = self.hub
         page = DiscoverPage(hub.browser, hub.fits, hub.downloads, hub.speed, self.settings, self._paths)
-        page.chat_requested.connect(self._on_chat_requested)
+        page.chat_requested.connect(self.chat_with)
         page.token_given.connect(hub.give_token)
         hub.token_changed.connect(lambda kept, _sentence: page.set_has_token(kept))
         hub.token_changed.connect(lambda kept, sentence: page.token_kept(sentence) if kept and sentence else None)
         hub.token_changed.connect(lambda kept, sentence: None if kept else page.view.access.say(sentence))
         self.sampler.sampled.connect(lambda sample: page.set_budget(_budget(sample), sample.total_bytes))
+        page.set_has_token(hub.has_token)
         page.set_budget(memory_budget(), total_memory_bytes())
         return page
 
-    def _on_chat_requested(self, path: Path) -> None:
+    def chat_with(self, path: Path) -> None:
+        """Load a model and show the chat."""
         self.current.load(path)
         self.window.show_page(CHAT)
 
     def _make_models_page(self) -> QWidget:
         from ui.pages.models_page import ModelsPage
 
-        return ModelsPage(self.models, self.current, self.engine, self.settings, self.tasks, self._paths)
+        page = ModelsPage(self.models, self.current, self.engine, self.settings, self.tasks, self._paths)
+        page.verify_requested.connect(lambda entry: self.hub.verify(entry.path, entry.name))
+        return page
 
     def _make_settings_page(self) -> QWidget:
         from ui.pages.settings_page import SettingsPage
 
-        return SettingsPage(self.settings, self.engine, self.current, self._paths)
+        return SettingsPage(self.settings, self.engine, self.current, self._paths, self.hub)
 
     def _connect(self, theme: ThemeWatcher) -> None:
         window = self.window
@@ -258,36 +267,6 @@ class Program(QObject):
         """Back from another program, which may have added or removed files."""
         if self.window.isActiveWindow():
             self.models_page.refresh()
-
-
-def connect_hub(program: Program, hub: HubServices) -> None:
-    """What the strip shows, what a finished download and a finished answer set off."""
-    strip, window = program.window.strip, program.window
-    hub.downloads.changed.connect(strip.show_status)
-    strip.pause_requested.connect(hub.downloads.pause)
-    strip.resume_requested.connect(hub.downloads.resume)
-    strip.cancel_requested.connect(hub.downloads.cancel)
-    hub.speed.failed.connect(window.show_failure)
-    program.engine.answer_finished.connect(lambda statistics: _on_answer(program, hub, statistics))
-
-    def on_ended(status: DownloadStatus) -> None:
-        strip.remove(status.id)
-        program.models_page.refresh()
-        if status.state is DownloadState.DONE:
-            path = status.plan.folder / status.plan.files[0].path
-            if path.suffix.lower() == ".gguf":
-                window.notice.show_notice(
-                    f"{status.plan.title} is here.", "Chat", lambda: program._on_chat_requested(path)
-                )
-            else:
-                window.notice.show_notice(f"{status.plan.title} is here, in {status.plan.folder}.")
-
-    hub.downloads.ended.connect(on_ended)
-
-
-def _on_answer(program: Program, hub: HubServices, statistics: AnswerStatistics | None) -> None:
-    if program.engine.model is not None and statistics is not None:
-        hub.speed.record(program.engine.model, statistics)
 
 
 def _budget(sample: MemorySample) -> MemoryBudget:

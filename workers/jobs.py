@@ -36,6 +36,9 @@ class JobState(StrEnum):
     """Its process died."""
 
 
+FINAL_JOB_STATES = frozenset({JobState.DONE, JobState.CANCELLED, JobState.FAILED, JobState.CRASHED})
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """Requests that run one after the other in one child; the result of the last is the job's.

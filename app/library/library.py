@@ -14,6 +14,7 @@ from app import paths as app_paths
 from app.errors import ModelFileError, StorageError
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import printable
+from app.library.manifest import FileOrigin, origin_of
 from app.library.names import MAX_NAME, model_name
 from app.library.split import part_path, split_name
 from app.paths import Paths
@@ -52,6 +53,8 @@ class ModelEntry:
     parts: tuple[Path, ...] = ()
     hint: str = ""
     """What to do about the problem."""
+    origin: FileOrigin | None = None
+    """Where it came from, where a manifest says so."""
 
     @property
     def can_load(self) -> bool:
@@ -202,7 +205,8 @@ def _entry(path: Path, source: ModelSource) -> ModelEntry:
         header = _cached_header(parts)
     except ModelFileError as error:
         return ModelEntry(path, model_name(path, ""), size_bytes, None, error.sentence, source, parts, error.hint)
-    return ModelEntry(path, model_name(path, header.name), size_bytes, header, header.chat_problem, source, parts)
+    name, origin = model_name(path, header.name), origin_of(path)
+    return ModelEntry(path, name, size_bytes, header, header.chat_problem, source, parts, origin=origin)
 
 
 def _parts(path: Path) -> tuple[Path, ...]:

@@ -14,8 +14,8 @@ MAX_NAME = 120
 def model_name(path: Path, name_in_header: str) -> str:
     """The name of its file, without a part's number: headers often say no more than "Model" or a folder's name.
 
-    The starter model is called what its header says.
+    The starter model is called what its header says, and so is a file that is named by its hash, as Ollama's are.
     """
-    if path == paths.STARTER_MODEL and name_in_header:
+    if name_in_header and (path == paths.STARTER_MODEL or path.name.startswith("sha256-")):
         return name_in_header
     return printable((split_name(path.name) or (path.stem,))[0], MAX_NAME)

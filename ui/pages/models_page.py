@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QModelIndex, QTimer, QUrl
+from PySide6.QtCore import QModelIndex, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
@@ -35,6 +35,9 @@ UNDO_MS = 20_000
 
 class ModelsPage(QWidget):
     """Title and filter, bars, the table, the details of the chosen row."""
+
+    verify_requested = Signal(object)
+    """ModelEntry"""
 
     def __init__(
         self,
@@ -201,6 +204,7 @@ class ModelsPage(QWidget):
         self.details.unload_requested.connect(self._current.unload)
         self.details.delete_requested.connect(self._on_delete)
         self.details.show_requested.connect(self._on_show)
+        self.details.verify_requested.connect(self.verify_requested)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)

@@ -17,10 +17,12 @@ from app.requests import ThreadCounts
 from app.settings import Declaration, Settings, declarations
 from ui.current_model import CurrentModel
 from ui.errors import MessageBar
+from ui.widgets.hub_rows import SpeedRow, TokenRow
 from ui.widgets.setting_editors import EnumEditor, editor_for
 from workers.chat_engine import EngineState
 
 if TYPE_CHECKING:
+    from ui.hub_services import HubServices
     from workers.chat_engine import ChatEngine
     from workers.settings_store import SettingsStore
 
@@ -28,6 +30,7 @@ _LABEL_WIDTH = 208
 _FORM_WIDTH = 720
 _THREADS_GROUP = "Speed"
 _STORAGE_GROUP = "Storage"
+_HUB_GROUP = "Hub"
 
 
 class SettingsPage(QWidget):
@@ -39,9 +42,12 @@ class SettingsPage(QWidget):
         engine: ChatEngine,
         current: CurrentModel,
         paths: Paths,
+        hub: HubServices | None = None,
         parent: QWidget | None = None,
     ) -> None:
+        """Without `hub` there are no rows for the access token and the computer's speed."""
         super().__init__(parent)
+        self._hub = hub
         self._settings, self._engine, self._current, self._paths = settings, engine, current, paths
         self.editors: dict[str, QWidget] = {}
         self._build()
@@ -134,8 +140,16 @@ class SettingsPage(QWidget):
             self._add_setting(grid, name, declaration)
         if group == _THREADS_GROUP:
             self._add_measure(grid)
+        if group == _THREADS_GROUP and self._hub is not None:
+            help_text = "What predictions are made from. Measured once, 5 s; best while nothing else is busy."
+            self._add_row(grid, "This computer’s speed", SpeedRow(self._hub.speed), help_text)
         if group == _STORAGE_GROUP:
             self._add_data_folder(grid)
+        if group == _HUB_GROUP and self._hub is not None:
+            help_text = (
+                "For models whose authors ask for permission. Sent to the hub alone, never written in plain text."
+            )
+            self._add_row(grid, "Access token", TokenRow(self._hub), help_text)
         self._form.addLayout(grid)
 
     def _add_setting(self, grid: QGridLayout, name: str, declaration: Declaration) -> None:

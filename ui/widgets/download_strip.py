@@ -1,4 +1,4 @@
-"""The strip at the bottom of the window: downloads that run, wait, are paused or have failed. Never a dialog."""
+"""The strip at the bottom of the window: downloads and heavy jobs that run, wait, are paused or have failed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ui.icons import set_icon
 from ui.theme import text_font
 from ui.words import size
 from workers.downloads import DownloadState, DownloadStatus
+from workers.jobs import FINAL_JOB_STATES, JobState, JobStatus
 
 _ROW_HEIGHT = 36
 _NAME_WIDTH = 260
@@ -24,12 +25,14 @@ class DownloadStrip(QWidget):
     pause_requested = Signal(int)
     resume_requested = Signal(int)
     cancel_requested = Signal(int)
+    job_cancel_requested = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("role", "side")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._rows: dict[int, _Row] = {}
+        self._jobs: dict[int, _Row] = {}
         line = QFrame()
         line.setProperty("role", "hairline")
         line.setFixedHeight(1)
@@ -60,6 +63,23 @@ class DownloadStrip(QWidget):
         row.show_status(status)
         self._fit()
 
+    def show_job(self, status: JobStatus) -> None:
+        """Add, update or take away the row of a heavy job."""
+        row = self._jobs.get(status.id)
+        if status.state in FINAL_JOB_STATES:
+            if row is not None:
+                del self._jobs[status.id]
+                row.hide()
+                row.deleteLater()
+        else:
+            if row is None:
+                row = self._jobs[status.id] = _Row()
+                row.pause.hide()
+                row.cancel.clicked.connect(lambda: self.job_cancel_requested.emit(status.id))
+                self._column.insertWidget(1, row)
+            row.show_job(status)
+        self._fit()
+
     def remove(self, download_id: int) -> None:
         """It has ended."""
         row = self._rows.pop(download_id, None)
@@ -79,7 +99,7 @@ class DownloadStrip(QWidget):
         more = len(self._rows) - MAX_ROWS
         self._more.setText(f"and {more} more")
         self._more.setVisible(more > 0)
-        self.setVisible(bool(self._rows))
+        self.setVisible(bool(self._rows or self._jobs))
 
 
 class _Row(QWidget):
@@ -124,6 +144,21 @@ class _Row(QWidget):
         self.words.setToolTip(f"{failure.sentence} {failure.hint}".strip() if failure else status.notice or words)
         self._set_tone("danger" if status.state is DownloadState.FAILED else "secondary")
         self._show_buttons(status)
+
+    def show_job(self, status: JobStatus) -> None:
+        progress = status.progress
+        share = progress.done / progress.total if progress and progress.total else 0.0
+        self.name.setText(
+            self.name.fontMetrics().elidedText(status.job.title, Qt.TextElideMode.ElideMiddle, _NAME_WIDTH)
+        )
+        self.name.setToolTip(status.job.title)
+        self.bar.setValue(round(share * 1000))
+        self.bar.setAccessibleName(f"{status.job.title}: {share:.0%}")
+        waits = "Waits for its turn" if status.state is JobState.QUEUED else "Cancelling…"
+        self.words.setText(f"{share:.0%}" if status.state is JobState.RUNNING else waits)
+        self.cancel.setAccessibleName(f"Cancel: {status.job.title}")
+        self.cancel.setToolTip("Cancel")
+        self.cancel.setEnabled(status.state is not JobState.CANCELLING)
 
     def _show_buttons(self, status: DownloadStatus) -> None:
         self.can_resume = status.state in (DownloadState.PAUSED, DownloadState.FAILED)

@@ -18,6 +18,7 @@ class ModelDetails(QWidget):
     load_requested = Signal(object)
     unload_requested = Signal()
     delete_requested = Signal(object)
+    verify_requested = Signal(object)
     show_requested = Signal(object)
     """The entry whose folder is to be opened"""
 
@@ -53,6 +54,7 @@ class ModelDetails(QWidget):
         self.delete.setVisible(entry.source is not ModelSource.STARTER)
         self.delete.setText(_delete_words(entry))
         self.show_folder.setEnabled(entry.path.parent.exists())
+        self.verify.setEnabled(bool(entry.parts))
 
     def _show_facts(self, facts: list[tuple[str, str]]) -> None:
         while (item := self._facts.takeAt(0)) is not None:
@@ -73,6 +75,9 @@ class ModelDetails(QWidget):
         self.unload = QPushButton("Unload")
         self.unload.setToolTip("Give its memory back")
         self.unload.clicked.connect(self.unload_requested)
+        self.verify = QPushButton("Verify")
+        self.verify.setToolTip("Read every byte and compare it with what was downloaded")
+        self.verify.clicked.connect(lambda: self.verify_requested.emit(self._entry))
         self.show_folder = QPushButton("Show in folder")
         self.show_folder.clicked.connect(lambda: self.show_requested.emit(self._entry))
         self.delete = QPushButton("Delete")
@@ -82,7 +87,7 @@ class ModelDetails(QWidget):
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
         buttons.setSpacing(8)
-        for button in (self.load, self.unload, self.show_folder):
+        for button in (self.load, self.unload, self.verify, self.show_folder):
             buttons.addWidget(button)
         buttons.addStretch()
         buttons.addWidget(self.delete)
@@ -119,7 +124,15 @@ def _facts(entry: ModelEntry) -> list[tuple[str, str]]:
         ("Size", size(entry.size_bytes) + (f" in {header.split_count} parts" if header.split_count > 1 else "")),
         ("Chat template", "yes" if header.has_chat_template else "no: a plain one is used"),
         ("Licence", header.license or "not said"),
+        *_origin(entry),
     ]
+
+
+def _origin(entry: ModelEntry) -> list[tuple[str, str]]:
+    origin = entry.origin
+    if origin is None or not origin.repository:
+        return []
+    return [("From", origin.repository), ("Version", origin.revision[:8]), ("Downloaded", origin.date[:10])]
 
 
 def _plain_label(role: str, text: str = "") -> QLabel:
