@@ -112,7 +112,7 @@ def test_a_search_and_what_its_first_result_needs(stage: Stage, several: str) ->
     assert [cells[RemoteColumn.VERDICT] for cells in stage.rows.values()] == ["fits", "tight", "too big"]
     assert stage.best == ["Q4_0"]
     sentence = stage.page.view.details.sentence.text()
-    assert sentence.startswith("Q4_0 needs 5.")
+    assert sentence.startswith("Q4_0 needs 4.")
     assert "free and should take about" in sentence
 
 
