@@ -55,10 +55,10 @@ def write_random(recipe: Recipe, path: Path, seed: int = 1) -> Path:
     rng = np.random.default_rng(seed)
     for name, (shape, kind) in _tensors(recipe).items():
         rows = int(np.prod(shape[1:], dtype=np.int64))
-        data = np.ones((rows, shape[0]), np.float32) if kind is Type.F32 else _random(rng, rows, shape[0], kind)
         if kind is Type.F32:
-            writer.add_tensor(name, data.reshape(tuple(reversed(shape))))
+            writer.add_tensor(name, np.ones(tuple(reversed(shape)), np.float32))
             continue
+        data = _weights(rng, rows, shape[0], kind)
         byte_shape = (*reversed(shape[1:]), _row_bytes(shape[0], kind))
         writer.add_tensor(name, data.reshape(byte_shape), raw_dtype=kind)
     writer.write_header_to_file()
@@ -72,6 +72,18 @@ def random_model(architecture: str, folder: Path, **changes: int) -> Path:
     """One of RECIPES, with other numbers where they are given."""
     recipe = replace(RECIPES[architecture], **changes)
     return write_random(recipe, folder / f"{architecture}.gguf")
+
+
+def _weights(rng: np.random.Generator, rows: int, columns: int, kind: Type) -> np.ndarray:
+    """Random weights as the bytes of their type, of a size that keeps what flows through them finite."""
+    deviation = columns**-0.5
+    if kind is Type.F16:
+        return (rng.standard_normal((rows, columns), np.float32) * deviation).astype(np.float16).view(np.uint8)
+    if kind is Type.Q8_0:  # f16 scale, 32 signed bytes
+        blocks = rng.integers(0, 256, (rows * columns // 32, 34), np.uint8)
+        blocks[:, :2] = np.array([deviation / 74], np.float16).view(np.uint8)
+        return blocks.reshape(rows, _row_bytes(columns, kind))
+    return _random(rng, rows, columns, kind)
 
 
 def _add_header(writer: gguf.GGUFWriter, recipe: Recipe) -> None:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from PySide6.QtCore import QObject, Signal
 
-from app.errors import GatedError, StorageError
+from app.errors import GatedError
 from app.events import Downloaded, DownloadProgress, Notice
 from app.hub import unfinished
 from app.hub.unfinished import Unfinished
@@ -91,6 +91,7 @@ class Downloads(QObject):
         self._statuses: dict[int, DownloadStatus] = {}
         self._children: dict[int, ChildProcess] = {}
         self._closing = False
+        self._records = TaskRunner(self, threads=1)  # in order, and not in this thread: a disk may take its time
         settings.changed.connect(lambda _: self._start_next())
 
     @property
@@ -154,6 +155,7 @@ class Downloads(QObject):
         for child in list(self._children.values()):
             child.kill()
             child.pump(1000)
+        self._records.close()
 
     def _add(self, plan: DownloadPlan, state: DownloadState) -> int:
         self._last_id += 1
@@ -222,10 +224,8 @@ class Downloads(QObject):
         self._change(status, state=DownloadState.FAILED, failure=failure)
 
     def _finish(self, status: DownloadStatus, state: DownloadState) -> None:
-        if state is DownloadState.CANCELLED:
-            unfinished.discard(self._paths, status.plan)
-        else:
-            unfinished.forget(self._paths, status.plan)
+        end = unfinished.discard if state is DownloadState.CANCELLED else unfinished.forget
+        self._records.run(end, self._paths, status.plan)
         del self._statuses[status.id]
         self.ended.emit(dataclasses.replace(status, state=state))
 
@@ -235,8 +235,6 @@ class Downloads(QObject):
         self.changed.emit(changed)
 
     def _remember(self, status: DownloadStatus, *, paused: bool) -> None:
-        try:
-            unfinished.remember(self._paths, Unfinished(status.plan, paused))
-        except StorageError as error:
-            # The download itself will say what is wrong with the disk, if it matters there.
-            self._statuses[status.id] = dataclasses.replace(status, notice=error.sentence)
+        """A disk that will not take it is no failure here: the download itself will say what is wrong with it."""
+        record = Unfinished(status.plan, paused)
+        self._records.run(unfinished.remember, self._paths, record, on_error=lambda _failure: None)

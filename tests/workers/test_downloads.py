@@ -92,7 +92,7 @@ def test_a_download_arrives_and_is_forgotten(watched: Watched, hub: HubServer, p
     watched.wait(lambda: bool(watched.ends))
     assert watched.ends[0].state is STATES.DONE
     assert target(wanted).read_bytes() == CONTENT
-    assert unfinished_downloads(paths) == ()
+    watched.wait(lambda: unfinished_downloads(paths) == ())
     assert watched.downloads.statuses == ()
 
 
@@ -114,7 +114,7 @@ def test_a_paused_one_goes_on_where_it_was(watched: Watched, hub: HubServer, pat
     watched.wait_for_bytes(number)
     watched.downloads.pause(number)
     watched.wait(lambda: watched.state(number) is STATES.PAUSED)
-    assert [one.paused for one in unfinished_downloads(paths)] == [True]
+    watched.wait(lambda: [one.paused for one in unfinished_downloads(paths)] == [True])
     assert not target(wanted).exists()
     before = hub.bytes_sent
     watched.downloads.resume(number)
@@ -139,7 +139,7 @@ def test_a_cancelled_one_leaves_nothing(watched: Watched, hub: HubServer, paths:
     watched.downloads.cancel(number)
     watched.wait(lambda: any(status.id == number for status in watched.ends))
     assert watched.state(number) is STATES.CANCELLED
-    assert not wanted.folder.exists()
+    watched.wait(lambda: not wanted.folder.exists())
     assert wanted not in [one.plan for one in unfinished_downloads(paths)]
 
 
