@@ -61,12 +61,14 @@ def main() -> int:
     parser.add_argument("--shape", default="1b")
     parser.add_argument("--contexts", type=int, nargs="+", default=[1024, 4096, 16384])
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", default="", help="one model: an architecture, or the shape")
     options = parser.parse_args()
     before = pairs.machine()
     with tempfile.TemporaryDirectory() as folder:
         models = {name: random_model(name, Path(folder), **_numbers(name)) for name in RECIPES}
         if not options.quick:
             models[options.shape] = model_of_shape(options.shape)
+        models = {name: path for name, path in models.items() if options.only in ("", name)}
         rows = list(_grid(models, options))
     errors = tuple(abs(row.error) * 100 for row in rows)
     formula = tuple(abs(row.formula - row.measured) / row.measured * 100 for row in rows)
