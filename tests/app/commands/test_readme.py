@@ -10,18 +10,25 @@ from pathlib import Path
 import pytest
 
 from app.cli import COMMANDS
-from app.events import AnswerStatistics, BenchResult, ModelLoaded
+from app.events import AnswerStatistics, BenchResult, Downloaded, ModelLoaded, Verified
+from app.fit.judgement import MemoryBudget
 from app.fit.need import MemoryNeed
+from app.fit.verdict import FitVerdict
 from app.library.gguf_file import GgufHeader
 from app.library.library import ModelEntry
+from app.library.manifest import FileOrigin
 from app.requests import ThreadCounts
 
 README = (Path(__file__).resolve().parents[3] / "README.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize(
-    "printed", [AnswerStatistics, BenchResult, MemoryNeed, ModelLoaded, GgufHeader, ModelEntry, ThreadCounts]
-)
+PRINTED = (
+    AnswerStatistics, BenchResult, Downloaded, FileOrigin, FitVerdict, GgufHeader, MemoryBudget, MemoryNeed,
+    ModelEntry, ModelLoaded, ThreadCounts, Verified,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("printed", PRINTED)
 def test_every_key_is_documented(printed: type) -> None:
     rows = [line for line in README.partition("### JSON")[2].splitlines() if line.startswith("|")]
     keys = [f"`{field.name}`" for field in dataclasses.fields(printed)]

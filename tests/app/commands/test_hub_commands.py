@@ -1,0 +1,94 @@
+"""`bantam fit`, `get` and `verify` as a person runs them, against the local hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.events import MachineSpeed, TensorSpeed
+from app.fit.speed_book import SpeedBook, write_speed_book
+from app.paths import STARTER_MODEL, Paths, default_paths
+from tests.hub_server import Fault, HubServer
+from tests.hub_server.fixtures import hub, starter_repository
+
+__all__ = ["hub", "starter_repository"]
+
+SPEED = MachineSpeed((TensorSpeed("Q8_0", 20e9),), 10e9, 0.02, 2, "2026-01-01")
+
+
+@pytest.fixture(autouse=True)
+def measured(bantam_home: Path) -> None:
+    """The speed is known, so that no command takes seconds to measure it."""
+    write_speed_book(Paths(bantam_home).ensure().speed, SpeedBook(SPEED))
+
+
+def bantam(hub: HubServer | None, *arguments: str) -> subprocess.CompletedProcess[str]:
+    endpoint = hub.endpoint if hub else "http://127.0.0.1:9"
+    return subprocess.run(
+        [sys.executable, "-m", "app", *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+        env=os.environ | {"HF_ENDPOINT": endpoint},
+    )
+
+
+def test_fit_of_a_file_shows_the_sum() -> None:
+    done = bantam(None, "fit", str(STARTER_MODEL))
+    assert done.returncode == 0, done.stderr
+    assert "and should take about" in done.stdout
+    assert "Needed in all" in done.stdout
+
+
+def test_fit_of_a_repository_downloads_nothing(hub: HubServer, starter_repository: str) -> None:
+    done = bantam(hub, "fit", starter_repository, "--context", "1024", "--kv-type", "q8_0", "--json")
+    (model,) = json.loads(done.stdout)["models"]
+    assert model["verdict"]["verdict"] == "fits"
+    assert model["verdict"]["context_tokens"] == 1024
+    assert model["ms_per_token"] > 0
+    assert hub.bytes_sent < STARTER_MODEL.stat().st_size / 4
+    assert not list(default_paths().models.rglob("*.gguf"))
+
+
+def test_get_then_verify(hub: HubServer, starter_repository: str) -> None:
+    hub.add_fault(Fault.DROP, at=0.5, path="*.gguf")
+    done = bantam(hub, "get", starter_repository)
+    path = Path(done.stdout.strip())
+    assert done.returncode == 0, done.stderr
+    assert path.read_bytes() == STARTER_MODEL.read_bytes()
+    assert bantam(hub, "verify", str(path)).stdout.startswith("Sound.")
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    damaged = bantam(hub, "verify", str(path), "--json")
+    assert (damaged.returncode, json.loads(damaged.stdout)["check"]) == (1, "damaged")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fit", "nobody/nothing"), "does not have this"),
+        (("fit", "nonsense"), "neither a file nor a repository"),
+        (("fit", "/no/such/file.gguf"), "not there"),
+        (("get", "nobody/nothing"), "does not have this"),
+        (("get", "STARTER", "Q3_K_S"), "has no “Q3_K_S”"),
+        (("verify", "/no/such/file.gguf"), "not there"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    hub: HubServer, starter_repository: str, arguments: tuple[str, ...], words: str
+) -> None:
+    done = bantam(hub, *(starter_repository if one == "STARTER" else one for one in arguments))
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_offline_is_one_sentence() -> None:
+    done = bantam(None, "get", "a/b")
+    assert done.returncode == 1
+    assert "could not be reached" in done.stderr
