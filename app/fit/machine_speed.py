@@ -14,10 +14,11 @@ from pathlib import Path
 
 from app import machine
 from app.engine.llama import Context, Model, ModelOptions
-from app.errors import Cancelled, StorageError
+from app.engine.threads import candidate_thread_counts
+from app.errors import Cancelled, LoadError, StorageError
 from app.events import MachineSpeed, Progress, Report, ShouldStop, Stage, TensorSpeed
 from app.fit.synthetic import SyntheticModel
-from app.hardware import available_memory_bytes, physical_cores
+from app.hardware import available_memory_bytes, physical_cores, usable_cores
 from app.paths import Paths
 from app.requests import FlashAttention, KvType
 
@@ -25,6 +26,9 @@ TYPES = ("Q4_0", "Q8_0", "Q4_K", "Q6_K", "Q5_K", "F16", "IQ4_XS", "Q3_K")
 """In the order in which they are most often met."""
 _MODEL_BYTES = 200_000_000
 """Of weights: several times the last-level cache of a laptop, so that memory is what is measured."""
+_LARGE_BYTES = (2_000_000_000, 10_000_000_000, 1_000_000_000)
+"""One of each size class whose models are larger than the caches, the likeliest first."""
+_MOST_COUNTS = 4
 _SHARE_OF_MEMORY = 0.25
 _SAMPLES = 12
 _DEPTH_TOKENS = 2048
@@ -35,17 +39,21 @@ _SMALL = {"width": 256, "heads": 8, "kv_heads": 8, "ffn": 512}
 
 def measure_machine(paths: Paths, report: Report, stop: ShouldStop) -> MachineSpeed:
     """Measure each type, the KV cache and the cost of a layer. Raises LoadError, StorageError, Cancelled."""
-    threads = decode_threads(paths)
     repack = not machine.needs_safe_mode(paths.machine)
     steps = len(TYPES) + 2
     with tempfile.TemporaryDirectory(prefix="bantam-speed-") as folder:
         path = Path(folder) / "model.gguf"
+
+        def token_ms(threads: int) -> float:
+            return _run(path, threads, repack, stop, lambda context: _token_ms(context, 4, stop))
 
         def bench(model: SyntheticModel, measure: Callable[[Context], float]) -> float:
             _write(model, path)
             return _run(path, threads, repack, stop, measure)
 
         report(Progress(Stage.MEASURE_SPEED, 0, steps))
+        _write(_model(TYPES[0]), path)
+        threads = _decode_threads(paths, token_ms)
         small = SyntheticModel("Q8_0", layers=24, **_SMALL)
         ms_per_layer = bench(small, lambda context: _token_ms(context, 4, stop)) / small.layers
         report(Progress(Stage.MEASURE_SPEED, 1, steps))
@@ -64,10 +72,18 @@ def measure_machine(paths: Paths, report: Report, stop: ShouldStop) -> MachineSp
     return MachineSpeed(tuple(speeds), kv_speed, ms_per_layer, threads, now)
 
 
-def decode_threads(paths: Paths) -> int:
-    """As a chat would use: what was measured here for a real model, else one for each physical core."""
-    measured = [one.counts.decode for one in machine.read_record(paths.machine).threads.values()]
-    return max(measured, default=physical_cores())
+def _decode_threads(paths: Paths, run: Callable[[int], float]) -> int:
+    """As a chat with a model of some size would use: what was measured here for one, else the fastest of a few now.
+
+    What was measured for small models does not count: barriers make fewer threads faster for them. `run(threads)` is
+    the time of a token of a large one.
+    """
+    for weights_bytes in _LARGE_BYTES:
+        known = machine.thread_counts(paths.machine, machine.size_class(weights_bytes))
+        if known is not None:
+            return known.decode
+    counts = candidate_thread_counts(usable_cores(), physical_cores())[:_MOST_COUNTS]
+    return min(counts, key=run)
 
 
 def _model(kind: str) -> SyntheticModel:
@@ -87,7 +103,12 @@ def _write(model: SyntheticModel, path: Path) -> None:
 
 
 def _run(path: Path, threads: int, repack: bool, stop: ShouldStop, measure: Callable[[Context], float]) -> float:
-    model = Model(path, ModelOptions(repack=repack), lambda _share: not stop())
+    try:
+        model = Model(path, ModelOptions(repack=repack), lambda _share: not stop())
+    except LoadError:
+        if stop():
+            raise Cancelled from None
+        raise
     try:
         context = Context(model, _DEPTH_TOKENS + 512, KvType.F16, FlashAttention.AUTO)
         try:

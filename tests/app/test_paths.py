@@ -9,7 +9,7 @@ from app.paths import Paths
 
 def test_ensure_makes_the_folders_and_leaves_nothing_else(tmp_path):
     paths = Paths(tmp_path / "home").ensure()
-    assert sorted(path.name for path in paths.home.iterdir()) == ["cache", "logs", "models"]
+    assert sorted(path.name for path in paths.home.iterdir()) == ["cache", "downloads", "logs", "models"]
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_the_barriers_spin_shortly_unless_the_user_says_otherwise(
 def test_a_failure_is_a_sentence_and_a_bug_has_details(child: ChildProcess, qtbot: QtBot) -> None:
     run = Run(child, qtbot, "refuse", "raise", "finish").to_answer(3)
     refused, bug, finished = run.answers
-    assert refused == Line(1, Failure("It cannot be done.", "Do something else."), End.FAILED)
+    assert refused == Line(1, Failure("It cannot be done.", "Do something else.", kind="AppError"), End.FAILED)
     assert bug.end is End.FAILED
     assert "ValueError: a bug" in bug.value.sentence
     assert "Traceback" in bug.value.details

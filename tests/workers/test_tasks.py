@@ -70,7 +70,7 @@ def test_an_error_told_on_purpose_keeps_its_words(tasks: TaskRunner, qtbot: QtBo
     page = Page()
     tasks.run(fail, AppError("No.", "Try yes."), on_result=page.on_result, on_error=page.on_result)
     qtbot.waitUntil(lambda: bool(page.got))
-    assert page.got == [Failure("No.", "Try yes.")]
+    assert page.got == [Failure("No.", "Try yes.", kind="AppError")]
     assert failures == []
 
 
