@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -23,6 +25,7 @@ from workers.process import ChildProcess, worker_command
 from workers.protocol import End, Failure, Line
 from workers.tasks import TaskRunner
 
+FIRST_CONTEXTS = (1024, 4096)
 IDLE_MS = 60_000
 """How long the child is kept for the next question."""
 
@@ -32,14 +35,16 @@ class _Question:
     repository: Repository
     model: RemoteModel
     header: GgufHeader
-    request: MeasureFit
+    path: Path
+    is_first: bool = True
+    """Two points are asked for first, so that the verdict is there at once; then the whole curve, for the slider."""
 
 
 class Fits(QObject):
     """One repository at a time: opening another cuts off what is still being read of the last."""
 
     judged = Signal(str, object)
-    """Repository id, Judgement. Of one file first, then of its other quantizations."""
+    """Repository id, Judgement. Of one file first, then of its other quantizations; again with more points."""
     failed = Signal(str, str, object)
     """Repository id, `RemoteModel.key`, Failure: the header could not be read. `judged` does not follow."""
 
@@ -112,7 +117,7 @@ class Fits(QObject):
         from app.hub.remote import fetch_stub
 
         stub = fetch_stub(self._hub(), repository, model, self._paths.headers, call)
-        return _Question(repository, model, stub.header, MeasureFit(stub.path, CONTEXTS, KV_TYPES))
+        return _Question(repository, model, stub.header, stub.path)
 
     def _read_safetensors(self, repository: Repository, model: RemoteModel, call: Call) -> Judgement:
         from app.hub.remote import fetch_safetensors_header
@@ -126,11 +131,15 @@ class Fits(QObject):
         if isinstance(result, Judgement):
             self.judged.emit(repository.id, result)
             return
+        self._ask(result)
+
+    def _ask(self, question: _Question) -> None:
         self.warm_up()
         assert self._child is not None
         self._last_id += 1
-        self._waiting[self._last_id] = result
-        self._child.send(Line(self._last_id, result.request))
+        self._waiting[self._last_id] = question
+        contexts = FIRST_CONTEXTS if question.is_first else CONTEXTS
+        self._child.send(Line(self._last_id, MeasureFit(question.path, contexts, KV_TYPES)))
 
     def _on_unread(self, call: Call, repository: Repository, model: RemoteModel, failure: Failure) -> None:
         if call is self._call:
@@ -141,6 +150,8 @@ class Fits(QObject):
             return
         if line.end is End.RESULT and isinstance(line.value, FitCurve):
             self._tell(question, judgement_of(question.model.key, question.header, line.value))
+            if question.is_first:
+                self._ask(dataclasses.replace(question, is_first=False))
         elif line.end is End.FAILED:
             self._tell(question, Judgement(question.model.key, problem=line.value.sentence))
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
+import threading
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -80,7 +82,8 @@ def _fetch_one(transport: Transport, repository: Repository, file: RemoteFile, p
     if path.is_file() and path.stat().st_size == file.size_bytes:
         return 0
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
+    # A name of this call's own: one that was cut off may still be on its way out.
+    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     url = transport.hub.file_url(repository.id, repository.revision, file.path)
     try:
         with part.open("w+b") as copy:

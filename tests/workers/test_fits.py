@@ -79,6 +79,14 @@ def test_one_header_is_read_for_all_quantizations(watched: Watched, hub: HubServ
     assert sorted(one.derived_from for one in watched.judged.values()) == ["", "Q4_0", "Q4_0"]
 
 
+def test_the_verdict_comes_before_the_whole_curve(watched: Watched, starter_repository: str) -> None:
+    points: list[int] = []
+    watched.fits.judged.connect(lambda _repository, one: points.append(len(one.curve.points)))
+    watched.fits.judge_all(watched.open(starter_repository))
+    watched.wait(lambda: len(points) == 2)
+    assert points[0] < points[1]
+
+
 def test_a_header_that_the_engine_refuses_is_a_reason(watched: Watched, hub: HubServer) -> None:
     entries = [entry("general.architecture", 8, text("llama")), number("llama.block_count", 2)]
     entries += [number("llama.context_length", 512), number("llama.embedding_length", 64)]

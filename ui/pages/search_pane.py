@@ -41,6 +41,7 @@ class SearchPane(QWidget):
         self.field = QLineEdit(placeholderText="Search, or paste a model’s address", clearButtonEnabled=True)
         self.field.setAccessibleName("Search the Hugging Face Hub")
         self.field.setAccessibleDescription("Words of the name; “author:name” narrows it to one author.")
+        self.field.setToolTip("Words of the name; “author:name” narrows it to one author.")
         self.format, self.sort = _choices("Kind of files", _FORMATS), _choices("Order", _SORTS)
         self.list = ResultList(self.results)
         self.heading, self.state = _label("strong"), _label("secondary")
