@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QHideEvent, QShowEvent
+from PySide6.QtGui import QDesktopServices, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app.fit.advice import best, choice_of
@@ -19,7 +19,7 @@ from app.paths import Paths
 from app.settings import Settings
 from ui.item_models.remote_models import RemoteModelsModel, RemoteRow
 from ui.item_models.search_results import ResultRow
-from ui.pages.search_pane import SearchPane
+from ui.pages.search_pane import LEAST_WIDTH, WIDTH, SearchPane
 from ui.widgets.repository_view import RepositoryView
 from workers.downloads import DownloadState, DownloadStatus
 from workers.protocol import Failure
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from workers.machine_speed import SpeedService
     from workers.settings_store import SettingsStore
 
+_SEARCH_SHARE = 0.375
 _STATE_WORDS = {
     DownloadState.QUEUED: "waiting",
     DownloadState.RUNNING: "downloading",
@@ -207,6 +208,7 @@ class DiscoverPage(QWidget):
             self.view.table.selectionModel().blockSignals(True)
             self.view.table.setCurrentIndex(self._rows.index(row, 0))
             self.view.table.selectionModel().blockSignals(False)
+            self.view.table.scrollTo(self._rows.index(row, 0))
             self.view.table.viewport().update()
 
     def _on_row_chosen(self) -> None:
@@ -307,6 +309,11 @@ class DiscoverPage(QWidget):
             self._speed.measure()
         if not self.search.results.rows and not self._browser.is_searching:
             self._search()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a narrow window the search gives way first: the verdicts are what the page is for."""
+        super().resizeEvent(event)
+        self.search.setFixedWidth(max(LEAST_WIDTH, min(WIDTH, int(self.width() * _SEARCH_SHARE))))
 
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)

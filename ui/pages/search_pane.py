@@ -13,13 +13,13 @@ from ui.item_models.search_results import ResultRow, SearchResultsModel
 from ui.widgets.result_list import ResultList
 from workers.protocol import Failure
 
-_WIDTH = 344
-_FORMATS = {"Ready to chat": ModelFormat.GGUF, "Original weights": ModelFormat.SAFETENSORS, "Both": None}
+WIDTH, LEAST_WIDTH = 344, 232
+_FORMATS = {"To chat": ModelFormat.GGUF, "Originals": ModelFormat.SAFETENSORS, "Both": None}
 _SORTS = {
-    "Most downloaded": SortBy.DOWNLOADS,
-    "Most liked": SortBy.LIKES,
-    "Changed last": SortBy.RECENT,
-    "Popular now": SortBy.TRENDING,
+    "Downloads": SortBy.DOWNLOADS,
+    "Likes": SortBy.LIKES,
+    "Newest": SortBy.RECENT,
+    "Popular": SortBy.TRENDING,
 }
 
 
@@ -35,7 +35,7 @@ class SearchPane(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setFixedWidth(_WIDTH)
+        self.setFixedWidth(WIDTH)
         self.results = SearchResultsModel(self)
         self.wants_all = False
         self.field = QLineEdit(placeholderText="Search, or paste a model’s address", clearButtonEnabled=True)

@@ -11,7 +11,7 @@ from app.fit.judging import CONTEXTS
 from ui.theme import text_font
 from ui.words import grouped
 
-_WIDTH = 200
+_WIDTH, _LEAST_WIDTH = 200, 60
 
 
 class ContextSlider(QWidget):
@@ -28,7 +28,8 @@ class ContextSlider(QWidget):
         label.setToolTip("How much of a conversation the model sees at once. More takes more memory.")
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setAccessibleName("Context in tokens")
-        self.slider.setFixedWidth(_WIDTH)
+        self.slider.setMinimumWidth(_LEAST_WIDTH)
+        self.slider.setMaximumWidth(_WIDTH)
         self.slider.setPageStep(1)
         label.setBuddy(self.slider)
         self.value = QLabel()
@@ -37,8 +38,9 @@ class ContextSlider(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(8)
-        for widget in (label, self.slider, self.value):
-            row.addWidget(widget)
+        row.addWidget(label)
+        row.addWidget(self.slider, 1)
+        row.addWidget(self.value)
         row.addStretch()
         self.set_limit(0)
         self.slider.valueChanged.connect(self._on_value)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from app.events import DownloadPhase, DownloadProgress
 from ui.icons import set_icon
@@ -13,8 +14,8 @@ from workers.downloads import DownloadState, DownloadStatus
 from workers.jobs import FINAL_JOB_STATES, JobState, JobStatus
 
 _ROW_HEIGHT = 36
-_NAME_WIDTH = 260
-_BAR_WIDTH = 160
+_NAME_WIDTH, _LEAST_NAME = 260, 100
+_BAR_WIDTH, _LEAST_BAR = 160, 40
 MAX_ROWS = 4
 """More are counted in one line."""
 
@@ -108,38 +109,42 @@ class _Row(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.can_resume = False
+        self._title = self._words = ""
         self.setMinimumHeight(_ROW_HEIGHT)
         self.name, self.words = QLabel(), QLabel()
         for label in (self.name, self.words):
             label.setTextFormat(Qt.TextFormat.PlainText)
-        self.name.setFixedWidth(_NAME_WIDTH)
+        self.name.setMinimumWidth(_LEAST_NAME)
+        self.name.setMaximumWidth(_NAME_WIDTH)
         self.words.setProperty("role", "secondary")
         self.words.setFont(text_font(tabular=True))
         self.words.setMinimumWidth(120)
+        for label in (self.name, self.words):
+            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # the row gives the room
         self.bar = QProgressBar(textVisible=False)
         self.bar.setRange(0, 1000)
-        self.bar.setFixedWidth(_BAR_WIDTH)
+        self.bar.setMinimumWidth(_LEAST_BAR)
+        self.bar.setMaximumWidth(_BAR_WIDTH)
         self.pause, self.cancel = QToolButton(), QToolButton()
         set_icon(self.cancel, "x", size=16)
         self.cancel.setToolTip("Cancel, and remove what has arrived")
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 4, 12, 4)
         row.setSpacing(12)
-        row.addWidget(self.name)
-        row.addWidget(self.bar, 0, Qt.AlignmentFlag.AlignVCenter)
-        row.addWidget(self.words, 1)
+        row.addWidget(self.name, 2)
+        row.addWidget(self.bar, 1, Qt.AlignmentFlag.AlignVCenter)
+        row.addWidget(self.words, 3)
         row.addWidget(self.pause)
         row.addWidget(self.cancel)
 
     def show_status(self, status: DownloadStatus) -> None:
-        title = self.name.fontMetrics().elidedText(status.plan.title, Qt.TextElideMode.ElideMiddle, _NAME_WIDTH)
-        self.name.setText(title)
+        self._title = status.plan.title
         self.name.setToolTip(f"{status.plan.title}\n{status.plan.repository}")
         self.bar.setValue(round(status.done_share * 1000))
         self.bar.setAccessibleName(f"{status.plan.title}: {status.done_share:.0%}")
         words = status_words(status)
-        room = max(self.words.width(), 300)
-        self.words.setText(self.words.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, room))
+        self._words = words
+        self._elide()
         failure = status.failure
         self.words.setToolTip(f"{failure.sentence} {failure.hint}".strip() if failure else status.notice or words)
         self._set_tone("danger" if status.state is DownloadState.FAILED else "secondary")
@@ -148,14 +153,13 @@ class _Row(QWidget):
     def show_job(self, status: JobStatus) -> None:
         progress = status.progress
         share = progress.done / progress.total if progress and progress.total else 0.0
-        self.name.setText(
-            self.name.fontMetrics().elidedText(status.job.title, Qt.TextElideMode.ElideMiddle, _NAME_WIDTH)
-        )
+        self._title = status.job.title
         self.name.setToolTip(status.job.title)
         self.bar.setValue(round(share * 1000))
         self.bar.setAccessibleName(f"{status.job.title}: {share:.0%}")
         waits = "Waits for its turn" if status.state is JobState.QUEUED else "Cancelling…"
-        self.words.setText(f"{share:.0%}" if status.state is JobState.RUNNING else waits)
+        self._words = f"{share:.0%}" if status.state is JobState.RUNNING else waits
+        self._elide()
         self.cancel.setAccessibleName(f"Cancel: {status.job.title}")
         self.cancel.setToolTip("Cancel")
         self.cancel.setEnabled(status.state is not JobState.CANCELLING)
@@ -170,10 +174,23 @@ class _Row(QWidget):
         self.pause.setEnabled(status.state not in (DownloadState.PAUSING, DownloadState.CANCELLING))
         self.cancel.setEnabled(status.state is not DownloadState.CANCELLING)
 
+    def _elide(self) -> None:
+        for label, text, mode in (
+            (self.name, self._title, Qt.TextElideMode.ElideMiddle),
+            (self.words, self._words, Qt.TextElideMode.ElideRight),
+        ):
+            label.setText(label.fontMetrics().elidedText(text, mode, max(label.width(), 100)))
+
     def _set_tone(self, role: str) -> None:
         if self.words.property("role") != role:
             self.words.setProperty("role", role)
             self.words.style().polish(self.words)
+
+    # Qt overrides
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._elide()
 
 
 def status_words(status: DownloadStatus) -> str:

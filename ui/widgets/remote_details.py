@@ -12,6 +12,8 @@ from ui.item_models.remote_models import RemoteRow
 from ui.theme import text_font
 from ui.words import grouped, size
 
+_SUM_WIDTH = 380
+
 
 class RemoteDetails(QWidget):
     """Shows one RemoteRow; announces what the button is pressed for."""
@@ -34,6 +36,7 @@ class RemoteDetails(QWidget):
         self.explain.setCheckable(True)
         self.explain.toggled.connect(self._on_explain)
         self._sum = QWidget()
+        self._sum.setMaximumWidth(_SUM_WIDTH)
         self._sum_grid = QGridLayout(self._sum)
         self._sum_grid.setContentsMargins(0, 0, 0, 0)
         self._sum_grid.setHorizontalSpacing(24)
@@ -75,10 +78,9 @@ class RemoteDetails(QWidget):
             figure.setAlignment(Qt.AlignmentFlag.AlignRight)
             word = _label("" if what == "Needed in all" else "secondary")
             word.setText(what)
-            word.setWordWrap(False)
             self._sum_grid.addWidget(word, number, 0)
             self._sum_grid.addWidget(figure, number, 1)
-        self._sum_grid.setColumnStretch(2, 1)
+        self._sum_grid.setColumnStretch(0, 1)
         self._sum.setVisible(self.explain.isChecked())
 
     def _lay_out(self) -> None:

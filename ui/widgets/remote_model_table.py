@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
-from PySide6.QtGui import QPainter
+from PySide6.QtGui import QPainter, QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTreeView, QWidget
 
 from app.fit.verdict import Verdict
@@ -12,6 +12,8 @@ from ui.theme import color, text_font, tokens
 
 _ROW_HEIGHT = 44
 _WIDTHS = {RemoteColumn.SIZE: 84, RemoteColumn.NEEDS: 84, RemoteColumn.SPEED: 100, RemoteColumn.VERDICT: 104}
+_LEAST_NAME = 132
+_LEAST_NEEDED_FIRST = (RemoteColumn.NEEDS, RemoteColumn.SIZE, RemoteColumn.SPEED)
 _TONES = {Verdict.FITS: "success", Verdict.TIGHT: "warning"}
 
 
@@ -36,6 +38,19 @@ class RemoteModelTable(QTreeView):
         header.setSectionResizeMode(RemoteColumn.NAME, QHeaderView.ResizeMode.Stretch)
         for column, width in _WIDTHS.items():
             header.resizeSection(column, width)
+
+    def _hide_what_does_not_fit(self) -> None:
+        """Where the table is narrow the name and the verdict keep their room; the sentence below says the rest."""
+        room = self.viewport().width() - _LEAST_NAME - sum(_WIDTHS.values())
+        for column in _LEAST_NEEDED_FIRST:
+            self.setColumnHidden(column, room < 0)
+            room += _WIDTHS[column] if room < 0 else 0
+
+    # Qt overrides
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._hide_what_does_not_fit()
 
 
 class _CellDelegate(QStyledItemDelegate):
