@@ -44,6 +44,10 @@ def bantam_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The data folder of this test; not made yet, so that a test also covers a first start."""
     home = tmp_path / "bantam-home"
     monkeypatch.setenv("BANTAM_HOME", str(home))
+    for name in ("HOME", "USERPROFILE"):  # where other programs' models would be found
+        monkeypatch.setenv(name, str(tmp_path / "user"))
+    for name in ("HF_HOME", "HF_HUB_CACHE", "OLLAMA_MODELS", "XDG_DATA_HOME", "HF_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
     return home
 
 

@@ -1,0 +1,117 @@
+"""What downloads, jobs and finds set off in the window: the strip, notices, offers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import shiboken6
+from pytestqt.qtbot import QtBot
+
+from app.events import FileCheck, Verified
+from app.hub.part import Expected, Part
+from app.hub.plan import plan_as_dict
+from app.hub.repository import RemoteFile
+from app.paths import STARTER_MODEL, Paths
+from app.requests import DownloadPlan, VerifyModel
+from tests.ui.fake_engine import SAMPLE_MODEL, SAMPLE_STATISTICS, FakeEngine
+from ui.main import Program
+from ui.theme import ThemeWatcher
+from workers.downloads import DownloadState, DownloadStatus
+from workers.jobs import Job, JobState, JobStatus
+from workers.protocol import Failure
+
+TIMEOUT_MS = 20_000
+
+
+@pytest.fixture
+def program(qtbot: QtBot, engine: FakeEngine, theme: ThemeWatcher, paths: Paths) -> Iterator[Program]:
+    program = Program(paths, theme, engine)
+    qtbot.addWidget(program.window)
+    yield program
+    program.window.hide()
+    program.end()
+    shiboken6.delete(program)  # it listens to the application; the next test's must be the only one that does
+
+
+def start(program: Program, qtbot: QtBot) -> None:
+    program.show()
+    qtbot.waitUntil(lambda: bool(program.models.entries), timeout=TIMEOUT_MS)
+
+
+def plan(paths: Paths) -> DownloadPlan:
+    return DownloadPlan(
+        "http://127.0.0.1:9", "a/b", "c" * 40, "b, Q4_0", (RemoteFile("m.gguf", 100, "a" * 64),), paths.models / "a/b"
+    )
+
+
+def verified(check: FileCheck) -> JobStatus:
+    result = Verified(STARTER_MODEL, check, "What came of it.")
+    return JobStatus(1, Job("Verifying x", (VerifyModel(STARTER_MODEL),)), JobState.DONE, result=result)
+
+
+def test_a_sound_model_is_a_notice_and_a_damaged_one_an_error(program: Program, qtbot: QtBot) -> None:
+    program.hub.jobs.ended.emit(verified(FileCheck.SOUND))
+    assert "What came of it." in program.window.notice.sentence
+    assert program.window.error.sentence == ""
+    program.hub.jobs.ended.emit(verified(FileCheck.DAMAGED))
+    assert "What came of it." in program.window.error.sentence
+
+
+def test_a_job_stands_in_the_strip_until_it_ends(program: Program) -> None:
+    running = JobStatus(7, Job("Verifying x", (VerifyModel(STARTER_MODEL),)), JobState.RUNNING)
+    program.hub.jobs.changed.emit(running)
+    assert not program.window.strip.isHidden()
+    program.hub.jobs.ended.emit(verified(FileCheck.SOUND).__class__(7, running.job, JobState.CANCELLED))
+    assert program.window.strip.isHidden()
+
+
+def test_a_finished_download_can_be_chatted_with(program: Program, engine: FakeEngine, paths: Paths) -> None:
+    program.hub.downloads.ended.emit(DownloadStatus(1, plan(paths), DownloadState.DONE))
+    assert program.window.notice.sentence == "b, Q4_0 is here."
+    program.chat_with(paths.models / "a" / "b" / "m.gguf")
+    assert [call[1][0].path for call in engine.calls if call[0] == "load"] == [paths.models / "a" / "b" / "m.gguf"]
+
+
+def test_a_cancelled_download_says_nothing(program: Program, paths: Paths) -> None:
+    program.hub.downloads.ended.emit(DownloadStatus(1, plan(paths), DownloadState.CANCELLED))
+    assert program.window.notice.sentence == ""
+
+
+def test_a_failed_download_stays_in_the_strip_with_its_reason(program: Program, paths: Paths) -> None:
+    status = DownloadStatus(1, plan(paths), DownloadState.FAILED, failure=Failure("The disk is full."))
+    program.hub.downloads.changed.emit(status)
+    (row,) = program.window.strip.rows.values()
+    assert row.words.toolTip() == "The disk is full."
+    assert row.pause.toolTip() == "Try again"
+
+
+def test_what_did_not_arrive_whole_is_offered(program: Program, qtbot: QtBot, paths: Paths) -> None:
+    with Part(paths.models / "a" / "b" / "m.gguf", plan_as_dict(plan(paths))) as part:
+        part.append(b"12345")
+        part.expect(Expected("a" * 64, 100, is_sha256=True))
+    start(program, qtbot)
+    qtbot.waitUntil(lambda: "did not arrive whole" in program.window.notice.sentence, timeout=TIMEOUT_MS)
+
+
+def test_models_of_other_programs_are_offered_once(program: Program, qtbot: QtBot) -> None:
+    place = Path.home() / ".lmstudio" / "models" / "a" / "b" / "m.gguf"
+    place.parent.mkdir(parents=True)
+    shutil.copy(STARTER_MODEL, place)
+    start(program, qtbot)
+    qtbot.waitUntil(lambda: "LM Studio" in program.window.notice.sentence, timeout=TIMEOUT_MS)
+    assert program.settings.current.offered_files == (str(place),)
+    assert program.settings.current.model_files == ()
+
+
+def test_an_answer_is_put_beside_its_prediction(program: Program, engine: FakeEngine) -> None:
+    recorded: list[tuple] = []
+    program.hub.speed.record = lambda *both: recorded.append(both)  # type: ignore[method-assign]
+    engine.answer_finished.emit(SAMPLE_STATISTICS)
+    assert recorded == []  # nothing is loaded
+    program.current.load(SAMPLE_MODEL.path)
+    engine.step()
+    engine.answer_finished.emit(SAMPLE_STATISTICS)
+    assert recorded == [(SAMPLE_MODEL, SAMPLE_STATISTICS)]
