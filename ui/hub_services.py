@@ -26,6 +26,8 @@ class HubServices(QObject):
 
     token_changed = Signal(bool, str)
     """Whether a token is kept, and a sentence about it for the user ("" at the start)."""
+    token_refused = Signal(str)
+    """Why a token that was given is not kept. One that was kept before still is."""
 
     def __init__(self, paths: Paths, settings: SettingsStore, tasks: TaskRunner, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -93,4 +95,4 @@ class HubServices(QObject):
         self.lookups.run(function, on_result=on_result, on_error=self._on_failed, receiver=self)
 
     def _on_failed(self, failure: Failure) -> None:
-        self.token_changed.emit(False, f"{failure.sentence} {failure.hint}".strip())
+        self.token_refused.emit(f"{failure.sentence} {failure.hint}".strip())

@@ -223,7 +223,7 @@ class Program(QObject):
         page.token_given.connect(hub.give_token)
         hub.token_changed.connect(lambda kept, _sentence: page.set_has_token(kept))
         hub.token_changed.connect(lambda kept, sentence: page.token_kept(sentence) if kept and sentence else None)
-        hub.token_changed.connect(lambda kept, sentence: None if kept else page.view.access.say(sentence))
+        hub.token_refused.connect(page.view.access.say)
         self.sampler.sampled.connect(lambda sample: page.set_budget(_budget(sample), sample.total_bytes))
         page.set_has_token(hub.has_token)
         page.set_budget(memory_budget(), total_memory_bytes())

@@ -31,6 +31,7 @@ class TokenRow(QWidget):
         self.save.clicked.connect(self._on_save)
         self.forget.clicked.connect(hub.forget_token)
         hub.token_changed.connect(self._on_token_changed)
+        hub.token_refused.connect(self.state.setText)
         row = QHBoxLayout()
         row.setSpacing(8)
         row.addWidget(self.field, 1)

@@ -81,6 +81,7 @@ def stage(
     services = HubServices(paths, settings, tasks)
     page = DiscoverPage(services.browser, services.fits, services.downloads, services.speed, settings, paths)
     page.token_given.connect(services.give_token)
+    services.token_refused.connect(page.view.access.say)
     services.token_changed.connect(lambda kept, sentence: page.token_kept(sentence) if kept and sentence else None)
     page.set_budget(budget_of(16 * GB, 9 * GB), 16 * GB)
     qtbot.addWidget(page)
@@ -175,6 +176,10 @@ def test_the_way_into_a_gated_repository(stage: Stage, starter_repository: str, 
     stage.page.view.details.action.click()
     stage.wait(lambda: bool(access.state.text()))
     assert "conditions" in access.state.text()
+    access.field.setText("hf_wrong")
+    access.save.click()
+    stage.wait(lambda: "the token is wrong" in access.state.text())
+    assert not stage.services.has_token
     access.field.setText("hf_right")
     access.save.click()
     stage.wait(lambda: bool(stage.ended))
