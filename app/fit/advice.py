@@ -71,7 +71,12 @@ def _best_of(fitting: list[Choice], target_ms: float) -> Choice:
     if not fast:
         return min(fitting, key=lambda choice: choice.ms_per_token or math.inf)
     usual = [choice for choice in fast if _LEAST_BITS <= choice.bits <= _GOOD_ENOUGH_BITS]
-    return max(usual or fast, key=lambda choice: (choice.bits if usual else -choice.bits, -choice.size_bytes))
+    if not usual and any(choice.bits > _GOOD_ENOUGH_BITS for choice in fast):
+        return min(
+            (choice for choice in fast if choice.bits > _GOOD_ENOUGH_BITS),
+            key=lambda choice: (choice.bits, choice.size_bytes),
+        )
+    return max(usual or fast, key=lambda choice: (choice.bits, -choice.size_bytes))
 
 
 def sentence(choice: Choice, budget: MemoryBudget, target_ms: float) -> str:

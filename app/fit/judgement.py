@@ -74,4 +74,5 @@ def main_type(quantization: str) -> str:
     for kind in sorted((kind.name for kind in TENSOR_TYPES.values()), key=len, reverse=True):
         if name.startswith(kind):
             return kind
-    return "Q3_K" if name.startswith("IQ3") else "Q4_K"
+    mixtures = {"IQ2": "IQ2_S", "IQ3": "Q3_K"}  # IQ2_M, IQ3_XS and IQ3_M are no types of their own
+    return mixtures.get(name[:3], "Q4_K")
