@@ -14,6 +14,8 @@ from app.hub.repository import RemoteModel
 from ui.words import size
 
 REMOTE_ROLE = Qt.ItemDataRole.UserRole + 1
+STOPPED = "stopped"
+"""The state of a download that has failed."""
 _Index = QModelIndex | QPersistentModelIndex
 _NO_INDEX = QModelIndex()
 
@@ -21,13 +23,14 @@ _NO_INDEX = QModelIndex()
 @dataclass(frozen=True, slots=True)
 class RemoteRow:
     """A model, what is known of its fit (None: not yet), and whether it is the one to take. `state` says in a word
-    what is already being done with it: "downloading", "paused", "on this computer"; "" otherwise.
+    what is already being done with it: "downloading", "paused", "here"; "" otherwise. `trouble` is why it has stopped.
     """
 
     model: RemoteModel
     choice: Choice | None = None
     is_best: bool = False
     state: str = ""
+    trouble: str = ""
 
 
 class RemoteColumn(IntEnum):

@@ -14,14 +14,14 @@ from app.fit.judgement import Judgement, MemoryBudget
 from app.hub.endpoint import Hub, endpoint_of
 from app.hub.first_models import first_models
 from app.hub.plan import make_plan
-from app.hub.repository import ModelFormat, RemoteModel, Repository, SearchQuery
+from app.hub.repository import ModelFormat, RemoteFile, RemoteModel, Repository, SearchQuery
 from app.paths import Paths
 from app.settings import Settings
-from ui.item_models.remote_models import RemoteModelsModel, RemoteRow
+from ui.item_models.remote_models import STOPPED, RemoteModelsModel, RemoteRow
 from ui.item_models.search_results import ResultRow
 from ui.pages.search_pane import LEAST_WIDTH, WIDTH, SearchPane
 from ui.widgets.repository_view import RepositoryView
-from workers.downloads import DownloadState, DownloadStatus
+from workers.downloads import FINAL, DownloadState, DownloadStatus
 from workers.protocol import Failure
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ _SEARCH_SHARE = 0.375
 _STATE_WORDS = {
     DownloadState.QUEUED: "waiting",
     DownloadState.RUNNING: "downloading",
-    DownloadState.PAUSING: "paused",
+    DownloadState.PAUSING: "pausing",
     DownloadState.PAUSED: "paused",
-    DownloadState.FAILED: "stopped",
-    DownloadState.CANCELLING: "",
+    DownloadState.FAILED: STOPPED,
+    DownloadState.CANCELLING: "cancelling",
 }
 
 
@@ -67,8 +67,9 @@ class DiscoverPage(QWidget):
         self._budget = MemoryBudget(0, 0)
         self._total_bytes = 0
         self._repository: Repository | None = None
-        self._wanted = ""
+        self._wanted = self._failed = ""
         self._judgements: dict[str, Judgement] = {}
+        self._here: set[str] = set()
         self._has_token = False
         self._chose_row = False
         self._rows = RemoteModelsModel(self)
@@ -89,7 +90,7 @@ class DiscoverPage(QWidget):
         near = abs(budget.now_bytes - self._budget.now_bytes) < 0.01 * max(1, budget.now_bytes)
         if not near or budget.machine_bytes != self._budget.machine_bytes:
             self._budget = budget
-            self._show_rows()
+            self._show_rows(choose=False)
         if first and not self.search.query().text:
             self._show_first_models()
 
@@ -139,6 +140,8 @@ class DiscoverPage(QWidget):
     # a repository
 
     def _open(self, repository_id: str) -> None:
+        if repository_id == self._wanted:
+            return  # a click on what is shown already
         self._wanted = repository_id
         self._fits.cancel()
         self._repository, self._judgements = None, {}
@@ -149,6 +152,7 @@ class DiscoverPage(QWidget):
     def _on_opened(self, repository: Repository) -> None:
         self._repository, self._judgements, self._chose_row = repository, {}, False
         self._rows.set_rows(())
+        self._look_for_files()
         self.view.context.set_limit(0)
         self.view.show_repository(repository, has_token=self._has_token)
         self._show_rows()
@@ -156,7 +160,8 @@ class DiscoverPage(QWidget):
 
     def _on_open_failed(self, repository_id: str, failure: Failure) -> None:
         if repository_id == self._wanted:
-            self.view.nothing.say(failure.sentence, failure.hint)
+            self._wanted, self._failed = "", repository_id
+            self.view.nothing.say(failure.sentence, failure.hint, again=True)
 
     def _on_judged(self, repository_id: str, judgement: Judgement) -> None:
         if self._repository is None or repository_id != self._repository.id:
@@ -175,7 +180,8 @@ class DiscoverPage(QWidget):
                 self._judgements[one.key] = Judgement(one.key, problem=failure.sentence)
         self._show_rows()
 
-    def _show_rows(self) -> None:
+    def _show_rows(self, *, choose: bool = True) -> None:
+        """`choose` False leaves the selection: free memory changes, and a button must not change its file."""
         if self._repository is None:
             return
         settings = self._settings.current
@@ -183,11 +189,12 @@ class DiscoverPage(QWidget):
         known = [choice for choice in choices if choice is not None]
         taken = best(known, settings.target_ms_per_token) if len(known) == len(choices) else None
         rows = [
-            RemoteRow(model, choice, choice is not None and choice is taken, self._state(model))
+            RemoteRow(model, choice, choice is not None and choice is taken, self._state(model), self._trouble(model))
             for model, choice in zip(self._repository.models, choices, strict=True)
         ]
         self._rows.set_rows(rows)
-        self._choose_row(taken.key if taken else "")
+        if choose:
+            self._choose_row(taken.key if taken else "")
         self._show_details()
 
     def _choice(self, model: RemoteModel):
@@ -230,7 +237,24 @@ class DiscoverPage(QWidget):
         status = self._status(model)
         if status is not None:
             return _STATE_WORDS[status.state]
-        return "here" if self._repository is not None and self._file(model).is_file() else ""
+        return "here" if model.key in self._here else ""
+
+    def _trouble(self, model: RemoteModel) -> str:
+        status = self._status(model)
+        failure = status.failure if status is not None and status.state is DownloadState.FAILED else None
+        return f"{failure.sentence} {failure.hint}".strip() if failure else ""
+
+    def _look_for_files(self) -> None:
+        """Which models are on this disk whole, all parts of them. Not asked at each step of the slider."""
+        models = self._repository.models if self._repository is not None else ()
+        self._here = {model.key for model in models if all(self._is_here(file) for file in model.files)}
+
+    def _is_here(self, file: RemoteFile) -> bool:
+        assert self._repository is not None
+        try:
+            return (self._paths.models / self._repository.id / file.path).stat().st_size == file.size_bytes
+        except OSError:
+            return False
 
     def _status(self, model: RemoteModel) -> DownloadStatus | None:
         for status in self._downloads.statuses:
@@ -261,8 +285,10 @@ class DiscoverPage(QWidget):
             return
         if status.needs_access and status.failure is not None:
             self.view.ask_for_access(self._repository.summary.gate, status.failure.sentence)
+        if status.state in FINAL:
+            self._look_for_files()
         if any(row.state != self._state(row.model) for row in self._rows.rows):
-            self._show_rows()
+            self._show_rows(choose=False)
 
     def _on_page_wanted(self) -> None:
         if self._repository is not None:
@@ -292,7 +318,9 @@ class DiscoverPage(QWidget):
         self.view.context.changed.connect(lambda _tokens: self._show_rows())
         self.view.table.selectionModel().currentRowChanged.connect(lambda *_: self._on_row_chosen())
         self.view.table.doubleClicked.connect(lambda *_: self.view.details.action.click())
+        self.view.table.entered.connect(self.view.details.action.click)
         self.view.details.pressed.connect(self._on_pressed)
+        self.view.nothing.action.clicked.connect(lambda: self._open(self._failed))
         self.view.access.token_given.connect(self.token_given)
         self.view.page_wanted.connect(self._on_page_wanted)
 
@@ -307,6 +335,8 @@ class DiscoverPage(QWidget):
         self.search.show_mirror(Hub(endpoint_of(self._settings.current.hub_endpoint)))
         if self._speed.speed is None:
             self._speed.measure()
+        self._look_for_files()  # deleted on the models page, perhaps
+        self._show_rows(choose=False)
         if not self.search.results.rows and not self._browser.is_searching:
             self._search()
 

@@ -69,12 +69,12 @@ class SearchPane(QWidget):
 
     def show_busy(self) -> None:
         """A search is on its way; what was there stays until it is answered."""
-        self.heading.setText("On the hub")
         self._say("Searching…", again=False)
         self.browse.hide()
 
     def show_ended(self, has_more: bool) -> None:
         """A page of results is complete."""
+        self.heading.setText("On the hub")
         self.results.set_has_more(has_more)
         nothing = not self.results.rows
         self._say("Nothing found. Try fewer words, or “Both” kinds of files." if nothing else "", again=False)

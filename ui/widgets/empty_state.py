@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ui.icons import set_icon
 
@@ -29,10 +29,14 @@ class EmptyState(QWidget):
         for label in (self.title, self.text):
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setWordWrap(True)
+        self.action = QPushButton("Try again")
+        self.action.hide()
+        column.addWidget(self.action, 0, Qt.AlignmentFlag.AlignHCenter)
         column.setContentsMargins(24, 24, 24, 24)
         column.addStretch()
 
-    def say(self, title: str, text: str) -> None:
-        """The two lines."""
+    def say(self, title: str, text: str, *, again: bool = False) -> None:
+        """The two lines; `again` offers to try again."""
+        self.action.setVisible(again)
         self.title.setText(title)
         self.text.setText(text)

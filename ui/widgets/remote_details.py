@@ -8,7 +8,8 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushBut
 from app.fit.advice import sentence
 from app.fit.judgement import MemoryBudget
 from app.fit.verdict import arithmetic
-from ui.item_models.remote_models import RemoteRow
+from app.hub.repository import ModelFormat
+from ui.item_models.remote_models import STOPPED, RemoteRow
 from ui.theme import text_font
 from ui.words import grouped, size
 
@@ -21,7 +22,7 @@ class RemoteDetails(QWidget):
     pressed = Signal(str)
     """One of the words in `ACTIONS`."""
 
-    ACTIONS = ("Download", "Pause", "Go on", "Chat")
+    ACTIONS = ("Download", "Pause", "Go on", "Try again", "Chat")
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -56,7 +57,9 @@ class RemoteDetails(QWidget):
         self.explain.setEnabled(judged and row.choice is not None and row.choice.verdict is not None)
         self._show_sum(row, budget)
         self.action.setText(_action(row))
-        self.action.setEnabled(bool(row.model.files))
+        self.action.setEnabled(
+            bool(row.model.files) and row.state not in _NOT_NOW and self.action.text() in self.ACTIONS
+        )
 
     def _on_explain(self, shown: bool) -> None:
         self._sum.setVisible(shown and self.explain.isEnabled())
@@ -105,13 +108,19 @@ class RemoteDetails(QWidget):
         whole.addLayout(column)
 
 
+_NOT_NOW = ("pausing", "cancelling")
+_WORDS = {"downloading": "Pause", "waiting": "Pause", "paused": "Go on", "pausing": "Go on", STOPPED: "Try again"}
+
+
 def _action(row: RemoteRow) -> str:
-    return {"downloading": "Pause", "waiting": "Pause", "paused": "Go on", "stopped": "Go on", "here": "Chat"}.get(
-        row.state, "Download"
-    )
+    if row.state == "here":
+        return "Chat" if row.model.format is ModelFormat.GGUF else "Downloaded"  # has to be converted first
+    return _WORDS.get(row.state, "Download")
 
 
 def _note(row: RemoteRow, error_text: str) -> str:
+    if row.trouble:
+        return f"The download stopped. {row.trouble}"
     verdict = row.choice.verdict if row.choice else None
     if verdict is None:
         return ""

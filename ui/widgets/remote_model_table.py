@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
-from PySide6.QtGui import QPainter, QResizeEvent
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QPainter, QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTreeView, QWidget
 
 from app.fit.verdict import Verdict
-from ui.item_models.remote_models import REMOTE_ROLE, RemoteColumn, RemoteModelsModel, RemoteRow
+from ui.item_models.remote_models import REMOTE_ROLE, STOPPED, RemoteColumn, RemoteModelsModel, RemoteRow
 from ui.theme import color, text_font, tokens
 
 _ROW_HEIGHT = 44
@@ -19,6 +19,9 @@ _TONES = {Verdict.FITS: "success", Verdict.TIGHT: "warning"}
 
 class RemoteModelTable(QTreeView):
     """One row chosen at a time."""
+
+    entered = Signal()
+    """Enter on a row"""
 
     def __init__(self, rows: RemoteModelsModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -47,6 +50,12 @@ class RemoteModelTable(QTreeView):
             room += _WIDTHS[column] if room < 0 else 0
 
     # Qt overrides
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.entered.emit()
+            return
+        super().keyPressEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -83,8 +92,9 @@ class _CellDelegate(QStyledItemDelegate):
         half = area.height() // 2
         upper = QRect(area.left(), area.top(), area.width(), half)
         lower = QRect(area.left(), area.top() + half, area.width(), half)
-        word, tone = ("take this one", "accent") if row.is_best else (row.state, "text_secondary")
-        word = row.state or word
+        word, tone = ("take this one", "accent") if row.is_best else ("", "text_secondary")
+        if row.state:
+            word, tone = row.state, "danger" if row.state == STOPPED else "text_secondary"
         painter.setFont(text_font(tokens().size_caption, strong=True))
         painter.setPen(color(tone))
         painter.drawText(upper, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, word)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QPainter
+from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter
 from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from ui.item_models.search_results import RESULT_ROLE, ResultRow, SearchResultsModel, facts
@@ -11,10 +11,12 @@ from ui.theme import color, text_font, tokens
 
 _ROW_HEIGHT = 64
 _LINE_HEIGHTS = (20, 16, 16)
+_SETTLE_MS = 250
+"""Who runs down the list with the arrow keys asks the hub only for the row on which they stop."""
 
 
 class ResultList(QListView):
-    """One row chosen at a time."""
+    """One row chosen at a time: by a click or Enter at once, by the arrow keys when they rest."""
 
     chosen = Signal(str)
     """Repository id"""
@@ -28,11 +30,37 @@ class ResultList(QListView):
         self.setMouseTracking(True)
         self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._focusing = False
+        self._settled = QTimer(self, singleShot=True, interval=_SETTLE_MS)
+        self._settled.timeout.connect(self._choose)
         self.selectionModel().currentChanged.connect(self._on_current)
+        self.clicked.connect(self._choose)
+        rows.modelAboutToBeReset.connect(self._settled.stop)
 
     def _on_current(self, index: QModelIndex) -> None:
+        if index.isValid() and not self._focusing:
+            self._settled.start()
+
+    def _choose(self) -> None:
+        self._settled.stop()
+        index = self.currentIndex()
         if index.isValid():
             self.chosen.emit(index.data(RESULT_ROLE).summary.id)
+
+    # Qt overrides
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Qt makes the first row the current one: to pass by with Tab is not to choose it."""
+        self._focusing = True
+        super().focusInEvent(event)
+        self._focusing = False
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.selectionModel().select(self.currentIndex(), self.selectionModel().SelectionFlag.ClearAndSelect)
+            self._choose()
+            return
+        super().keyPressEvent(event)
 
 
 class _RowDelegate(QStyledItemDelegate):
