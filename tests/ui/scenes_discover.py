@@ -1,0 +1,204 @@
+"""The Discover page in every state worth a look, on fakes of the hub's services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from app.events import DownloadPhase, DownloadProgress
+from app.fit.budget import budget_of
+from app.fit.judgement import Judgement
+from app.hub.repository import Repository
+from tests.ui.fake_hub import GATED, GB, LONG, ORIGINAL, QWEN, FakeHub, plan_for, repository, sample_results
+from ui.main import DISCOVER
+from workers.downloads import DownloadState, DownloadStatus
+from workers.protocol import Failure
+
+_OFFLINE = Failure("huggingface.co cannot be reached.", "Are you online?", kind="OfflineError")
+
+
+def _begin(stage: Any, *, offline: bool = False) -> FakeHub:
+    """The page, before anything is searched."""
+    hub = FakeHub()
+    stage.program._hub = hub
+    stage.window.show_page(DISCOVER)
+    stage.program.discover_page.set_budget(budget_of(16 * GB, int(9.4 * GB)), 16 * GB)
+    return hub
+
+
+def _searched(stage: Any, count: int = 50) -> FakeHub:
+    hub = _begin(stage)
+    page = stage.program.discover_page
+    page.search.field.setText("qwen3")
+    page._search_soon.stop()
+    page._search()
+    hub.browser.results.emit(sample_results(count), True)
+    hub.browser.search_ended.emit(True)
+    return hub
+
+
+def _opened(stage: Any, opened: Repository, **options: Any) -> FakeHub:
+    hub = _searched(stage)
+    stage.program.discover_page.search.chosen.emit(opened.id)
+    hub.open(opened, **options)
+    return hub
+
+
+def discover_first(stage: Any) -> None:
+    _begin(stage)
+
+
+def discover_narrow(stage: Any) -> None:
+    stage.window.resize(900, 600)
+    _opened(stage, QWEN)
+
+
+def discover_searching(stage: Any) -> None:
+    _begin(stage)
+    page = stage.program.discover_page
+    page.search.field.setText("qwen3")
+    page._search_soon.stop()
+    page._search()
+
+
+def discover_files(stage: Any) -> None:
+    _opened(stage, QWEN)
+
+
+def discover_keyboard(stage: Any) -> None:
+    _opened(stage, QWEN)
+    stage.program.discover_page.view.table.setFocus()
+
+
+def discover_sum(stage: Any) -> None:
+    _opened(stage, QWEN)
+    stage.program.discover_page.view.details.explain.click()
+
+
+def discover_reading(stage: Any) -> None:
+    _opened(stage, QWEN, judged=False)
+
+
+def discover_opening(stage: Any) -> None:
+    _searched(stage)
+    stage.program.discover_page.search.chosen.emit(QWEN.id)
+
+
+def discover_downloading(stage: Any) -> None:
+    hub = _opened(stage, QWEN)
+    progress = DownloadProgress(DownloadPhase.DOWNLOADING, int(1.2 * GB), int(5.03 * GB), 11.3e6, 339)
+    home = stage.program._paths.models
+    running = DownloadStatus(1, plan_for(QWEN, 2, home), DownloadState.RUNNING, progress)
+    paused = DownloadStatus(2, plan_for(QWEN, 0, home), DownloadState.PAUSED, progress)
+    failure = Failure("The disk is full: 0.1 GB are free, 6.8 GB are needed.", "Free some space, then try again.")
+    failed = DownloadStatus(3, plan_for(QWEN, 4, home), DownloadState.FAILED, progress, failure)
+    hub.downloads.show(running, paused, failed)
+    for status in (running, paused, failed):
+        stage.window.strip.show_status(status)
+
+
+def discover_here(stage: Any) -> None:
+    folder = stage.program._paths.models / QWEN.id
+    folder.mkdir(parents=True)
+    (folder / QWEN.models[4].key).touch()
+    _opened(stage, QWEN)
+
+
+def discover_gated(stage: Any) -> None:
+    _opened(stage, GATED, judged=False)
+    hub = stage.program._hub
+    failure = Failure("The author asks you to accept conditions first.", kind="GatedError")
+    hub.fits.failed.emit(GATED.id, GATED.models[0].key, failure)
+
+
+def discover_gated_wrong(stage: Any) -> None:
+    discover_gated(stage)
+    stage.program._hub.token_refused.emit("The token is wrong. Make a new one on the hub’s page “Access Tokens”.")
+
+
+def discover_offline(stage: Any) -> None:
+    hub = _begin(stage)
+    page = stage.program.discover_page
+    page.search.field.setText("qwen3")
+    page._search_soon.stop()
+    page._search()
+    hub.browser.is_offline = True
+    hub.browser.search_failed.emit(_OFFLINE)
+
+
+def discover_failed(stage: Any) -> None:
+    hub = _begin(stage)
+    page = stage.program.discover_page
+    page.search.field.setText("qwen3")
+    page._search_soon.stop()
+    page._search()
+    hint = "It asks for a pause of 32 s. Try again after it."
+    hub.browser.search_failed.emit(Failure("huggingface.co has had too many requests.", hint))
+
+
+def discover_nothing_found(stage: Any) -> None:
+    _searched(stage, 0)
+
+
+def discover_open_failed(stage: Any) -> None:
+    hub = _searched(stage)
+    stage.program.discover_page.search.chosen.emit(QWEN.id)
+    hub.browser.open_failed.emit(QWEN.id, _OFFLINE)
+
+
+def discover_no_models(stage: Any) -> None:
+    problem = "It holds only pickles (.bin): they can run programs when they are opened, so Bantam never does."
+    _opened(stage, repository("someone/old-model", problem=problem))
+
+
+def discover_cannot_tell(stage: Any) -> None:
+    hub = _opened(stage, QWEN, judged=False)
+    for model in QWEN.models:
+        problem = "The engine does not know the architecture “qwen9”."
+        hub.fits.judged.emit(QWEN.id, Judgement(model.key, problem=problem))
+
+
+def discover_long(stage: Any) -> None:
+    _opened(stage, LONG)
+
+
+def discover_original(stage: Any) -> None:
+    _opened(stage, ORIGINAL)
+
+
+def discover_card(stage: Any) -> None:
+    _opened(stage, QWEN)
+    stage.program.discover_page.view._tab_buttons.button(1).click()
+
+
+def discover_unmeasured(stage: Any) -> None:
+    hub = _begin(stage)
+    hub.speed.speed = None
+    stage.program.discover_page.search.chosen.emit(QWEN.id)
+    hub.open(QWEN)
+
+
+DISCOVER_SCENES: tuple[Callable[[Any], None], ...] = (
+    discover_first,
+    discover_searching,
+    discover_files,
+    discover_keyboard,
+    discover_narrow,
+    discover_sum,
+    discover_reading,
+    discover_opening,
+    discover_downloading,
+    discover_here,
+    discover_gated,
+    discover_gated_wrong,
+    discover_offline,
+    discover_failed,
+    discover_nothing_found,
+    discover_open_failed,
+    discover_no_models,
+    discover_cannot_tell,
+    discover_long,
+    discover_original,
+    discover_card,
+    discover_unmeasured,
+)
