@@ -50,3 +50,11 @@ class GatedError(HubError):
 
 class DiskFullError(StorageError):
     """There is not enough room on the disk; nothing that was there is lost."""
+
+
+class ConversionError(AppError):
+    """A Hugging Face folder that cannot become a GGUF file: the sentence says why, the hint what would be needed."""
+
+
+class QuantizeError(AppError):
+    """A model that could not be quantized."""

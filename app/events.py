@@ -24,6 +24,18 @@ class Stage(StrEnum):
     RESTORE_CACHE = "restore cache"
     MEASURE_SPEED = "measure speed"
     VERIFY = "verify"
+    CONVERT = "convert"
+    CALIBRATE = "calibrate"
+    """Collecting an importance matrix."""
+    FOLD = "fold"
+    """AWQ: moving scales between layers, without changing what the model computes."""
+    QUANTIZE = "quantize"
+    REROUND = "re-round"
+    """GPTQ: choosing the 4-bit values again, each for what the others got wrong."""
+    REFERENCE = "reference"
+    """Reading the evaluation text with the source."""
+    QUALITY = "quality"
+    """Reading the evaluation text with the model that is measured."""
 
 
 class StopReason(StrEnum):
@@ -40,11 +52,13 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`done` of `total` in the stage's own unit: per mille of the weights, tokens, measurements."""
+    """`done` of `total` in the stage's own unit: per mille of the weights, tokens, tensors, measurements."""
 
     stage: Stage
     done: int
     total: int
+    seconds_left: float = 0.0
+    """Of this stage; 0 while it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +247,71 @@ class MachineSpeed:
     """ISO 8601 time."""
 
 
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """The GGUF file is there, under its final name."""
+
+    path: Path
+    type: str
+    tensors: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """The quantized file is there, under its final name, with its row in the manifest."""
+
+    path: Path
+    type: str
+    recipe: str
+    """How it was made, in words that can be read: "Q4_K_M with an importance matrix"."""
+    source_bytes: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportanceCollected:
+    """`entries` is the number of matrices that have an importance now."""
+
+    path: Path
+    entries: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value and its standard error."""
+
+    value: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What a model is worth on a text. All but perplexity need a reference, and are None without one."""
+
+    path: Path
+    reference: Path | None
+    text: str
+    """Name of the text: "bundled" with its version, or the file's name and sha256."""
+    context_tokens: int
+    scored_tokens: int
+    perplexity: Estimate
+    reference_perplexity: Estimate | None = None
+    kl_mean: Estimate | None = None
+    """Kullback-Leibler divergence of the model's next-token distribution from the reference's, in nats."""
+    kl_99: float | None = None
+    """99th percentile of the same."""
+    top_1: Estimate | None = None
+    """Share of the positions at which both think the same token most likely, 0 to 1."""
+    speed: BenchResult | None = None
+
+
 Event = Progress | Notice | PromptReady | Token | DownloadProgress
 Result = (
     TooLarge | ModelLoaded | ConversationOpened | TokenCount | ThreadCounts | BenchResult
-    | Downloaded | Verified | FitCurve | MachineSpeed | None
+    | Downloaded | Verified | FitCurve | MachineSpeed | Converted | Quantized | ImportanceCollected | Quality | None
 )  # fmt: skip
 
 Report = Callable[[Event], None]

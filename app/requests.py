@@ -177,6 +177,80 @@ class VerifyModel:
     path: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Convert:
+    """Write a Hugging Face folder (config.json, tokenizer, safetensors) as one GGUF file."""
+
+    folder: Path
+    output: Path
+    type: str = "bf16"
+    """f32, f16, bf16 or q8_0: what matrices are stored as. Vectors and norms stay f32."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorOverride:
+    """Tensors whose name matches the regular expression `pattern` are stored as `type` (ggml's name, "Q8_0")."""
+
+    pattern: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quantize:
+    """Make a smaller GGUF of a model: of a GGUF file, or of a Hugging Face folder, which is converted first.
+
+    `type` is llama.cpp's name of the mixture ("Q4_K_M"). An `importance` matrix weighs the rounding errors by what
+    flows through the weights; `calibrate` collects one first, over the bundled text. `threads` 0 takes all cores.
+    """
+
+    source: Path
+    output: Path
+    type: str
+    importance: Path | None = None
+    calibrate: bool = False
+    overrides: tuple[TensorOverride, ...] = ()
+    output_type: str = ""
+    """ggml type of the output matrix; "" as the mixture has it."""
+    embedding_type: str = ""
+    threads: int = 0
+    requantize: bool = False
+    """Allow a source that is quantized already: its errors stay, and new ones come."""
+    keep_intermediate: bool = False
+    """Keep the converted 16-bit file beside the result."""
+    best: bool = False
+    """AWQ folding, importance matrix and GPTQ re-rounding: only from a Hugging Face folder, to Q4_0 or Q4_K_M."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectImportance:
+    """Collect an importance matrix of the model over a text (None: the bundled one) in llama.cpp's GGUF format."""
+
+    model: Path
+    output: Path
+    text: Path | None = None
+    context_tokens: int = 512
+    chunks: int = 0
+    """At most so many windows of the text; 0 takes all of it."""
+    threads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureQuality:
+    """Perplexity of a model over a text (None: the bundled one), and against a `reference` KL divergence and top-1.
+
+    Windows of `context_tokens`; the second half of each is scored, as llama-perplexity does.
+    """
+
+    model: Path
+    reference: Path | None = None
+    text: Path | None = None
+    context_tokens: int = 512
+    chunks: int = 0
+    threads: int = 0
+    speed: bool = False
+    """Measure decode speed, time to first token and peak memory of `model` in the same job."""
+
+
 Request = (
     LoadModel
     | Generate
@@ -188,4 +262,8 @@ Request = (
     | MeasureMachine
     | Download
     | VerifyModel
+    | Convert
+    | Quantize
+    | CollectImportance
+    | MeasureQuality
 )

@@ -13,6 +13,15 @@ STAGE_WORDS = {
     Stage.PREFILL: "Reading the prompt",
     Stage.SAVE_CACHE: "Saving the conversation's memory",
     Stage.RESTORE_CACHE: "Restoring the conversation's memory",
+    Stage.MEASURE: "Measuring",
+    Stage.VERIFY: "Reading every byte",
+    Stage.CONVERT: "Converting",
+    Stage.CALIBRATE: "Measuring which weights matter",
+    Stage.FOLD: "Moving outliers out of the way",
+    Stage.QUANTIZE: "Quantizing",
+    Stage.REROUND: "Rounding again, with care",
+    Stage.REFERENCE: "Reading the text with the source",
+    Stage.QUALITY: "Reading the text with this model",
 }
 
 STATE_WORDS = {

@@ -26,6 +26,13 @@ _STAGES = {
     Stage.MEASURE: "Measuring",
     Stage.MEASURE_SPEED: "Measuring how fast this computer is (once)",
     Stage.VERIFY: "Reading every byte",
+    Stage.CONVERT: "Converting",
+    Stage.CALIBRATE: "Measuring which weights matter",
+    Stage.FOLD: "Moving outliers out of the way",
+    Stage.QUANTIZE: "Quantizing",
+    Stage.REROUND: "Rounding again, with care",
+    Stage.REFERENCE: "Reading the text with the source",
+    Stage.QUALITY: "Reading the text with this model",
 }
 
 
