@@ -21,6 +21,10 @@ COMMANDS = {
     "models": "list the models on disk",
     "fit": "say whether a model fits this computer and how fast it will be",
     "get": "download a model from the hub",
+    "convert": "write a Hugging Face folder as one GGUF file",
+    "quantize": "make a model smaller",
+    "importance": "measure which weights of a model matter most",
+    "measure": "measure a model's quality: perplexity, KL divergence, top-1 agreement",
     "verify": "check a model's bytes against those that were downloaded",
 }
 

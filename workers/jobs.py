@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
-from app.events import Progress, Result, TooLarge
+from app.events import DownloadProgress, Progress, Result, TooLarge
 from app.paths import Paths
 from app.process_outcome import Ending, ProcessOutcome
 from app.requests import Request
@@ -58,7 +58,9 @@ class JobStatus:
     id: int
     job: Job
     state: JobState = JobState.QUEUED
-    progress: Progress | None = None
+    progress: Progress | DownloadProgress | None = None
+    step: int = 0
+    """Which of the job's requests runs, from 0; `progress` is of it alone."""
     result: Result = None
     failure: Failure | None = None
 
@@ -137,7 +139,7 @@ class JobQueue(QObject):
             return
         if line.end is not None:
             self._on_end(status, line)
-        elif isinstance(line.value, Progress):
+        elif isinstance(line.value, Progress | DownloadProgress):
             self._change(dataclasses.replace(status, progress=line.value))
 
     def _on_end(self, status: JobStatus, line: Line) -> None:
@@ -150,6 +152,7 @@ class JobQueue(QObject):
             self._conclude(dataclasses.replace(status, state=JobState.FAILED, failure=failure))
         elif self._step + 1 < len(status.job.requests):
             self._step += 1
+            self._change(dataclasses.replace(status, step=self._step, progress=None))
             self._send_step()
         else:
             self._conclude(dataclasses.replace(status, state=JobState.DONE, result=line.value))

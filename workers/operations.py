@@ -10,9 +10,13 @@ from app.errors import AppError
 from app.events import (
     BenchResult,
     ConversationOpened,
+    Converted,
     Downloaded,
+    ImportanceCollected,
     MachineSpeed,
     ModelLoaded,
+    Quality,
+    Quantized,
     Report,
     Result,
     TokenCount,
@@ -23,14 +27,18 @@ from app.fit.curve import FitCurve
 from app.paths import Paths, default_paths
 from app.requests import (
     Bench,
+    CollectImportance,
+    Convert,
     CountTokens,
     Download,
     Generate,
     LoadModel,
     MeasureFit,
     MeasureMachine,
+    MeasureQuality,
     MeasureThreads,
     OpenConversation,
+    Quantize,
     Request,
     ThreadCounts,
     VerifyModel,
@@ -59,6 +67,10 @@ class Operations:
             VerifyModel: self._verify,
             MeasureFit: self._measure_fit,
             MeasureMachine: self._measure_machine,
+            Convert: self._convert,
+            Quantize: self._quantize,
+            CollectImportance: self._collect_importance,
+            MeasureQuality: self._measure_quality,
         }
 
     def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
@@ -124,3 +136,23 @@ class Operations:
         from app.fit.machine_speed import measure_machine
 
         return measure_machine(self._paths, report, stop)
+
+    def _convert(self, request: Convert, report: Report, stop: StopFlag) -> Converted:
+        from app.compress.convert.conversion import convert
+
+        return convert(request, report, stop)
+
+    def _quantize(self, request: Quantize, report: Report, stop: StopFlag) -> Quantized:
+        from app.compress.quantize import quantize
+
+        return quantize(request, report, stop)
+
+    def _collect_importance(self, request: CollectImportance, report: Report, stop: StopFlag) -> ImportanceCollected:
+        from app.compress.importance import collect_importance
+
+        return collect_importance(request, report, stop)
+
+    def _measure_quality(self, request: MeasureQuality, report: Report, stop: StopFlag) -> Quality:
+        from app.measure.quality import measure_quality
+
+        return measure_quality(request, self._paths, report, stop)

@@ -60,6 +60,14 @@ def test_requests_run_in_order_and_the_last_result_is_the_jobs(watched: Watched)
     assert watched.queue.jobs == ()
 
 
+def test_a_status_says_which_request_runs(watched: Watched) -> None:
+    watched.queue.add(job("finish", "finish"))
+    (ended,) = watched.wait_for_ends()
+    assert [status.step for status in watched.changes if status.state is JobState.RUNNING][-1] == 1
+    assert any(status.step == 1 and status.progress is None for status in watched.changes), "the bar begins anew"
+    assert ended.step == 1
+
+
 def test_one_at_a_time_in_order(watched: Watched) -> None:
     ids = [watched.queue.add(job("finish")) for _ in range(3)]
     assert [status.state for status in watched.queue.jobs] == [JobState.RUNNING, JobState.QUEUED, JobState.QUEUED]
