@@ -1,0 +1,1 @@
+"""Hugging Face folder to GGUF, without torch or transformers: `conversion.convert` is the way in."""
