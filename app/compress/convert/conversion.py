@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import gguf
+import numpy as np
 
 from app.compress.convert.checkpoint import open_checkpoint
 from app.compress.convert.configuration import Config, read_config
@@ -111,13 +113,17 @@ def _plan(folder: Path, kind: str) -> _Plan:
     return _Plan(writer, tensors)
 
 
-_NOT_BYTES = gguf.quants.np.dtype("float32")
+_NOT_BYTES = np.dtype("float32")
 """Tells `add_tensor_info` that the shape counts elements; the type is given beside it."""
 
 
 def _name(folder: Path, config: Config) -> str:
     given = str(config.get("_name_or_path", default="")).rstrip("/").rpartition("/")[2]
-    return given or folder.resolve().name
+    name = given or folder.resolve().name
+    if (folder / "tokenizer.model").is_file():
+        return name
+    # llama.cpp takes a name with “phi3” for a SentencePiece vocabulary, and stops when its marks are not there.
+    return re.sub("phi-?3", "Phi 3", name, flags=re.IGNORECASE)
 
 
 def _check_output(output: Path, data_bytes: int) -> None:

@@ -32,11 +32,12 @@ def pre_tokenizer_of(tokenizer: dict[str, Any]) -> str:
     name = None
     if kinds == ["Split", "ByteLevel"] and not steps[1].get("use_regex", True):
         pattern = (steps[0].get("pattern") or {}).get("Regex")
-        name = {
+        rules: dict[Any, str] = {
             _THREE_DIGITS: "llama-bpe" if whole_words else "dbrx",
             _ONE_DIGIT: "qwen2",
             _TEKKEN: "tekken",
-        }.get(pattern)
+        }
+        name = rules.get(pattern)
     elif kinds == ["ByteLevel"] and steps[0].get("use_regex", True):
         name = "gpt-2"
     elif kinds == ["Digits", "ByteLevel"] and steps[0].get("individual_digits"):

@@ -70,7 +70,7 @@ def _yarn(writer: gguf.GGUFWriter, config: Config, full: dict[str, Any]) -> Extr
 
 
 def _llama3(_writer: gguf.GGUFWriter, config: Config, full: dict[str, Any]) -> Extra:
-    """Llama 3.1: slow rotations are slowed further, between two wavelengths by a blend. No key: a tensor of divisors."""
+    """Llama 3.1: slow rotations are slowed further, blended between two wavelengths. No key, a tensor of divisors."""
     factor, low, high = (float(full[name]) for name in ("factor", "low_freq_factor", "high_freq_factor"))
     context = float(full["original_max_position_embeddings"])
     head = config.head

@@ -51,10 +51,10 @@ class OutputTensor:
         """In the file, without padding."""
         return prod(self.byte_shape)
 
-    def data(self) -> Iterator[bytes | memoryview]:
+    def data(self) -> Iterator[memoryview]:
         """The bytes in order. Raises ConversionError for a NaN, and where the source has gone."""
         if self.constant is not None:
-            yield self.constant.astype("<f4").tobytes()
+            yield _bytes(self.constant.astype("<f4"))
             return
         assert self.source is not None
         for start, stop in self._stretches():
@@ -192,12 +192,16 @@ def _wrong_shape(source: SourceTensor) -> ConversionError:
     )
 
 
-def _encoded(rows: NDArray[Any], dtype: str, kind: Type, offset: float) -> bytes | memoryview:
+def _encoded(rows: NDArray[Any], dtype: str, kind: Type, offset: float) -> memoryview:
     if not offset and (dtype, kind) in (("BF16", Type.BF16), ("F16", Type.F16), ("F32", Type.F32)):
-        return memoryview(np.ascontiguousarray(rows)).cast("B")
+        return _bytes(rows)
     values = as_float32(rows, dtype) + np.float32(offset)
     if kind is Type.F32:
-        return memoryview(np.ascontiguousarray(values, "<f4")).cast("B")
+        return _bytes(values.astype("<f4", copy=False))
     if kind is Type.F16:
-        return memoryview(np.clip(values, -65504, 65504).astype("<f2")).cast("B")
-    return memoryview(np.ascontiguousarray(gguf.quants.quantize(np.ascontiguousarray(values), kind))).cast("B")
+        return _bytes(np.clip(values, -65504, 65504).astype("<f2"))
+    return _bytes(gguf.quants.quantize(np.ascontiguousarray(values), kind))
+
+
+def _bytes(values: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(values).data.cast("B")

@@ -1,4 +1,4 @@
-"""The tokenizer of a Hugging Face folder as GGUF keys: byte-level BPE, or SentencePiece with or without its model file."""
+"""The tokenizer of a folder as GGUF keys: byte-level BPE, or SentencePiece with or without its model file."""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ def _add_byte_level(
     writer.add_token_list(table.texts)
     writer.add_token_types(table.types)
     steps = tokenizer.get("pre_tokenizer") or {}
-    byte_level = next((step for step in (steps.get("pretokenizers") or [steps]) if step.get("type") == "ByteLevel"), {})
+    byte_level: dict[str, Any] = next(
+        (step for step in (steps.get("pretokenizers") or [steps]) if step.get("type") == "ByteLevel"), {}
+    )
     writer.add_add_space_prefix(bool(byte_level.get("add_prefix_space", False)))
 
 
