@@ -1,0 +1,249 @@
+"""What a model thinks of every token of a text: logits of the scored rows of a window, in slices of bounded memory.
+
+llama.cpp keeps a row of logits for each position that is asked for: for all 512 of a window and a vocabulary of 152,000
+these are 311 MB, and as much again in its working buffers. Here a batch asks for the second half of a window only, and
+for no more rows at once than ROWS_BYTES hold. Source of every call: llama.cpp's include/llama.h; what is tokenized how,
+and which rows count: tools/perplexity/perplexity.cpp.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from app import machine
+from app.engine import loading_marker
+from app.engine.heap import heap_bytes
+from app.engine.llama import BATCH_TOKENS, LOG, C, Model, ModelOptions
+from app.engine.stop_flag import StopFlag
+from app.errors import AppError, Cancelled, LoadError, ModelFileError
+from app.events import Progress, Report, ShouldStop, Stage
+from app.fit.need import PROCESS_BYTES
+from app.library.gguf_file import read_header
+from app.library.gguf_reader import printable
+from app.paths import Paths
+
+Logits = npt.NDArray[np.float32]
+
+ROWS_BYTES = 64 * 1024 * 1024
+"""Of logits at once: 512 rows of a small vocabulary, 110 of one of 152,000."""
+
+_LEAST_CONTEXT = 256  # llama.cpp rounds up to it
+_WARM_UP_TOKENS = 64  # the AMX kernels that kill the process on some machines run for batches of this size only
+_ABORTED = 2  # llama_decode's code after the abort callback said so
+_libc = ctypes.CDLL(ctypes.util.find_library("c") if os.name == "posix" else "msvcrt")
+_ABORT_WHEN_SET = ctypes.cast(_libc.strlen, C.ggml_abort_callback)  # see app.engine.stop_flag
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingPlan:
+    """What reading windows with this model takes, and what it makes of the text; known from the header alone."""
+
+    path: Path
+    need_bytes: int
+    """Weights, KV cache, buffers and logits."""
+    parameters: int
+    trained_context_tokens: int
+    vocabulary_size: int
+    vocabulary_digest: str
+    """Equal for two models whose tokens are the same, in the same order."""
+    tokens: tuple[int, ...]
+    """Of the text, BOS in front where the model wants one."""
+
+
+def plan_reading(path: Path, text: str, window_tokens: int) -> ReadingPlan:
+    """Tokenize `text` and ask llama.cpp what windows of `window_tokens` need. No weight is read.
+
+    Raises ModelFileError, LoadError.
+    """
+    _check_header(path)
+    LOG.clear()
+    before = heap_bytes()
+    model = Model(path, ModelOptions(header_only=True), lambda _share: True)
+    vocabulary_bytes = (heap_bytes() or 0) - (before or 0)
+    try:
+        LOG.clear()
+        reader = WindowReader(model, window_tokens, threads=1)
+        reader.close_context()
+        buffers = sum(LOG.cache_and_compute_bytes()) + reader.rows * model.vocabulary_size * 4
+        return ReadingPlan(
+            path=path,
+            need_bytes=model.weights_bytes + buffers + max(0, vocabulary_bytes) + PROCESS_BYTES,
+            parameters=model.parameters,
+            trained_context_tokens=model.trained_context_tokens,
+            vocabulary_size=model.vocabulary_size,
+            vocabulary_digest=_vocabulary_digest(model),
+            tokens=tuple(tokenize(model, text)),
+        )
+    finally:
+        model.close()
+
+
+def open_reader(
+    path: Path, window_tokens: int, threads: int, paths: Paths, report: Report, stop: ShouldStop
+) -> WindowReader:
+    """Load a model for reading windows of `window_tokens`. Raises ModelFileError, LoadError, Cancelled.
+
+    Without the repacked kernels where this machine needs safe mode. The loading marker says what the process was at,
+    should it die in the first decode, as in a chat's load.
+    """
+    _check_header(path)
+    safe_mode = machine.needs_safe_mode(paths.machine)
+    with loading_marker.loading(paths.loading_marker, path, safe_mode) as stage:
+        reader = WindowReader(_load(path, safe_mode, report, stop), window_tokens, threads)
+        try:
+            if isinstance(stop, StopFlag):
+                reader.abort_when(stop)
+            stage.enter(Stage.WARM_UP)
+            proven = safe_mode or reader.model.quantization in machine.verified_file_types(paths.machine)
+            if not proven:
+                reader.warm_up()
+                machine.remember_verified(paths.machine, reader.model.quantization)
+        except BaseException:
+            reader.close()
+            raise
+    return reader
+
+
+def tokenize(model: Model, text: str) -> list[int]:
+    """Token ids as llama-perplexity makes them: special tokens written in the text are text, one last newline goes."""
+    data = text.removesuffix("\n").encode("utf-8", "replace")
+    capacity = len(data) + 8
+    ids = (C.llama_token * capacity)()
+    count = C.llama_tokenize(model.vocabulary, data, len(data), ids, capacity, True, False)
+    if count < 0:  # no token is shorter than a byte, but a normalizer may lengthen the text
+        capacity = -count
+        ids = (C.llama_token * capacity)()
+        count = C.llama_tokenize(model.vocabulary, data, len(data), ids, capacity, True, False)
+    return list(ids[:count])
+
+
+class WindowReader:
+    """A model and a context that holds one window. `close` frees both. Not for several threads."""
+
+    def __init__(self, model: Model, window_tokens: int, threads: int) -> None:
+        """Takes over the model, also where it fails. Raises LoadError."""
+        self.model = model
+        self.window_tokens = window_tokens
+        self.rows = max(1, min(BATCH_TOKENS, window_tokens, ROWS_BYTES // (4 * model.vocabulary_size)))
+        """Rows of logits that a batch may ask for."""
+        parameters = C.llama_context_default_params()
+        parameters.n_ctx = max(window_tokens, _LEAST_CONTEXT)
+        parameters.n_batch = parameters.n_ubatch = BATCH_TOKENS
+        parameters.n_outputs_max = self.rows
+        parameters.n_threads = parameters.n_threads_batch = threads
+        parameters.no_perf = True
+        self._handle = C.llama_init_from_model(model.handle, parameters)
+        if not self._handle:
+            model.close()
+            raise LOG.failure(f"The engine could not make a context of {window_tokens:,} tokens")
+        self._batch_tokens = min(BATCH_TOKENS, C.llama_n_batch(self._handle))
+        self._batch = C.llama_batch_init(self._batch_tokens, 0, 1)
+        self._bos = model.bos if C.llama_vocab_get_add_bos(model.vocabulary) else None
+
+    def close_context(self) -> None:
+        """Free the context alone. A second call does nothing."""
+        if self._handle:
+            C.llama_batch_free(self._batch)
+            C.llama_free(self._handle)
+            self._handle = None
+
+    def close(self) -> None:
+        """Free the context and the weights. A second call does nothing."""
+        self.close_context()
+        self.model.close()
+
+    def abort_when(self, flag: StopFlag) -> None:
+        """From now on reading gives up in the middle of a batch as soon as `flag` is set."""
+        C.llama_set_abort_callback(self._handle, _ABORT_WHEN_SET, flag.address)
+        self._flag = flag  # llama.cpp keeps its address
+
+    def warm_up(self) -> None:
+        """Run the kernels once, with the batch size at which all of them run. Raises Cancelled."""
+        self._decode([max(0, self.model.eos)] * min(_WARM_UP_TOKENS, self.window_tokens), 0, scored_from=1 << 30)
+
+    def read(self, window: Sequence[int]) -> Iterator[tuple[int, Logits]]:
+        """Logits of the scored rows of a window: (position of the first row, (rows, vocabulary) f32), in order.
+
+        Scored are the positions from the middle on but the last, whose next token is not in the window. The first
+        token is replaced with BOS where the model wants one. An array is llama.cpp's own memory: it is valid until
+        the next is asked for. Raises Cancelled, AppError.
+        """
+        C.llama_memory_clear(C.llama_get_memory(self._handle), True)
+        first, end = len(window) // 2, len(window) - 1
+        tokens = list(window)
+        if self._bos is not None:
+            tokens[0] = self._bos
+        start = 0
+        while start < end:
+            stop = min(end, start + self._batch_tokens, max(start, first) + self.rows)
+            self._decode(tokens[start:stop], start, first)
+            if stop > first:
+                scored = max(start, first)
+                pointer = C.llama_get_logits(self._handle)
+                shape = (stop - scored, self.model.vocabulary_size)
+                yield scored, np.ctypeslib.as_array(pointer, shape=shape)
+            start = stop
+
+    def _decode(self, tokens: Sequence[int], position: int, scored_from: int) -> None:
+        batch = self._batch
+        batch.n_tokens = len(tokens)
+        for i, token in enumerate(tokens):
+            batch.token[i] = token
+            batch.pos[i] = position + i
+            batch.n_seq_id[i] = 1
+            batch.seq_id[i][0] = 0
+            batch.logits[i] = position + i >= scored_from
+        code = C.llama_decode(self._handle, batch)
+        if code == _ABORTED:
+            raise Cancelled
+        if code:
+            raise AppError(f"The engine could not read the text: {LOG.reason()} (llama_decode returned {code}).")
+
+
+def _load(path: Path, safe_mode: bool, report: Report, stop: ShouldStop) -> Model:
+    reported = -1
+
+    def on_progress(share: float) -> bool:
+        nonlocal reported
+        percent = int(share * 100)
+        if percent != reported:
+            reported = percent
+            report(Progress(Stage.LOAD, percent, 100))
+        return not stop()
+
+    LOG.clear()
+    try:
+        return Model(path, ModelOptions(repack=not safe_mode), on_progress)
+    except LoadError:
+        if stop():
+            raise Cancelled from None
+        raise
+
+
+def _check_header(path: Path) -> None:
+    """llama.cpp trusts much of what it reads, and aborts the process over the rest. Raises ModelFileError."""
+    name = printable(path.name)
+    try:
+        problem, hint = read_header(path).chat_problem, ""
+    except ModelFileError as error:
+        problem, hint = error.sentence, error.hint
+    if problem:
+        sentence = problem if name in problem else f"“{name}” cannot be measured. {problem}"
+        raise ModelFileError(sentence, hint)
+
+
+def _vocabulary_digest(model: Model) -> str:
+    digest = hashlib.sha256()
+    for token in range(model.vocabulary_size):
+        digest.update(C.llama_vocab_get_text(model.vocabulary, token) or b"")
+        digest.update(b"\0")
+    return digest.hexdigest()
