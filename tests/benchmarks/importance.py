@@ -1,13 +1,15 @@
 """Our importance matrix beside llama-imatrix's: the same model, text, windows and threads.
 
-    python -m tests.benchmarks.importance [--pairs 3] [--no-1b]
+    python -m tests.benchmarks.importance [--pairs 3] [--no-1b] [--kills 20]
 
 On the starter model in bf16: how far the values are apart, and the KL divergence of the Q4_K_M that llama-quantize
-makes with either, judged by llama-perplexity on another text. On a 1B shape: time and peak memory. About 6 minutes.
+makes with either, judged by llama-perplexity on another text. On a 1B shape: time and peak memory. Last, kills at
+random moments. About 5 minutes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -19,6 +21,7 @@ import numpy as np
 
 from app.compress.convert.conversion import convert
 from app.compress.importance import read_importance
+from app.errors import AppError
 from app.hardware import usable_cores
 from app.requests import Convert
 from tests.benchmarks import pairs
@@ -37,6 +40,7 @@ request = CollectImportance(Path(model), Path(output), Path(text), 512, int(chun
 collect_importance(request, lambda event: None, lambda: False)
 """
 _WINDOWS_1B = 4
+_WHY_SMALLER = "; theirs repacks Q4_0, a copy of the weights beside the file's"
 
 Run = tuple[float, float]
 """Seconds, and peak resident bytes."""
@@ -45,6 +49,7 @@ Run = tuple[float, float]
 def main() -> int:
     parser = pairs.parser(__doc__, pairs=3)
     parser.add_argument("--no-1b", action="store_true")
+    parser.add_argument("--kills", type=int, default=20, help="at so many random moments (default 20)")
     options = parser.parse_args()
     before = pairs.machine()
     figures: list[Figure] = []
@@ -55,14 +60,19 @@ def main() -> int:
         figures += _times("21M bf16", model, 0, options.pairs, folder, Goal(1.05), Goal(1.5))
         figures += _values(folder / "ours.gguf", folder / "theirs.gguf")
         figures += _divergences(model, folder)
+        if options.kills:
+            start = time.monotonic()
+            command = [sys.executable, "-c", _COLLECT, str(model), str(folder / "8.gguf"), str(CALIBRATION), "8", "1"]
+            subprocess.run(command, check=True)
+            figures.append(_kills(model, folder, options.kills, 1.1 * (time.monotonic() - start)))
         if not options.no_1b:
             shape = model_of_shape("1b")
-            figures += _times("1B Q4_0", shape, _WINDOWS_1B, options.pairs, folder, Goal(1.05), Goal(1.1))
+            figures += _times("1B Q4_0", shape, _WINDOWS_1B, options.pairs, folder, Goal(1.05), Goal(1.1), _WHY_SMALLER)
     return pairs.show(figures, before, options.json)
 
 
 def _times(
-    name: str, model: Path, chunks: int, count: int, folder: Path, time_goal: Goal, memory_goal: Goal
+    name: str, model: Path, chunks: int, count: int, folder: Path, time_goal: Goal, memory_goal: Goal, note: str = ""
 ) -> list[Figure]:
     """Both in turns, whole processes."""
     threads = str(usable_cores())
@@ -80,7 +90,7 @@ def _times(
     sizes += f"{np.median([other[1] for _, other in both]) / 1e6:.0f} MB"
     return [
         Figure(f"{name}: time, ours ÷ llama-imatrix", times, goal=time_goal, note=f"{spoken}; {turns.note}"),
-        Figure(f"{name}: peak memory, ours ÷ llama-imatrix", peaks, goal=memory_goal, note=sizes),
+        Figure(f"{name}: peak memory, ours ÷ llama-imatrix", peaks, goal=memory_goal, note=sizes + note),
     ]
 
 
@@ -97,6 +107,29 @@ def _run(command: list[str], output: Path) -> Run:
     if child.returncode or not output.exists():
         raise SystemExit(f"failed with {child.returncode}: {command}")
     return time.monotonic() - start, peak
+
+
+def _kills(model: Path, folder: Path, count: int, whole_s: float) -> Figure:
+    """How often a killed process left something under the final name that is no whole matrix."""
+    output, random = folder / "killed.gguf", np.random.default_rng(1)
+    broken = finished = 0
+    for _ in range(count):
+        output.unlink(missing_ok=True)
+        command = [sys.executable, "-c", _COLLECT, str(model), str(output), str(CALIBRATION), "8", "1"]
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(random.uniform(0, whole_s))
+        child.kill()
+        child.wait()
+        if output.exists():
+            finished += 1
+            with contextlib.suppress(AppError):
+                read_importance(output)
+                continue
+            broken += 1
+    return Figure(
+        "broken after a kill", (float(broken),), goal=Goal(0), note=f"{count} kills, {finished} came too late"
+    )
 
 
 def _peak_bytes(pid: int) -> int:

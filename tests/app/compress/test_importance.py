@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 
 from app.compress.convert.conversion import convert
-from app.compress.importance import check_importance, collect_importance, estimate_seconds, read_importance
+from app.compress.importance import (
+    CALIBRATION_TEXT,
+    check_importance,
+    collect_importance,
+    estimate_seconds,
+    read_importance,
+)
 from app.compress.importance_file import Collector, Sums, write_importance
-from app.engine import activations
-from app.engine.activations import Activation, ActivationReader
 from app.engine.llama import Model, ModelOptions
 from app.errors import AppError, Cancelled, LoadError, QuantizeError, StorageError
 from app.events import Event, MachineSpeed, Progress, Stage, TensorSpeed
@@ -24,12 +28,11 @@ from app.library.gguf_file import read_header
 from app.paths import STARTER_MODEL
 from app.requests import CollectImportance, Convert
 from tests.app.compress.llama_in_numpy import inputs_of_matrices
-from tests.app.compress.small_mixture import EXPERTS, USED, write_mixture
+from tests.app.compress.reading import WINDOW, WINDOWS, model, never, read_windows, windows
+from tests.app.compress.small_mixture import EXPERTS, write_mixture
 from tests.real_models import CALIBRATION, EVAL_CODE, starter_folder
 
-WINDOW, WINDOWS = 64, 2
-
-Read = Callable[[Activation], None]
+__all__ = ["model", "windows"]
 
 
 def request(folder: Path, **fields: object) -> CollectImportance:
@@ -45,39 +48,9 @@ def ignore(_event: Event) -> None:
     pass
 
 
-def never() -> bool:
-    return False
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    loaded = Model(STARTER_MODEL, ModelOptions(repack=False), lambda _share: True)
-    yield loaded
-    loaded.close()
-
-
-@pytest.fixture(scope="module")
-def windows(model: Model) -> list[list[int]]:
-    tokens = model.tokenize(CALIBRATION.read_text(), add_bos=True)
-    return [tokens[i * WINDOW : (i + 1) * WINDOW] for i in range(WINDOWS)]
-
-
 @pytest.fixture(scope="module")
 def importance(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     return collect(request(tmp_path_factory.mktemp("importance")))
-
-
-def read_windows(model: Model, windows: list[list[int]], *consumers: Read) -> None:
-    def consume(activation: Activation) -> None:
-        for consumer in consumers:
-            consumer(activation)
-
-    reader = ActivationReader(model, WINDOW, 1, consume, never)
-    try:
-        for window in windows:
-            reader.read(window)
-    finally:
-        reader.close()
 
 
 def mean_squares(windows: list[list[int]]) -> dict[str, np.ndarray]:
@@ -93,6 +66,25 @@ def difference(ours: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> flo
 
 def with_bos(model: Model, windows: list[list[int]]) -> list[list[int]]:
     return [[model.bos, *window[1:]] for window in windows]
+
+
+def test_windows_begin_with_bos_where_the_model_wants_it(tmp_path: Path) -> None:
+    path = tmp_path / "bos.gguf"
+    write_mixture(path, bos=True)
+    found = collect(request(tmp_path, model=path))
+    loaded = Model(path, ModelOptions(repack=False), lambda _share: True)
+    with_it, without = Collector(), Collector()
+    try:
+        tokens = loaded.tokenize(CALIBRATION.read_text(), add_bos=True)[: WINDOWS * WINDOW]
+        windows = [tokens[:WINDOW], tokens[WINDOW:]]
+        read_windows(loaded, with_bos(loaded, windows), with_it)
+        read_windows(loaded, windows, without)
+    finally:
+        loaded.close()
+    name = "blk.0.attn_q.weight"
+    right, wrong = (collector.entries[name].squares[0] / (WINDOWS * WINDOW) for collector in (with_it, without))
+    np.testing.assert_allclose(found[name], right, rtol=1e-5)
+    assert np.abs(wrong - right).max() > 1e-4
 
 
 class TestAgainstNumpy:
@@ -115,119 +107,6 @@ class TestAgainstNumpy:
         assert difference(found, mean_squares(windows)) < 0.01
 
 
-def test_windows_begin_with_bos_where_the_model_wants_it(tmp_path: Path) -> None:
-    path = tmp_path / "bos.gguf"
-    write_mixture(path, bos=True)
-    found = collect(request(tmp_path, model=path))
-    loaded = Model(path, ModelOptions(repack=False), lambda _share: True)
-    with_it, without = Collector(), Collector()
-    try:
-        tokens = loaded.tokenize(CALIBRATION.read_text(), add_bos=True)[: WINDOWS * WINDOW]
-        windows = [tokens[:WINDOW], tokens[WINDOW:]]
-        read_windows(loaded, with_bos(loaded, windows), with_it)
-        read_windows(loaded, windows, without)
-    finally:
-        loaded.close()
-    name = "blk.0.attn_q.weight"
-    right, wrong = (collector.entries[name].squares[0] / (WINDOWS * WINDOW) for collector in (with_it, without))
-    np.testing.assert_allclose(found[name], right, rtol=1e-5)
-    assert np.abs(wrong - right).max() > 1e-4
-
-
-class TestReadingActivations:
-    def test_windows_add_up(self, model: Model, windows: list[list[int]]) -> None:
-        """The second window is left before the output matrix: nothing may be missing in it."""
-        together, alone = Collector(), Collector()
-        read_windows(model, windows, together)
-        for window in windows:
-            read_windows(model, [window], alone)
-        assert together.entries.keys() == alone.entries.keys()
-        for name, sums in together.entries.items():
-            np.testing.assert_allclose(sums.squares, alone.entries[name].squares, rtol=1e-5)
-            assert sums.counts.tolist() == alone.entries[name].counts.tolist() == [WINDOWS * WINDOW]
-
-    def test_shared_inputs_are_shown_with_every_matrix(self, model: Model, windows: list[list[int]]) -> None:
-        seen: dict[str, tuple[int, np.ndarray]] = {}
-        read_windows(model, windows[:1], lambda a: seen.update({a.weight: (a.input, a.rows[0, 0].copy())}))
-        for group in (("attn_q", "attn_k", "attn_v"), ("ffn_gate", "ffn_up")):
-            numbers = {seen[f"blk.1.{name}.weight"][0] for name in group}
-            assert len(numbers) == 1, group
-            for name in group[1:]:
-                one, other = (seen[f"blk.1.{which}.weight"][1] for which in (group[0], name))
-                np.testing.assert_array_equal(one, other)
-        assert seen["blk.1.attn_q.weight"][0] != seen["blk.1.ffn_up.weight"][0]
-
-    def test_large_vocabularies_are_read_in_smaller_batches(
-        self, model: Model, windows: list[list[int]], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        whole, parts = Collector(), Collector()
-        read_windows(model, windows, whole)
-        monkeypatch.setattr(activations, "batch_rows", lambda _vocabulary: WINDOW // 2)
-        read_windows(model, windows, parts)
-        for name, sums in whole.entries.items():
-            assert np.abs(sums.squares - parts.entries[name].squares).sum() < 0.01 * sums.squares.sum()
-            assert sums.counts == parts.entries[name].counts
-
-    @pytest.mark.parametrize(("vocabulary", "rows"), [(4_096, 512), (128_256, 256), (262_144, 128), (2_000_000, 128)])
-    def test_batches_by_vocabulary(self, vocabulary: int, rows: int) -> None:
-        assert activations.batch_rows(vocabulary) == rows
-
-    def test_an_error_of_the_consumer_ends_the_reading(self, model: Model, windows: list[list[int]]) -> None:
-        def fail(activation: Activation) -> None:
-            if "blk.2" in activation.weight:
-                raise ZeroDivisionError
-
-        with pytest.raises(ZeroDivisionError):
-            read_windows(model, windows, fail)
-
-    def test_another_layout_of_tensors_is_refused(
-        self, model: Model, windows: list[list[int]], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        real = activations._ggml()
-
-        class Other:
-            ggml_op_name = real.ggml_op_name
-            ggml_get_data = ggml_nelements = staticmethod(lambda _tensor: 1)
-            ggml_get_name = staticmethod(lambda _tensor: b"other")
-
-        monkeypatch.setattr(activations, "_ggml", Other)
-        with pytest.raises(LoadError, match="laid out in another way"):
-            read_windows(model, windows, Collector())
-
-
-class TestMixtures:
-    """Of experts: a small random model; the router's choice is computed again in numpy."""
-
-    def test_each_expert_counts_the_tokens_sent_to_it(self, tmp_path: Path) -> None:
-        router = write_mixture(tmp_path / "mixture.gguf")
-        loaded = Model(tmp_path / "mixture.gguf", ModelOptions(repack=False), lambda _share: True)
-        rows: dict[str, np.ndarray] = {}
-        collector = Collector()
-        try:
-            tokens = loaded.tokenize(CALIBRATION.read_text()[:2000], add_bos=True)[:WINDOW]
-            keep = lambda a: rows.update({a.weight: a.rows[0, 0].copy()})  # noqa: E731
-            read_windows(loaded, [tokens], collector, keep)
-        finally:
-            loaded.close()
-        flow = rows["blk.0.ffn_gate_inp.weight"]
-        chosen = np.argsort(-(flow @ router.T), axis=1)[:, :USED]
-        for name in ("ffn_gate_exps", "ffn_up_exps"):
-            sums = collector.entries[f"blk.0.{name}.weight"]
-            for expert in range(EXPERTS):
-                mine = flow[(chosen == expert).any(1)]
-                assert sums.counts[expert] == len(mine)
-                np.testing.assert_allclose(sums.squares[expert], np.square(mine).sum(0), rtol=1e-3)
-        down = collector.entries["blk.0.ffn_down_exps.weight"]
-        assert down.counts.tolist() == sums.counts.tolist()
-        assert down.squares.shape[0] == EXPERTS
-
-    def test_the_file_has_an_array_over_all_experts(self, tmp_path: Path) -> None:
-        write_mixture(tmp_path / "mixture.gguf")
-        found = collect(request(tmp_path, model=tmp_path / "mixture.gguf"))
-        width = found["blk.0.ffn_gate_inp.weight"].size
-        assert found["blk.0.ffn_gate_exps.weight"].size == EXPERTS * width
-
-
 class TestFiles:
     def test_has_what_llama_imatrix_writes(self, tmp_path: Path) -> None:
         result = collect_importance(request(tmp_path), ignore, never)
@@ -245,6 +124,12 @@ class TestFiles:
         assert shapes["blk.0.attn_q.weight.counts"] == [1, 1]
         assert result.entries == len(shapes) // 2 == 42
         assert result.tokens == WINDOWS * WINDOW
+
+    def test_the_file_has_an_array_over_all_experts(self, tmp_path: Path) -> None:
+        write_mixture(tmp_path / "mixture.gguf")
+        found = collect(request(tmp_path, model=tmp_path / "mixture.gguf"))
+        width = found["blk.0.ffn_gate_inp.weight"].size
+        assert found["blk.0.ffn_gate_exps.weight"].size == EXPERTS * width
 
     def test_round_trip_and_unused_experts(self, tmp_path: Path) -> None:
         path = tmp_path / "some.gguf"
@@ -293,8 +178,24 @@ class TestFiles:
         with pytest.raises(QuantizeError, match="512 columns there and 1,024 here"):
             check_importance(importance, wide, "starter")
         fewer = {name: shape for name, shape in shapes.items() if not name.startswith("blk.5")}
-        with pytest.raises(QuantizeError, match="which this model does not have"):
+        with pytest.raises(QuantizeError, match="and this model has 5 layers"):
             check_importance(importance, fewer, "starter")
+        more = shapes | {name.replace("blk.", "blk.1"): shape for name, shape in shapes.items()}
+        more |= {name.replace("blk.", "blk.2"): shape for name, shape in shapes.items()}
+        with pytest.raises(QuantizeError, match="most matrices of this model are not in it"):
+            check_importance(importance, more, "starter")
+
+    def test_single_entries_may_be_missing_or_too_many(self, importance: dict[str, np.ndarray]) -> None:
+        shapes = {tensor.name: tuple(tensor.shape.tolist()) for tensor in gguf.GGUFReader(STARTER_MODEL).tensors}
+        other = importance | {"output.weight": np.ones(512, np.float32)}
+        del other["blk.2.ffn_up.weight"]
+        check_importance(other, shapes, "starter")
+
+    def test_stacked_experts(self) -> None:
+        shapes = {"blk.0.ffn_up_exps.weight": (64, 32, 4)}
+        check_importance({"blk.0.ffn_up_exps.weight": np.ones(4 * 64, np.float32)}, shapes, "mixture")
+        with pytest.raises(QuantizeError, match="64 columns there and 256 here"):
+            check_importance({"blk.0.ffn_up_exps.weight": np.ones(64, np.float32)}, shapes, "mixture")
 
 
 def legacy(name: str, calls: int, values: list[float]) -> bytes:
@@ -372,6 +273,12 @@ def test_an_output_that_is_there_is_kept(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="is there already"):
         collect(request(tmp_path))
     assert output.read_bytes() == b"mine"
+
+
+def test_the_bundled_text(tmp_path: Path) -> None:
+    result = collect_importance(request(tmp_path, text=None, chunks=1), ignore, never)
+    text = gguf.GGUFReader(result.path).fields["bantam.text_sha256"].contents()
+    assert text == hashlib.sha256(CALIBRATION_TEXT.read_bytes()).hexdigest()
 
 
 def test_progress_has_the_windows_and_the_time_left(tmp_path: Path) -> None:
