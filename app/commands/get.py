@@ -10,9 +10,10 @@ import time
 from app.commands.console import as_dict, print_json
 from app.commands.hub import find_repository, hub_of, pick_model
 from app.errors import AppError
-from app.events import DownloadPhase, DownloadProgress, Event, Notice
+from app.events import Downloaded, DownloadPhase, DownloadProgress, Event, Notice
+from app.hub.endpoint import Hub
 from app.hub.repository import RemoteModel, Repository
-from app.paths import default_paths
+from app.paths import Paths, default_paths
 from app.requests import Download
 from app.settings import load_settings
 from app.units import size_text
@@ -28,26 +29,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from app.hub import unfinished
-    from app.hub.download import download
-    from app.hub.plan import make_plan
-
     paths = default_paths().ensure()
     settings = load_settings(paths.settings)
     hub = hub_of(settings)
     if hub.warning:
         print(hub.warning, file=sys.stderr)
     repository = find_repository(hub, parsed.repository)
-    plan = make_plan(hub.endpoint, repository, _model(repository, parsed.file), paths.models)
-    unfinished.remember(paths, unfinished.Unfinished(plan, paused=True))
-    with _Progress() as progress:
-        result = download(Download(plan, hub.token), progress, lambda: False)
-    unfinished.forget(paths, plan)
+    result = download_model(hub, repository, _model(repository, parsed.file), paths)
     if parsed.json:
         print_json(as_dict(result))
     else:
         print("\n".join(str(path) for path in result.files))
     return 0
+
+
+def download_model(hub: Hub, repository: Repository, model: RemoteModel, paths: Paths) -> Downloaded:
+    """Download it, or go on with it; what is whole already is not fetched again. Progress goes to stderr."""
+    from app.hub import unfinished
+    from app.hub.download import download
+    from app.hub.plan import make_plan
+
+    plan = make_plan(hub.endpoint, repository, model, paths.models)
+    unfinished.remember(paths, unfinished.Unfinished(plan, paused=True))
+    with _Progress() as progress:
+        result = download(Download(plan, hub.token), progress, lambda: False)
+    unfinished.forget(paths, plan)
+    return result
 
 
 def _model(repository: Repository, name: str | None) -> RemoteModel:

@@ -1,0 +1,297 @@
+"""From a GGUF file or a Hugging Face folder to a smaller GGUF, checked before and after, whole or not at all.
+
+folder -> [convert] -> [importance matrix] -> quantize -> check -> rename -> manifest. Every file on the way has a name
+that follows from the request (`part_paths`): llama.cpp cannot be stopped inside a tensor, so a cancel may be the end of
+the process, and whoever ended it removes them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.errors import Cancelled, DiskFullError, ModelFileError, QuantizeError, StorageError
+from app.events import Progress, Quantized, Report, ShouldStop, Stage
+from app.hardware import available_memory_bytes, physical_cores
+from app.hub.disk import SPARE_BYTES, free_bytes
+from app.library.gguf_file import read_header
+from app.library.manifest import FileOrigin, read_manifest, write_manifest
+from app.library.verify import sha256_of
+from app.requests import CollectImportance, Convert, Quantize
+from app.units import size_text
+
+if TYPE_CHECKING:
+    from app.compress.native import Options
+
+UNQUANTIZED = frozenset({"F32", "F16", "BF16"})
+BEST_TYPES = ("Q4_0", "Q4_K_M")
+
+
+def part_paths(request: Quantize) -> tuple[Path, ...]:
+    """Every unfinished file that the job may leave when its process is ended."""
+    name = request.output.name
+    ends = (".part", ".plan.part", ".source.part", ".source.part.part", ".imatrix.part", ".imatrix.part.part")
+    return tuple(request.output.with_name(name + end) for end in ends)
+
+
+def workspace(request: Quantize) -> Path:
+    """Where the best quantization keeps what it can go on from after an interruption."""
+    return request.output.with_name(f".{request.output.name}.work")
+
+
+def quantize(request: Quantize, report: Report, stop: ShouldStop) -> Quantized:
+    """Make `request.output`. Raises QuantizeError, ConversionError, ModelFileError, StorageError, DiskFullError,
+    Cancelled; then nothing is left, and what was there is as it was.
+    """
+    remove_parts(request)
+    try:
+        _check(request)
+        part = _make(request, report, stop)
+        return _finish(request, part, report, stop)
+    except OSError as error:
+        raise StorageError(
+            f"“{request.output.name}” could not be written: {error.strerror or error}.",
+            "See that there is room on the disk and that the folder may be written to.",
+        ) from error
+    finally:
+        remove_parts(request)
+
+
+def remove_parts(request: Quantize) -> None:
+    """Remove what an earlier run left, and what this one does not need any more."""
+    for path in part_paths(request):
+        path.unlink(missing_ok=True)
+
+
+def recipe_of(request: Quantize) -> str:
+    """How the file is made, to be read: "Q4_K_M with an importance matrix"."""
+    if request.best:
+        return f"{request.type}, outliers folded (AWQ), importance matrix, rounded again (GPTQ)"
+    words = request.type
+    if request.importance or request.calibrate:
+        words += " with an importance matrix"
+    changed = [f"{override.pattern}={override.type}" for override in request.overrides]
+    changed += [f"output={request.output_type}"] * bool(request.output_type)
+    changed += [f"embedding={request.embedding_type}"] * bool(request.embedding_type)
+    return f"{words}; {', '.join(changed)}" if changed else words
+
+
+def _make(request: Quantize, report: Report, stop: ShouldStop) -> Path:
+    """The finished file under its unfinished name."""
+    part, *_ = part_paths(request)
+    if request.best:
+        from app.compress.best.best_quantize import best_quantize
+
+        threads = request.threads or physical_cores()
+        best_quantize(request.source, part, request.type, None, threads, workspace(request), report, stop)
+        return part
+    source = _converted(request, report, stop) if request.source.is_dir() else request.source
+    options = _options(request, source, report, stop)
+    _run_native(source, part, request.type, options, report, stop)
+    if request.keep_intermediate and source != request.source:
+        source.replace(request.output.with_name(f"{request.output.stem}-16bit.gguf"))
+    return part
+
+
+def _converted(request: Quantize, report: Report, stop: ShouldStop) -> Path:
+    """The folder as a 16-bit GGUF."""
+    from app.compress.convert.conversion import convert
+
+    source = part_paths(request)[2]
+    return convert(Convert(request.source, source, "bf16"), report, stop).path
+
+
+def _options(request: Quantize, source: Path, report: Report, stop: ShouldStop) -> Options:
+    """The importance matrix is read, or collected first."""
+    from app.compress.importance import collect_importance, read_importance
+    from app.compress.native import Options
+
+    matrix = request.importance
+    threads = request.threads or physical_cores()
+    if matrix is None and request.calibrate:
+        matrix = part_paths(request)[4]
+        collect_importance(CollectImportance(source, matrix, threads=request.threads), report, stop)
+    return Options(
+        importance=None if matrix is None else read_importance(matrix),
+        overrides=request.overrides,
+        output_type=request.output_type,
+        embedding_type=request.embedding_type,
+        threads=threads,
+        requantize=request.requantize,
+    )
+
+
+def _run_native(source: Path, part: Path, type: str, options: Options, report: Report, stop: ShouldStop) -> None:
+    """Time left is from the bytes of the tensors, of which a few are most."""
+    from app.compress.native import quantize_file
+    from app.library.gguf_reader import read_raw
+
+    with source.open("rb") as file:
+        sizes = [t.size_bytes for t in read_raw(file, source.stat().st_size, lambda _key: False).tensors]
+    whole, start = sum(sizes), time.monotonic()
+
+    def on_tensor(begun: int, total: int) -> None:
+        done = sum(sizes[:begun])
+        left = (time.monotonic() - start) * (whole - done) / done if done else 0.0
+        report(Progress(Stage.QUANTIZE, done * 1000 // max(whole, 1), 1000, left))
+
+    if stop():
+        raise Cancelled
+    quantize_file(source, part, type, options, on_tensor)
+    report(Progress(Stage.QUANTIZE, 1000, 1000))
+    if stop():
+        raise Cancelled
+
+
+def _finish(request: Quantize, part: Path, report: Report, stop: ShouldStop) -> Quantized:
+    """Check the header, hash, give it its name, note its origin. The rename is the moment at which it is there."""
+    try:
+        read_header(part)
+    except ModelFileError as error:
+        raise QuantizeError(f"What was made cannot be read again: {error.sentence}", "Try it once more.") from error
+    size = part.stat().st_size
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    sha256 = sha256_of(part, _hash_progress(size, report, stop))
+    if request.output.exists():
+        raise _there(request.output)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    recipe = recipe_of(request)
+    parent = os.path.relpath(request.source.resolve(), request.output.parent.resolve())
+    origin = FileOrigin(sha256, size, date=now, parent=Path(parent).as_posix(), recipe=recipe)
+    folder = request.output.parent
+    # The row first: without its file it says nothing to anybody, a file without its row has lost where it came from.
+    write_manifest(folder, read_manifest(folder).with_file(request.output.name, origin))
+    part.replace(request.output)
+    return Quantized(request.output, request.type, recipe, _size_of(request.source), size, sha256)
+
+
+def _hash_progress(size: int, report: Report, stop: ShouldStop) -> Callable[[int], None]:
+    done = 0
+
+    def on_chunk(count: int) -> None:
+        nonlocal done
+        if stop():
+            raise Cancelled
+        done += count
+        report(Progress(Stage.VERIFY, done * 1000 // max(size, 1), 1000))
+
+    return on_chunk
+
+
+def _check(request: Quantize) -> None:
+    """Everything that can be known before the first byte is written."""
+    from app.compress.native import NEEDS_IMPORTANCE, file_type
+
+    file_type(request.type)
+    if request.output.exists():
+        raise _there(request.output)
+    if not request.output.parent.is_dir():
+        raise StorageError(f"There is no folder {request.output.parent}.", "Make it, or choose another one.")
+    if not os.access(request.output.parent, os.W_OK):
+        raise StorageError(f"The folder {request.output.parent} may not be written to.", "Choose another one.")
+    if not request.source.exists():
+        raise ModelFileError(f"“{request.source.name}” is not there.", "Download or add it again.")
+    if request.best and (not request.source.is_dir() or request.type not in BEST_TYPES):
+        raise QuantizeError(
+            f"The best rounding starts from a Hugging Face folder and makes {' or '.join(BEST_TYPES)}.",
+            "Download the model's safetensors, or quantize with an importance matrix.",
+        )
+    if request.type in NEEDS_IMPORTANCE and not (request.importance or request.calibrate or request.best):
+        raise QuantizeError(
+            f"{request.type} is made with an importance matrix only: without one the model would be ruined.",
+            "Let one be collected, or give one.",
+        )
+    if request.source.is_file():
+        _check_source(request)
+    _check_room(request)
+
+
+def _check_source(request: Quantize) -> None:
+    header = read_header(request.source)
+    if header.quantization not in UNQUANTIZED and not request.requantize:
+        raise QuantizeError(
+            f"“{request.source.name}” is quantized already ({header.quantization}); its errors would be rounded again.",
+            "Start from the model in 16 bits, or allow it to be quantized once more.",
+        )
+
+
+def _check_room(request: Quantize) -> None:
+    """Disk: the result, and the 16-bit file on the way. Memory: llama.cpp's buffers."""
+    from app.compress.native import BUFFER_BYTES
+
+    result, source = sizes(request)
+    needed, free = result + source + SPARE_BYTES, free_bytes(request.output.parent)
+    if free is not None and needed > free:
+        way = f", {size_text(source)} of them only while it works" if source else ""
+        raise DiskFullError(
+            f"It takes {size_text(needed)} on the disk{way}; {size_text(free)} are free there.",
+            "Free some space, or move Bantam's folder to a larger disk.",
+        )
+    memory, available = 3 * BUFFER_BYTES, available_memory_bytes()
+    if memory > available:
+        raise QuantizeError(
+            f"Quantizing takes up to {size_text(memory)} of memory; {size_text(available)} are free.",
+            "Close other programs, or unload the model that is loaded.",
+        )
+
+
+def sizes(request: Quantize) -> tuple[int, int]:
+    """Bytes of the result, exact but for an importance matrix's few keys, and of the file between (0: none)."""
+    from app.compress.convert.conversion import write_header
+    from app.compress.native import Options, planned
+
+    options = Options(
+        overrides=request.overrides,
+        output_type=request.output_type,
+        embedding_type=request.embedding_type,
+        requantize=True,
+    )
+    if request.source.is_file():
+        return _file_bytes(request.source, planned(request.source, request.type, options).data_bytes), 0
+    stub = part_paths(request)[1]
+    try:
+        write_header(request.source, stub, "bf16")
+        result = _file_bytes(stub, planned(stub, request.type, options).data_bytes)
+        return result, stub.stat().st_size
+    finally:
+        stub.unlink(missing_ok=True)
+
+
+def _file_bytes(source: Path, data_bytes: int) -> int:
+    """Quantizing keeps the header and replaces the tensors."""
+    from app.library.gguf_reader import read_raw
+
+    with source.open("rb") as file:
+        return read_raw(file, source.stat().st_size, lambda _key: False).data_start + data_bytes
+
+
+def _size_of(source: Path) -> int:
+    if source.is_file():
+        return source.stat().st_size
+    return sum(file.stat().st_size for file in source.glob("*.safetensors"))
+
+
+def _there(output: Path) -> StorageError:
+    return StorageError(f"“{output.name}” is there already.", "Delete it, or choose another name.")
+
+
+def default_output(source: Path, type: str, *, best: bool = False) -> Path:
+    """Beside a file, inside a folder: "name-Q4_K_M.gguf", without the type that the name ends in now."""
+    folder = source if source.is_dir() else source.parent
+    stem = source.resolve().name if source.is_dir() else source.stem
+    for known in ("F32", "F16", "BF16", "f32", "f16", "bf16"):
+        stem = stem.removesuffix(f"-{known}").removesuffix(f".{known}")
+    return folder / f"{stem}-{type}{'-best' if best else ''}.gguf"
+
+
+def each(request: Quantize, types: tuple[str, ...]) -> tuple[Quantize, ...]:
+    """The same request for several types, under names of their own."""
+    return tuple(
+        replace(request, type=name, output=default_output(request.source, name, best=request.best)) for name in types
+    )
