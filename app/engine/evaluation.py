@@ -27,7 +27,7 @@ from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled, LoadError, ModelFileError
 from app.events import Progress, Report, ShouldStop, Stage
 from app.fit.need import PROCESS_BYTES
-from app.library.gguf_file import read_header
+from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import printable
 from app.paths import Paths
 
@@ -37,6 +37,7 @@ ROWS_BYTES = 64 * 1024 * 1024
 """Of logits at once: 512 rows of a small vocabulary, 110 of one of 152,000."""
 
 _LEAST_CONTEXT = 256  # llama.cpp rounds up to it
+_NEVER_REPACKED = frozenset({"F32", "F16", "BF16"})
 _WARM_UP_TOKENS = 64  # the AMX kernels that kill the process on some machines run for batches of this size only
 _ABORTED = 2  # llama_decode's code after the abort callback said so
 _libc = ctypes.CDLL(ctypes.util.find_library("c") if os.name == "posix" else "msvcrt")
@@ -92,11 +93,12 @@ def open_reader(
 ) -> WindowReader:
     """Load a model for reading windows of `window_tokens`. Raises ModelFileError, LoadError, Cancelled.
 
-    Without the repacked kernels where this machine needs safe mode. The loading marker says what the process was at,
-    should it die in the first decode, as in a chat's load.
+    Without the repacked kernels where this machine needs safe mode, and where no tensor has any: a 16-bit source is
+    then mapped from its file and not copied. The loading marker says what the process was at, should it die in the
+    first decode, as in a chat's load.
     """
-    _check_header(path)
-    safe_mode = machine.needs_safe_mode(paths.machine)
+    header = _check_header(path)
+    safe_mode = machine.needs_safe_mode(paths.machine) or _NEVER_REPACKED.issuperset(header.tensor_types)
     with loading_marker.loading(paths.loading_marker, path, safe_mode) as stage:
         reader = WindowReader(_load(path, safe_mode, report, stop), window_tokens, threads)
         try:
@@ -229,16 +231,18 @@ def _load(path: Path, safe_mode: bool, report: Report, stop: ShouldStop) -> Mode
         raise
 
 
-def _check_header(path: Path) -> None:
+def _check_header(path: Path) -> GgufHeader:
     """llama.cpp trusts much of what it reads, and aborts the process over the rest. Raises ModelFileError."""
     name = printable(path.name)
     try:
-        problem, hint = read_header(path).chat_problem, ""
+        header = read_header(path)
+        problem, hint = header.chat_problem, ""
     except ModelFileError as error:
         problem, hint = error.sentence, error.hint
     if problem:
         sentence = problem if name in problem else f"“{name}” cannot be measured. {problem}"
         raise ModelFileError(sentence, hint)
+    return header
 
 
 def _vocabulary_digest(model: Model) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from app import machine
+from app.engine import evaluation
 from app.engine.llama import C, Context, Model, ModelOptions
 from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled, LoadError, ModelFileError
@@ -42,10 +43,14 @@ def paths() -> Paths:
 def coarse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The starter model in Q4_0."""
     path = tmp_path_factory.mktemp("coarse") / "q4_0.gguf"
-    parameters = C.llama_model_quantize_default_params()
-    parameters.ftype, parameters.nthread, parameters.allow_requantize = C.LLAMA_FTYPE_MOSTLY_Q4_0, 1, True
-    assert C.llama_model_quantize(os.fsencode(STARTER_MODEL), os.fsencode(path), ctypes.byref(parameters)) == 0
+    requantize(STARTER_MODEL, path, C.LLAMA_FTYPE_MOSTLY_Q4_0)
     return path
+
+
+def requantize(source: Path, target: Path, file_type: int) -> None:
+    parameters = C.llama_model_quantize_default_params()
+    parameters.ftype, parameters.nthread, parameters.allow_requantize = file_type, 1, True
+    assert C.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(parameters)) == 0
 
 
 class Recorder:
@@ -269,6 +274,26 @@ def test_speed_in_the_same_job(paths, tmp_path):
     assert found.speed.ms_per_token_median > 0
     assert found.speed.need.weights_bytes < found.speed.peak_resident_bytes < 300_000_000
     assert found.speed.safe_mode
+
+
+def test_the_peak_is_not_that_of_the_process_that_asked(paths):
+    """A process begins with its parent's peak, and the parent held two models a moment ago."""
+    np.ones(400_000_000, np.uint8).sum()
+    assert speed.measure_speed(STARTER_MODEL, 1, paths, Recorder(), StopFlag()).peak_resident_bytes < 300_000_000
+
+
+def test_a_16_bit_source_is_not_copied(paths, tmp_path, monkeypatch):
+    """It has no repacked kernels, so that a map of the file does, also on a machine that is not in safe mode."""
+    source = tmp_path / "f16.gguf"
+    requantize(STARTER_MODEL, source, C.LLAMA_FTYPE_MOSTLY_F16)
+    paths.machine.unlink()
+    seen = []
+    load = evaluation._load
+    monkeypatch.setattr(evaluation, "_load", lambda path, safe, *rest: (seen.append(safe), load(path, safe, *rest))[1])
+    found = measure(dataclasses.replace(EIGHT, model=source), paths)
+    assert seen == [True]
+    machine.remember_safe_mode(paths.machine, "a test")
+    assert found.perplexity.value == pytest.approx(measure(EIGHT, paths).perplexity.value, rel=0.02)
 
 
 def test_speed_that_fails_is_a_sentence_and_one_that_is_stopped_leaves_nothing(paths, tmp_path):
