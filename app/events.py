@@ -248,6 +248,28 @@ class MachineSpeed:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What one type would make of a model. The size is exact, the memory is what llama.cpp plans."""
+
+    type: str
+    size_bytes: int
+    need: MemoryNeed
+    ms_per_token: float | None
+    """Predicted; None before this machine's speed was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """One for each type that was asked for. `between_bytes` is the 16-bit file on the way; 0 where none is needed."""
+
+    source: Path
+    offers: tuple[Offer, ...]
+    between_bytes: int
+    calibration_seconds: float
+    """How long an importance matrix over the bundled text would take, about; 0 where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Converted:
     """The GGUF file is there, under its final name."""
 
@@ -311,7 +333,8 @@ class Quality:
 Event = Progress | Notice | PromptReady | Token | DownloadProgress
 Result = (
     TooLarge | ModelLoaded | ConversationOpened | TokenCount | ThreadCounts | BenchResult
-    | Downloaded | Verified | FitCurve | MachineSpeed | Converted | Quantized | ImportanceCollected | Quality | None
+    | Downloaded | Verified | FitCurve | MachineSpeed | Converted | Quantized | Offers
+    | ImportanceCollected | Quality | None
 )  # fmt: skip
 
 Report = Callable[[Event], None]

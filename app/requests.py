@@ -251,6 +251,16 @@ class MeasureQuality:
     """Measure decode speed, time to first token and peak memory of `model` in the same job."""
 
 
+@dataclass(frozen=True, slots=True)
+class PlanOffers:
+    """What quantizing `source` to each of the types would make: size, memory, speed. Reads headers alone."""
+
+    source: Path
+    types: tuple[str, ...]
+    context_tokens: int = 4096
+    kv_type: KvType = KvType.F16
+
+
 Request = (
     LoadModel
     | Generate
@@ -266,4 +276,5 @@ Request = (
     | Quantize
     | CollectImportance
     | MeasureQuality
+    | PlanOffers
 )

@@ -7,15 +7,17 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
+from app.compress.outputs import part_paths
 from app.hub.endpoint import Hub, endpoint_of
 from app.hub.token import TokenStore, user_name
 from app.paths import Paths
-from app.requests import VerifyModel
+from app.requests import Quantize, VerifyModel
 from workers.downloads import Downloads
 from workers.fits import Fits
 from workers.hub_browser import HubBrowser
 from workers.jobs import Job, JobQueue
 from workers.machine_speed import SpeedService
+from workers.offers import OfferService
 from workers.protocol import Failure
 from workers.settings_store import SettingsStore
 from workers.tasks import TaskRunner
@@ -40,6 +42,7 @@ class HubServices(QObject):
         self.downloads = Downloads(paths, settings, self.lookups, self._tokens.get, parent=self)
         self.browser = HubBrowser(self.lookups, self._hub, self)
         self.fits = Fits(paths, self.lookups, self._hub, parent=self)
+        self.offers = OfferService(paths, parent=self)
         self.speed = SpeedService(paths, self.jobs, tasks, self)
 
     @property
@@ -75,10 +78,16 @@ class HubServices(QObject):
         """Read every byte of a model, as a job."""
         self.jobs.add(Job(f"Verifying {name}", (VerifyModel(path),)))
 
+    def quantize(self, requests: tuple[Quantize, ...]) -> None:
+        """Make smaller models, each as a job of its own, one after the other."""
+        for request in requests:
+            self.jobs.add(Job(f"Making {request.output.name}", (request,), part_paths(request)))
+
     def close(self) -> None:
         """For the end of the program; all bounded."""
         self.browser.close()
         self.fits.close()
+        self.offers.close()
         self.downloads.close()
         self.jobs.close()
         self.lookups.close(500)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
-from app.events import AnswerStatistics, FileCheck, Verified
+from app.events import AnswerStatistics, FileCheck, Quantized, Verified
 from app.hub.part import remove_part
 from app.hub.unfinished import Orphan, orphans
 from app.library.other_programs import OtherModel, find_models
 from app.paths import Paths
+from app.requests import Quantize
 from ui.words import size
 from workers.downloads import DownloadState, DownloadStatus
 from workers.jobs import JobState, JobStatus
@@ -66,6 +67,15 @@ class _HubWiring(QObject):
             words = f"{result.path.name}: {result.sentence}"
             bar = window.error if result.check is FileCheck.DAMAGED else window.notice
             bar.say(words)
+        elif status.state is JobState.DONE and isinstance(status.result, Quantized):
+            self._on_quantized(status.result)
+        if any(isinstance(request, Quantize) for request in status.job.requests):
+            self._program.models_page.refresh()
+
+    def _on_quantized(self, result: Quantized) -> None:
+        words = f"{result.path.name} is here: {size(result.source_bytes)} became {size(result.size_bytes)}."
+        notice = self._program.window.notice
+        notice.show_notice(words, "Chat", lambda: self._program.chat_with(result.path))
 
     def _on_answer_finished(self, statistics: AnswerStatistics | None) -> None:
         model = self._program.engine.model

@@ -236,9 +236,11 @@ class Program(QObject):
 
     def _make_models_page(self) -> QWidget:
         from ui.pages.models_page import ModelsPage
+        from ui.quantizing import connect_make_smaller
 
         page = ModelsPage(self.models, self.current, self.engine, self.settings, self.tasks, self._paths)
         page.verify_requested.connect(lambda entry: self.hub.verify(entry.path, entry.name))
+        connect_make_smaller(page, self)
         return page
 
     def _make_settings_page(self) -> QWidget:

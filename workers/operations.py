@@ -15,6 +15,7 @@ from app.events import (
     ImportanceCollected,
     MachineSpeed,
     ModelLoaded,
+    Offers,
     Quality,
     Quantized,
     Report,
@@ -38,6 +39,7 @@ from app.requests import (
     MeasureQuality,
     MeasureThreads,
     OpenConversation,
+    PlanOffers,
     Quantize,
     Request,
     ThreadCounts,
@@ -71,6 +73,7 @@ class Operations:
             Quantize: self._quantize,
             CollectImportance: self._collect_importance,
             MeasureQuality: self._measure_quality,
+            PlanOffers: self._plan_offers,
         }
 
     def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
@@ -156,3 +159,8 @@ class Operations:
         from app.measure.quality import measure_quality
 
         return measure_quality(request, self._paths, report, stop)
+
+    def _plan_offers(self, request: PlanOffers, report: Report, stop: StopFlag) -> Offers:
+        from app.compress.offers import plan_offers
+
+        return plan_offers(request, self._paths, stop)

@@ -41,7 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from app.compress.quantize import quantize, recipe_of
+    from app.compress.outputs import recipe_of
+    from app.compress.quantize import quantize
 
     requests = _requests(parsed)
     results: list[Quantized] = []
@@ -63,7 +64,7 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _requests(parsed: argparse.Namespace) -> tuple[Quantize, ...]:
-    from app.compress.quantize import default_output, each
+    from app.compress.outputs import default_output, each
 
     types = tuple(name.upper() for name in parsed.type) or (DEFAULT_TYPE,)
     if parsed.output and len(types) > 1:

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,12 @@ class Planned:
     read_bytes: dict[str, int]
     """By type, of all tensors: what the file would hold."""
 
+    @staticmethod
+    def bytes_of(elements: int, type: str) -> int:
+        """So many elements in that type."""
+        kind = _BY_NAME[type.upper()]
+        return elements // kind.block * kind.block_bytes
+
 
 OnTensor = Callable[[int, int], None]
 """Called with the number of the tensor that is begun, from 0, and how many there are."""
@@ -90,7 +97,7 @@ def planned(source: Path, type: str, options: Options = Options(requantize=True)
     for match in filter(None, map(_TENSOR.match, log.lines)):
         new = _NEW_TYPE.search(match[6])
         name = (new[1] if new else match[5]).upper()
-        size = _tensor_bytes([int(n) for n in match[4].split(",")], name)
+        size = Planned.bytes_of(prod(int(n) for n in match[4].split(",")), name)
         types[match[3]] = name
         sizes[name] = sizes.get(name, 0) + size
         total += -(-size // 32) * 32
@@ -111,14 +118,6 @@ def file_type(name: str) -> int:
     if number is None:
         raise QuantizeError(f"“{name}” is not a type to quantize to.", f"There are {', '.join(QUANT_TYPES)}.")
     return number
-
-
-def _tensor_bytes(shape: list[int], name: str) -> int:
-    kind = _BY_NAME[name]
-    elements = 1
-    for length in shape:
-        elements *= length
-    return elements // kind.block * kind.block_bytes
 
 
 @contextlib.contextmanager

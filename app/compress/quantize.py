@@ -11,10 +11,10 @@ import datetime
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.compress.outputs import part_paths, recipe_of, workspace
 from app.errors import Cancelled, DiskFullError, ModelFileError, QuantizeError, StorageError
 from app.events import Progress, Quantized, Report, ShouldStop, Stage
 from app.hardware import available_memory_bytes, physical_cores
@@ -28,20 +28,7 @@ from app.units import size_text
 if TYPE_CHECKING:
     from app.compress.native import Options
 
-UNQUANTIZED = frozenset({"F32", "F16", "BF16"})
 BEST_TYPES = ("Q4_0", "Q4_K_M")
-
-
-def part_paths(request: Quantize) -> tuple[Path, ...]:
-    """Every unfinished file that the job may leave when its process is ended."""
-    name = request.output.name
-    ends = (".part", ".plan.part", ".source.part", ".source.part.part", ".imatrix.part", ".imatrix.part.part")
-    return tuple(request.output.with_name(name + end) for end in ends)
-
-
-def workspace(request: Quantize) -> Path:
-    """Where the best quantization keeps what it can go on from after an interruption."""
-    return request.output.with_name(f".{request.output.name}.work")
 
 
 def quantize(request: Quantize, report: Report, stop: ShouldStop) -> Quantized:
@@ -66,19 +53,6 @@ def remove_parts(request: Quantize) -> None:
     """Remove what an earlier run left, and what this one does not need any more."""
     for path in part_paths(request):
         path.unlink(missing_ok=True)
-
-
-def recipe_of(request: Quantize) -> str:
-    """How the file is made, to be read: "Q4_K_M with an importance matrix"."""
-    if request.best:
-        return f"{request.type}, outliers folded (AWQ), importance matrix, rounded again (GPTQ)"
-    words = request.type
-    if request.importance or request.calibrate:
-        words += " with an importance matrix"
-    changed = [f"{override.pattern}={override.type}" for override in request.overrides]
-    changed += [f"output={request.output_type}"] * bool(request.output_type)
-    changed += [f"embedding={request.embedding_type}"] * bool(request.embedding_type)
-    return f"{words}; {', '.join(changed)}" if changed else words
 
 
 def _make(request: Quantize, report: Report, stop: ShouldStop) -> Path:
@@ -214,7 +188,7 @@ def _check(request: Quantize) -> None:
 
 def _check_source(request: Quantize) -> None:
     header = read_header(request.source)
-    if header.quantization not in UNQUANTIZED and not request.requantize:
+    if not header.is_unquantized and not request.requantize:
         raise QuantizeError(
             f"“{request.source.name}” is quantized already ({header.quantization}); its errors would be rounded again.",
             "Start from the model in 16 bits, or allow it to be quantized once more.",
@@ -279,19 +253,3 @@ def _size_of(source: Path) -> int:
 
 def _there(output: Path) -> StorageError:
     return StorageError(f"“{output.name}” is there already.", "Delete it, or choose another name.")
-
-
-def default_output(source: Path, type: str, *, best: bool = False) -> Path:
-    """Beside a file, inside a folder: "name-Q4_K_M.gguf", without the type that the name ends in now."""
-    folder = source if source.is_dir() else source.parent
-    stem = source.resolve().name if source.is_dir() else source.stem
-    for known in ("F32", "F16", "BF16", "f32", "f16", "bf16"):
-        stem = stem.removesuffix(f"-{known}").removesuffix(f".{known}")
-    return folder / f"{stem}-{type}{'-best' if best else ''}.gguf"
-
-
-def each(request: Quantize, types: tuple[str, ...]) -> tuple[Quantize, ...]:
-    """The same request for several types, under names of their own."""
-    return tuple(
-        replace(request, type=name, output=default_output(request.source, name, best=request.best)) for name in types
-    )

@@ -78,6 +78,11 @@ class GgufHeader:
         return str(self.parameters)
 
     @property
+    def is_unquantized(self) -> bool:
+        """Whether its matrices have 16 bits or more."""
+        return self.quantization in ("F32", "F16", "BF16")
+
+    @property
     def chat_problem(self) -> str:
         """Why a sound file cannot be chatted with, or ""."""
         if not self.has_vocabulary:

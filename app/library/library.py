@@ -12,6 +12,7 @@ from pathlib import Path
 
 from app import paths as app_paths
 from app.errors import ModelFileError, StorageError
+from app.library import safetensors
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import printable
 from app.library.manifest import FileOrigin, origin_of
@@ -55,11 +56,18 @@ class ModelEntry:
     """What to do about the problem."""
     origin: FileOrigin | None = None
     """Where it came from, where a manifest says so."""
+    is_folder: bool = False
+    """A Hugging Face folder of safetensors: the source of models that can be loaded, not one of them."""
 
     @property
     def can_load(self) -> bool:
         """Whether the engine may be given this file."""
         return self.header is not None and not self.problem
+
+    @property
+    def can_quantize(self) -> bool:
+        """Whether a smaller model can be made of it without rounding what was rounded already."""
+        return self.is_folder or (self.can_load and self.header is not None and self.header.is_unquantized)
 
     @property
     def can_delete(self) -> bool:
@@ -160,7 +168,8 @@ def _found(paths: Paths, settings: Settings) -> Iterator[tuple[Path, ModelSource
 
 
 def _models_in(folder: Path) -> Iterator[Path]:
-    """The model files below a folder; of a split model only the first part that is there."""
+    """The models below a folder: folders of safetensors, files, of a split model the first part that is there."""
+    yield from sorted(path.parent for path in _walk(folder, "config.json") if safetensors.is_model(path))
     split_models: set[tuple[Path, str, int]] = set()
     for path in sorted(_walk(folder, ".gguf")):
         name = split_name(path.name)
@@ -198,6 +207,8 @@ def _walk(folder: Path, suffix: str) -> Iterator[Path]:
 
 
 def _entry(path: Path, source: ModelSource) -> ModelEntry:
+    if path.is_dir():
+        return _folder_entry(path, source)
     parts = _parts(path)
     path = parts[0]
     size_bytes = sum(_size_and_time(part)[0] for part in parts)
@@ -207,6 +218,13 @@ def _entry(path: Path, source: ModelSource) -> ModelEntry:
         return ModelEntry(path, model_name(path, ""), size_bytes, None, error.sentence, source, parts, error.hint)
     name, origin = model_name(path, header.name), origin_of(path)
     return ModelEntry(path, name, size_bytes, header, header.chat_problem, source, parts, origin=origin)
+
+
+def _folder_entry(path: Path, source: ModelSource) -> ModelEntry:
+    parts = safetensors.weight_files(path)
+    size_bytes = sum(_size_and_time(part)[0] for part in parts)
+    name, origin = printable(path.name, MAX_NAME), origin_of(parts[0]) if parts else None
+    return ModelEntry(path, name, size_bytes, None, "", source, parts, origin=origin, is_folder=True)
 
 
 def _parts(path: Path) -> tuple[Path, ...]:

@@ -6,10 +6,10 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from app.events import DownloadPhase, DownloadProgress
+from app.events import DownloadPhase, DownloadProgress, Progress
 from ui.icons import set_icon
 from ui.theme import text_font
-from ui.words import size
+from ui.words import STAGE_WORDS, size
 from workers.downloads import DownloadState, DownloadStatus
 from workers.jobs import FINAL_JOB_STATES, JobState, JobStatus
 
@@ -152,13 +152,13 @@ class _Row(QWidget):
 
     def show_job(self, status: JobStatus) -> None:
         progress = status.progress
-        share = progress.done / progress.total if progress and progress.total else 0.0
+        share = job_share(progress)
         self._title = status.job.title
         self.name.setToolTip(status.job.title)
         self.bar.setValue(round(share * 1000))
         self.bar.setAccessibleName(f"{status.job.title}: {share:.0%}")
         waits = "Waits for its turn" if status.state is JobState.QUEUED else "Cancelling…"
-        self._words = f"{share:.0%}" if status.state is JobState.RUNNING else waits
+        self._words = job_words(status, share) if status.state is JobState.RUNNING else waits
         self._elide()
         self.cancel.setAccessibleName(f"Cancel: {status.job.title}")
         self.cancel.setToolTip("Cancel")
@@ -206,6 +206,26 @@ def status_words(status: DownloadStatus) -> str:
             return status.failure.sentence if status.failure else "It failed."
         case _:
             return progress_words(status.progress)
+
+
+def job_share(progress: Progress | DownloadProgress | None) -> float:
+    """0 to 1, of the step that runs."""
+    if isinstance(progress, DownloadProgress):
+        return progress.done_bytes / progress.total_bytes if progress.total_bytes else 0.0
+    return progress.done / progress.total if progress and progress.total else 0.0
+
+
+def job_words(status: JobStatus, share: float) -> str:
+    """ "Quantizing, 41 %, 3 min left", and before it which step of how many."""
+    progress, steps = status.progress, len(status.job.requests)
+    which = f"Step {status.step + 1} of {steps}: " if steps > 1 else ""
+    if isinstance(progress, DownloadProgress):
+        return which + progress_words(progress)
+    if progress is None:
+        return f"{which}Starting…"
+    left = f", {time_left(progress.seconds_left)} left" if progress.seconds_left >= 1 else ""
+    stage = STAGE_WORDS.get(progress.stage, "")
+    return f"{which}{stage}{', ' if stage else ''}{share:.0%}{left}"
 
 
 def progress_words(progress: DownloadProgress | None) -> str:

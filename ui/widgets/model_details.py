@@ -6,7 +6,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app.library.library import ModelEntry, ModelSource
+from app.library.safetensors import NOTE
 from ui.item_models.models import SOURCE_WORDS
+from ui.widgets.make_smaller import MakeSmaller
 from ui.words import grouped, size
 
 _COLUMNS = 3
@@ -28,6 +30,8 @@ class ModelDetails(QWidget):
         self.title = _plain_label("title")
         self.problem = _plain_label("danger")
         self.problem.setWordWrap(True)
+        self.note = _plain_label("secondary", NOTE)
+        self.smaller = MakeSmaller()
         self.path = _plain_label("caption")
         self.path.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._facts = QGridLayout()
@@ -42,19 +46,22 @@ class ModelDetails(QWidget):
         self._entry = entry
         self.setVisible(entry is not None)
         if entry is None:
+            self.smaller.show_entry(None)
             return
         self.title.setText(entry.name)
         self.problem.setText(entry.problem)
         self.problem.setVisible(bool(entry.problem))
         self.path.setText(str(entry.path))
+        self.note.setVisible(entry.is_folder)
+        self.smaller.show_entry(entry)
         self._show_facts(_facts(entry))
-        self.load.setVisible(not loaded)
+        self.load.setVisible(not loaded and not entry.is_folder)
         self.load.setEnabled(entry.can_load and not busy)
         self.unload.setVisible(loaded)
         self.delete.setVisible(entry.source is not ModelSource.STARTER)
         self.delete.setText(_delete_words(entry))
         self.show_folder.setEnabled(entry.path.parent.exists())
-        self.verify.setEnabled(bool(entry.parts))
+        self.verify.setEnabled(bool(entry.parts) and not entry.is_folder)
 
     def _show_facts(self, facts: list[tuple[str, str]]) -> None:
         while (item := self._facts.takeAt(0)) is not None:
@@ -104,7 +111,9 @@ class ModelDetails(QWidget):
         whole.addLayout(column)
         column.addWidget(self.title)
         column.addWidget(self.problem)
+        column.addWidget(self.note)
         column.addLayout(self._facts)
+        column.addWidget(self.smaller)
         column.addWidget(self.path)
         column.addSpacing(4)
         column.addLayout(buttons)

@@ -18,7 +18,8 @@ import pytest
 
 from app.compress import quantize as module
 from app.compress.convert.conversion import convert
-from app.compress.quantize import default_output, each, part_paths, quantize, recipe_of, sizes
+from app.compress.outputs import default_output, each, part_paths, recipe_of
+from app.compress.quantize import quantize, sizes
 from app.errors import AppError, Cancelled, ConversionError, DiskFullError, ModelFileError, QuantizeError, StorageError
 from app.events import Event, Progress, Stage
 from app.library.manifest import origin_of

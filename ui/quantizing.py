@@ -1,0 +1,61 @@
+"""What the buttons that make a model smaller set off: offers from a child, the dialog with all types, jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Qt
+
+from app.events import Offers
+from app.library.library import ModelEntry
+from ui.widgets.make_smaller import SHOWN
+
+if TYPE_CHECKING:
+    from ui.main import Program
+    from ui.pages.models_page import ModelsPage
+    from ui.widgets.quantize_dialog import QuantizeDialog
+
+
+def connect_make_smaller(page: ModelsPage, program: Program) -> None:
+    """Connect the page's buttons with the services; once. The services are made when they are first needed."""
+    _Quantizing(page, program)
+
+
+class _Quantizing(QObject):
+    """The slots. Lives as long as the page."""
+
+    def __init__(self, page: ModelsPage, program: Program) -> None:
+        super().__init__(page)
+        self._page, self._program = page, program
+        self._dialog: QuantizeDialog | None = None
+        self._listens = False
+        smaller = page.details.smaller
+        smaller.offers_wanted.connect(lambda entry: self._ask(entry, SHOWN))
+        smaller.requested.connect(lambda requests: program.hub.quantize(requests))
+        smaller.more_requested.connect(self._on_more)
+
+    def _ask(self, entry: ModelEntry, types: tuple[str, ...]) -> None:
+        offers, settings = self._program.hub.offers, self._program.settings.current
+        if not self._listens:
+            self._listens = True
+            offers.answered.connect(self._on_answered)
+            offers.refused.connect(self._page.details.smaller.refuse)
+        offers.ask(entry.path, types, settings.context_tokens, settings.kv_type)
+
+    def _on_answered(self, offers: Offers) -> None:
+        self._page.details.smaller.show_offers(offers)
+        if self._dialog is not None:
+            self._dialog.show_offers(offers)
+
+    def _on_more(self, entry: ModelEntry) -> None:
+        from ui.widgets.quantize_dialog import TYPES, QuantizeDialog
+
+        self._dialog = QuantizeDialog(entry, self._page.window())
+        self._dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self._dialog.requested.connect(lambda requests: self._program.hub.quantize(requests))
+        self._dialog.finished.connect(self._on_closed)
+        self._ask(entry, tuple(TYPES))
+        self._dialog.open()
+
+    def _on_closed(self) -> None:
+        self._dialog = None
