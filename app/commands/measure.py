@@ -11,7 +11,7 @@ from typing import Any
 
 from app.commands.console import StderrReport, whole
 from app.commands.isolation import isolated
-from app.events import Estimate, Quality
+from app.events import BenchResult, Estimate, Quality
 from app.paths import default_paths
 from app.requests import MeasureQuality
 from app.units import size_text
@@ -28,14 +28,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--chunks", type=whole(0, 1_000_000), default=0, metavar="N", help=windows)
     add("--threads", type=whole(0, 1024), default=0, metavar="N", help="0, the default: one for each core")
     add("--speed", action="store_true", help="measure speed, time to first token and memory too")
+    add("--only-speed", action="store_true", help="measure nothing but speed, time to first token and memory")
     parser.set_defaults(run=isolated(_run))
 
 
 def _run(parsed: argparse.Namespace) -> int:
     from app.engine.stop_flag import StopFlag
-    from app.measure.quality import measure_quality
 
-    request = MeasureQuality(
+    report, stop, paths = StderrReport(), StopFlag(), default_paths().ensure()
+    result: Quality | BenchResult
+    try:
+        if parsed.only_speed:
+            from app.measure.speed import measure_speed_here
+
+            result = measure_speed_here(_resolved(parsed.model), parsed.threads, paths, report, stop)
+        else:
+            from app.measure.quality import measure_quality
+
+            result = measure_quality(_request(parsed), paths, report, stop)
+    finally:
+        report.end()
+    if parsed.json:
+        json.dump(_plain(dataclasses.asdict(result)), sys.stdout, ensure_ascii=False)
+        print(flush=True)
+    else:
+        print(_table(_rows(result) if isinstance(result, Quality) else _speed_rows(result)))
+    return 0
+
+
+def _request(parsed: argparse.Namespace) -> MeasureQuality:
+    return MeasureQuality(
         model=_resolved(parsed.model),
         reference=_resolved(parsed.reference) if parsed.reference else None,
         text=_resolved(parsed.text) if parsed.text else None,
@@ -44,17 +66,6 @@ def _run(parsed: argparse.Namespace) -> int:
         threads=parsed.threads,
         speed=parsed.speed,
     )
-    report = StderrReport()
-    try:
-        result = measure_quality(request, default_paths().ensure(), report, StopFlag())
-    finally:
-        report.end()
-    if parsed.json:
-        json.dump(_plain(dataclasses.asdict(result)), sys.stdout, ensure_ascii=False)
-        print(flush=True)
-    else:
-        print(_table(result))
-    return 0
 
 
 def _resolved(path: Path) -> Path:
@@ -70,7 +81,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _table(result: Quality) -> str:
+def _rows(result: Quality) -> list[tuple[str, str]]:
     rows = [
         ("Model", result.path.name),
         ("Text", f"{result.text}, {result.scored_tokens:,} tokens scored in windows of {result.context_tokens:,}"),
@@ -82,12 +93,18 @@ def _table(result: Quality) -> str:
             ("KL divergence", f"{_estimate(result.kl_mean)} (99 % of the tokens: at most {result.kl_99:.4g})"),
             ("Same first choice", f"{result.top_1.value:.2%} ± {result.top_1.error:.2%} of the tokens"),
         ]
-    if speed := result.speed:
-        rows += [
-            ("A token takes", f"{speed.ms_per_token_median:,.1f} ms"),
-            ("First token after", f"{speed.time_to_first_token_ms:,.0f} ms of {speed.prompt_tokens:,} tokens"),
-            ("Peak memory", size_text(speed.peak_resident_bytes)),
-        ]
+    return rows + (_speed_rows(result.speed) if result.speed else [])
+
+
+def _speed_rows(speed: BenchResult) -> list[tuple[str, str]]:
+    return [
+        ("A token takes", f"{speed.ms_per_token_median:,.1f} ms"),
+        ("First token after", f"{speed.time_to_first_token_ms:,.0f} ms of {speed.prompt_tokens:,} tokens"),
+        ("Peak memory", size_text(speed.peak_resident_bytes)),
+    ]
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
 

@@ -1,7 +1,8 @@
 """Speed, time to first token and peak memory of a model, in a process of its own: the peak is that of a process.
 
-It runs `bantam bench`, so that the figures are those of the same command and of a chat, and a crash in the first decode
-is survived in the way a command's is.
+It is `bantam measure --only-speed`, which measures through the code of `bantam bench`: the figures are those of a chat,
+and a crash in the first decode is survived in the way a command's is. It ends when the process that asked for it does,
+however that ends: it reads from a pipe whose other end dies with it.
 """
 
 from __future__ import annotations
@@ -11,40 +12,37 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled
-from app.events import BenchResult, Progress, Report, ShouldStop, Stage
+from app.events import BenchResult, Progress, Report, ShouldStop, Stage, TooLarge
 from app.fit.need import MemoryNeed
 from app.paths import Paths
-from app.requests import ThreadCounts
+from app.requests import Bench, LoadModel, ThreadCounts
 
 _POLL_S = 0.1
-_ARGUMENTS = ("--prompt-tokens", "256", "--new-tokens", "64", "--context", "4096", "--json")
+_ENDS_WITH_STDIN = "BANTAM_ENDS_WITH_STDIN"
+_CONTEXT_TOKENS = 4096
+_PROMPT_TOKENS = 256
+_NEW_TOKENS = 64
 
 
 def measure_speed(path: Path, threads: int, paths: Paths, report: Report, stop: ShouldStop) -> BenchResult:
     """Measure the model at `path`; `threads` 0 as measured on this machine. Raises AppError, Cancelled."""
     report(Progress(Stage.MEASURE, 0, 1))
-    program = [sys.executable, *([] if getattr(sys, "frozen", False) else ["-m", "app"])]
-    command = [*program, "bench", str(path), "--threads", str(threads), *_ARGUMENTS]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=_environment(paths),
-        encoding="utf-8",
-        errors="replace",
-    )
+    process, lifeline = start(path, threads, paths)
     try:
         output, errors = _wait(process, stop)
     except BaseException:
         _end(process)
         raise
+    finally:
+        os.close(lifeline)
     if process.returncode:
         lines = errors.strip().splitlines()
         raise AppError(f"The speed could not be measured. {lines[-1] if lines else ''}".strip())
@@ -52,10 +50,53 @@ def measure_speed(path: Path, threads: int, paths: Paths, report: Report, stop: 
     return _result(json.loads(output), path)
 
 
+def start(path: Path, threads: int, paths: Paths) -> tuple[subprocess.Popen[str], int]:
+    """The process, and the file descriptor that ends it when it is closed, by hand or with this process."""
+    program = [sys.executable, *([] if getattr(sys, "frozen", False) else ["-m", "app"])]
+    command = [*program, "measure", str(path), "--only-speed", "--json", "--threads", str(threads)]
+    reading, writing = os.pipe()
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=reading,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_environment(paths),
+            encoding="utf-8",
+            errors="replace",
+        )
+    except BaseException:
+        os.close(writing)
+        raise
+    finally:
+        os.close(reading)
+    return process, writing
+
+
+def measure_speed_here(path: Path, threads: int, paths: Paths, report: Report, stop: StopFlag) -> BenchResult:
+    """The same in this process, which should do nothing else. Raises AppError, Cancelled."""
+    from app.engine.bench import bench
+
+    if os.environ.get(_ENDS_WITH_STDIN):
+        threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
+    load = LoadModel(path, _CONTEXT_TOKENS, threads=ThreadCounts(threads, threads), kv_disk_limit_bytes=0)
+    result = bench(Bench(load, _PROMPT_TOKENS, _NEW_TOKENS), paths, report, stop)
+    if isinstance(result, TooLarge):
+        raise AppError(result.sentence, "Close other programs.")
+    return result
+
+
+def _end_with_stdin() -> None:
+    while os.read(0, 1024):
+        pass
+    os._exit(1)  # a plain exit would wait for native code
+
+
 def _environment(paths: Paths) -> dict[str, str]:
     environment = dict(os.environ)
     environment.pop("BANTAM_COMMAND_CHILD", None)  # set where this runs in a command's child already
     environment["BANTAM_HOME"] = str(paths.home)
+    environment[_ENDS_WITH_STDIN] = "1"
     if not getattr(sys, "frozen", False):
         root = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))

@@ -139,7 +139,7 @@ def _subject(shape: str, folder: Path) -> tuple[Path, Path, Path]:
     if shape:
         model, reference = model_of_shape(shape), folder / "f16.gguf"
         _quantize(model, reference, "F16")
-        text.write_bytes(EVALUATION_TEXT.read_bytes()[:12_000].decode(errors="ignore").encode())
+        text.write_bytes(EVALUATION_TEXT.read_bytes()[:6_000].decode(errors="ignore").encode())
         return model, reference, text
     model = folder / "q4_k_m.gguf"
     _quantize(STARTER_MODEL, model, "Q4_K_M")

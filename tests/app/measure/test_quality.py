@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from app import machine
@@ -303,6 +307,27 @@ def test_speed_that_fails_is_a_sentence_and_one_that_is_stopped_leaves_nothing(p
     stop.set()
     with pytest.raises(Cancelled):
         speed.measure_speed(STARTER_MODEL, 1, paths, Recorder(), stop)
+
+
+_STARTS_AND_DIES = """
+import os, sys
+from pathlib import Path
+from app.measure.speed import start
+from app.paths import STARTER_MODEL, default_paths
+process, _ = start(STARTER_MODEL, 0, default_paths())
+print(process.pid, flush=True)
+os._exit(9)
+"""
+
+
+def test_the_speed_process_ends_with_the_one_that_asked(paths):
+    """However that ends: a job that is cancelled does not get to say so. Measured threads show how far it came."""
+    done = subprocess.run([sys.executable, "-c", _STARTS_AND_DIES], capture_output=True, text=True, check=False)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(int(done.stdout)).wait(timeout=60)
+    assert not machine.read_record(paths.machine).threads
+    speed.measure_speed(STARTER_MODEL, 0, paths, Recorder(), StopFlag())
+    assert machine.read_record(paths.machine).threads
 
 
 def _brute_force_surprise(tokens: tuple[int, ...]) -> np.ndarray:
