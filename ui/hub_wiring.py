@@ -73,6 +73,7 @@ class _HubWiring(QObject):
             self._program.models_page.refresh()
 
     def _on_quantized(self, result: Quantized) -> None:
+        self._program.models_page.select(result.path)
         words = f"{result.path.name} is here: {size(result.source_bytes)} became {size(result.size_bytes)}."
         notice = self._program.window.notice
         notice.show_notice(words, "Chat", lambda: self._program.chat_with(result.path))

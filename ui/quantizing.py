@@ -36,6 +36,8 @@ class _Quantizing(QObject):
 
     def _ask(self, entry: ModelEntry, types: tuple[str, ...]) -> None:
         offers, settings = self._program.hub.offers, self._program.settings.current
+        if self._program.hub.speed.speed is None:
+            self._program.hub.speed.measure()  # for the ms a token; they appear when the row is looked at again
         if not self._listens:
             self._listens = True
             offers.answered.connect(self._on_answered)

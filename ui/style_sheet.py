@@ -153,6 +153,11 @@ QMenu::separator {{ height: 1px; background: {t.hairline}; margin: 4px 8px; }}
 QCheckBox {{ spacing: 8px; background: transparent; color: {t.text}; padding: 2px; border: 2px solid transparent;
     border-radius: 4px; }}
 QCheckBox:focus {{ border-color: {t.accent}; }}
+QCheckBox::indicator, QTreeWidget::indicator {{ width: 14px; height: 14px; border: 1px solid {t.outline};
+    border-radius: 3px; background: {t.page}; }}
+QCheckBox::indicator:checked, QTreeWidget::indicator:checked {{ image: url({_arrow("check-field")}); }}
+QCheckBox::indicator:disabled {{ border-color: {t.hairline}; }}
+QCheckBox:disabled {{ color: {t.outline}; }}
 """
 
 

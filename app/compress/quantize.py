@@ -82,7 +82,7 @@ def _converted(request: Quantize, report: Report, stop: ShouldStop) -> Path:
 
 def _options(request: Quantize, source: Path, report: Report, stop: ShouldStop) -> Options:
     """The importance matrix is read, or collected first."""
-    from app.compress.importance import collect_importance, read_importance
+    from app.compress.importance import check_importance, collect_importance, read_importance
     from app.compress.native import Options
 
     matrix = request.importance
@@ -90,8 +90,11 @@ def _options(request: Quantize, source: Path, report: Report, stop: ShouldStop) 
     if matrix is None and request.calibrate:
         matrix = part_paths(request)[4]
         collect_importance(CollectImportance(source, matrix, threads=request.threads), report, stop)
+    importance = None if matrix is None else read_importance(matrix)
+    if importance is not None and matrix is not None:
+        check_importance(importance, _shapes(source), matrix.name)
     return Options(
-        importance=None if matrix is None else read_importance(matrix),
+        importance=importance,
         overrides=request.overrides,
         output_type=request.output_type,
         embedding_type=request.embedding_type,
@@ -243,6 +246,14 @@ def _file_bytes(source: Path, data_bytes: int) -> int:
 
     with source.open("rb") as file:
         return read_raw(file, source.stat().st_size, lambda _key: False).data_start + data_bytes
+
+
+def _shapes(source: Path) -> dict[str, tuple[int, ...]]:
+    """Of the tensors, columns first."""
+    from app.library.gguf_reader import read_raw
+
+    with source.open("rb") as file:
+        return {t.name: t.shape for t in read_raw(file, source.stat().st_size, lambda _key: False).tensors}
 
 
 def _size_of(source: Path) -> int:

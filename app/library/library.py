@@ -58,6 +58,8 @@ class ModelEntry:
     """Where it came from, where a manifest says so."""
     is_folder: bool = False
     """A Hugging Face folder of safetensors: the source of models that can be loaded, not one of them."""
+    facts: safetensors.FolderFacts | None = None
+    """Of a folder, what stands in the place of the header."""
 
     @property
     def can_load(self) -> bool:
@@ -67,7 +69,16 @@ class ModelEntry:
     @property
     def can_quantize(self) -> bool:
         """Whether a smaller model can be made of it without rounding what was rounded already."""
-        return self.is_folder or (self.can_load and self.header is not None and self.header.is_unquantized)
+        if self.is_folder:
+            return self.facts is None or not self.facts.prequantized
+        return self.can_load and self.header is not None and self.header.is_unquantized
+
+    @property
+    def parent(self) -> Path | None:
+        """What it was made of here, a file or folder that may be gone; None where that is not known."""
+        if self.origin is None or not self.origin.parent:
+            return None
+        return Path(os.path.normpath(self.path.parent / self.origin.parent))
 
     @property
     def can_delete(self) -> bool:
@@ -224,7 +235,8 @@ def _folder_entry(path: Path, source: ModelSource) -> ModelEntry:
     parts = safetensors.weight_files(path)
     size_bytes = sum(_size_and_time(part)[0] for part in parts)
     name, origin = printable(path.name, MAX_NAME), origin_of(parts[0]) if parts else None
-    return ModelEntry(path, name, size_bytes, None, "", source, parts, origin=origin, is_folder=True)
+    facts = safetensors.facts_of(path)
+    return ModelEntry(path, name, size_bytes, None, "", source, parts, origin=origin, is_folder=True, facts=facts)
 
 
 def _parts(path: Path) -> tuple[Path, ...]:

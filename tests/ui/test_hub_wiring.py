@@ -10,12 +10,13 @@ import pytest
 import shiboken6
 from pytestqt.qtbot import QtBot
 
-from app.events import FileCheck, Verified
+from app.events import FileCheck, Quantized, Verified
 from app.hub.part import Expected, Part
 from app.hub.plan import plan_as_dict
 from app.hub.repository import RemoteFile
 from app.paths import STARTER_MODEL, Paths
-from app.requests import DownloadPlan, VerifyModel
+from app.requests import DownloadPlan, Quantize, VerifyModel
+from tests.real_models import STDLIB_3M
 from tests.ui.fake_engine import SAMPLE_MODEL, SAMPLE_STATISTICS, FakeEngine
 from ui.main import Program
 from ui.theme import ThemeWatcher
@@ -115,3 +116,52 @@ def test_an_answer_is_put_beside_its_prediction(program: Program, engine: FakeEn
     engine.step()
     engine.answer_finished.emit(SAMPLE_STATISTICS)
     assert recorded == [(SAMPLE_MODEL, SAMPLE_STATISTICS)]
+
+
+def test_a_folder_becomes_a_model_that_can_be_chatted_with(
+    program: Program, engine: FakeEngine, paths: Paths, qtbot: QtBot
+) -> None:
+    """The whole way with real children: the row, its offers, one click, the file, the notice."""
+    folder = Path(shutil.copytree(STDLIB_3M, paths.models / "me" / "stdlib"))
+    start(program, qtbot)
+    page = program.models_page
+    page.select(folder)
+    smaller = page.details.smaller
+    qtbot.waitUntil(smaller.four.button.isEnabled, timeout=TIMEOUT_MS)
+    smaller.four.button.click()
+    assert not program.window.strip.isHidden()
+    made = folder / "stdlib-Q4_K_M.gguf"
+    qtbot.waitUntil(lambda: "is here" in program.window.notice.sentence, timeout=TIMEOUT_MS)
+    assert made.is_file()
+    qtbot.waitUntil(lambda: page._rows.entry_at(page.table.currentIndex()).path == made, timeout=TIMEOUT_MS)
+    assert page.details.smaller.isHidden(), "it is quantized"
+    program.chat_with(made)
+    assert [call[1][0].path for call in engine.calls if call[0] == "load"][-1] == made
+
+
+def test_quantizing_that_is_cancelled_leaves_nothing(program: Program, paths: Paths, qtbot: QtBot) -> None:
+    folder = Path(shutil.copytree(STDLIB_3M, paths.models / "me" / "stdlib"))
+    before = {path.name for path in folder.iterdir()}
+    ended: list[JobStatus] = []
+    program.hub.jobs.ended.connect(ended.append)
+    program.hub.quantize((Quantize(folder, folder / "m.gguf", "Q4_K_M", calibrate=True),))
+    (job,) = program.hub.jobs.jobs
+    qtbot.waitUntil(lambda: program.hub.jobs.jobs[0].progress is not None, timeout=TIMEOUT_MS)
+    program.hub.jobs.cancel(job.id)
+    qtbot.waitUntil(lambda: bool(ended), timeout=TIMEOUT_MS)
+    assert ended[0].state is JobState.CANCELLED
+    assert {path.name for path in folder.iterdir()} == before
+
+
+def test_quantizing_that_fails_says_why(program: Program, paths: Paths) -> None:
+    request = Quantize(paths.models, paths.models / "m.gguf", "Q4_0")
+    failed = JobStatus(3, Job("Making m.gguf", (request,)), JobState.FAILED, failure=Failure("There is no room."))
+    program.hub.jobs.ended.emit(failed)
+    assert "There is no room." in program.window.error.sentence
+
+
+def test_what_was_made_is_said_with_both_sizes(program: Program, paths: Paths) -> None:
+    result = Quantized(paths.models / "m-Q4_0.gguf", "Q4_0", "Q4_0", 5_000_000_000, 1_400_000_000, "a" * 64)
+    job = Job("Making m-Q4_0.gguf", (Quantize(paths.models, result.path, "Q4_0"),))
+    program.hub.jobs.ended.emit(JobStatus(3, job, JobState.DONE, result=result))
+    assert program.window.notice.sentence == "m-Q4_0.gguf is here: 5.0 GB became 1.4 GB."

@@ -38,6 +38,8 @@ class ModelsPage(QWidget):
 
     verify_requested = Signal(object)
     """ModelEntry"""
+    measure_requested = Signal(object)
+    """ModelEntry"""
 
     def __init__(
         self,
@@ -148,7 +150,7 @@ class ModelsPage(QWidget):
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._paths.models)))
 
     def _on_show(self, entry: ModelEntry) -> None:
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(entry.path.parent)))
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(entry.path if entry.is_folder else entry.path.parent)))
 
     def _on_load(self, entry: ModelEntry) -> None:
         if entry.can_load and self._engine.state is not EngineState.LOADING:
@@ -205,6 +207,7 @@ class ModelsPage(QWidget):
         self.details.delete_requested.connect(self._on_delete)
         self.details.show_requested.connect(self._on_show)
         self.details.verify_requested.connect(self.verify_requested)
+        self.details.measure_requested.connect(self.measure_requested)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)

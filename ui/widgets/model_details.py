@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app.library.library import ModelEntry, ModelSource
-from app.library.safetensors import NOTE
+from app.library.safetensors import NOTE, FolderFacts
 from ui.item_models.models import SOURCE_WORDS
 from ui.widgets.make_smaller import MakeSmaller
 from ui.words import grouped, size
@@ -21,6 +21,7 @@ class ModelDetails(QWidget):
     unload_requested = Signal()
     delete_requested = Signal(object)
     verify_requested = Signal(object)
+    measure_requested = Signal(object)
     show_requested = Signal(object)
     """The entry whose folder is to be opened"""
 
@@ -62,6 +63,10 @@ class ModelDetails(QWidget):
         self.delete.setText(_delete_words(entry))
         self.show_folder.setEnabled(entry.path.parent.exists())
         self.verify.setEnabled(bool(entry.parts) and not entry.is_folder)
+        self.measure.setVisible(not entry.is_folder)
+        self.measure.setEnabled(entry.can_load)
+        self.measure.setText("Measure what it cost" if entry.parent is not None else "Measure")
+        self.measure.setToolTip(_measure_words(entry))
 
     def _show_facts(self, facts: list[tuple[str, str]]) -> None:
         while (item := self._facts.takeAt(0)) is not None:
@@ -85,6 +90,8 @@ class ModelDetails(QWidget):
         self.verify = QPushButton("Verify")
         self.verify.setToolTip("Read every byte and compare it with what was downloaded")
         self.verify.clicked.connect(lambda: self.verify_requested.emit(self._entry))
+        self.measure = QPushButton("Measure")
+        self.measure.clicked.connect(lambda: self.measure_requested.emit(self._entry))
         self.show_folder = QPushButton("Show in folder")
         self.show_folder.clicked.connect(lambda: self.show_requested.emit(self._entry))
         self.delete = QPushButton("Delete")
@@ -94,7 +101,7 @@ class ModelDetails(QWidget):
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
         buttons.setSpacing(8)
-        for button in (self.load, self.unload, self.verify, self.show_folder):
+        for button in (self.load, self.unload, self.measure, self.verify, self.show_folder):
             buttons.addWidget(button)
         buttons.addStretch()
         buttons.addWidget(self.delete)
@@ -122,7 +129,8 @@ class ModelDetails(QWidget):
 def _facts(entry: ModelEntry) -> list[tuple[str, str]]:
     header = entry.header
     if header is None:
-        return [("Size", size(entry.size_bytes)), ("Where", SOURCE_WORDS[entry.source])]
+        sizes = [("Size", size(entry.size_bytes)), ("Where", SOURCE_WORDS[entry.source])]
+        return [*_folder_facts(entry.facts), *sizes, *_origin(entry)] if entry.facts is not None else sizes
     return [
         ("Architecture", header.architecture),
         ("Parameters", header.parameters_str),
@@ -137,8 +145,30 @@ def _facts(entry: ModelEntry) -> list[tuple[str, str]]:
     ]
 
 
+def _folder_facts(facts: FolderFacts) -> list[tuple[str, str]]:
+    quantized = f"{facts.prequantized.upper()}, quantized already" if facts.prequantized else ""
+    rows = (
+        ("Architecture", facts.architecture or "not said"),
+        ("Parameters", count_text(facts.parameters) if facts.parameters else "not said"),
+        ("Weights", quantized or facts.type or "not said"),
+        ("Context", f"{grouped(facts.context_tokens)} tokens" if facts.context_tokens else "not said"),
+        ("Layers", grouped(facts.layers) if facts.layers else "not said"),
+        ("Vocabulary", f"{grouped(facts.vocabulary)} tokens" if facts.vocabulary else "not said"),
+    )
+    return list(rows)
+
+
+def _measure_words(entry: ModelEntry) -> str:
+    if entry.parent is None:
+        return "Reads a text: how well it predicts each word, how fast, in how much memory (about two minutes)"
+    return "Reads a text with this model and with its source: what was lost, how fast it is (some minutes)"
+
+
 def _origin(entry: ModelEntry) -> list[tuple[str, str]]:
     origin = entry.origin
+    if origin is not None and origin.recipe:
+        source = entry.parent
+        return [("Made as", origin.recipe), ("Made of", source.name if source else "not said")]
     if origin is None or not origin.repository:
         return []
     return [("From", origin.repository), ("Version", origin.revision[:8]), ("Downloaded", origin.date[:10])]

@@ -114,6 +114,14 @@ def facts(entry: ModelEntry) -> str:
     return " · ".join(part for part in parts if part)
 
 
+class _ChatFilter(ModelsFilter):
+    """Without the folders: a model has to be made of them first."""
+
+    def filterAcceptsRow(self, source_row: int, source_parent: QModelIndex | QPersistentModelIndex) -> bool:
+        entry: ModelEntry = self.sourceModel().index(source_row, 0, source_parent).data(ENTRY_ROLE)
+        return not entry.is_folder and super().filterAcceptsRow(source_row, source_parent)
+
+
 class ModelPopup(QFrame):
     """The list under the button: type to filter, arrows to move, Enter to load, Esc to leave."""
 
@@ -124,7 +132,7 @@ class ModelPopup(QFrame):
     def __init__(self, models: ModelsModel, verdict: VerdictAtAGlance, parent: QWidget | None = None) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self.setObjectName("model_popup")
-        self._rows = ModelsFilter(models, self)
+        self._rows = _ChatFilter(models, self)
         self.filter = QLineEdit(placeholderText="Find a model", clearButtonEnabled=True)
         self.filter.setAccessibleName("Find a model")
         self.filter.textChanged.connect(self._on_filter)
