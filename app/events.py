@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.fit.curve import FitCurve
+from app.fit.judgement import ReadProfile
 from app.fit.need import MemoryNeed
 from app.requests import ThreadCounts
 
@@ -270,6 +271,29 @@ class Offers:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """What one type would make of a folder. The size is exact, the memory is what llama.cpp plans."""
+
+    type: str
+    size_bytes: int
+    curve: FitCurve
+    reads: ReadProfile
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionPlanned:
+    """One file for each type that was asked for. `between_bytes` is the 16-bit file on the way.
+
+    `problem` says why none of them could be chatted with; "" otherwise.
+    """
+
+    folder: Path
+    files: tuple[PlannedFile, ...]
+    between_bytes: int
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Converted:
     """The GGUF file is there, under its final name."""
 
@@ -334,7 +358,7 @@ Event = Progress | Notice | PromptReady | Token | DownloadProgress
 Result = (
     TooLarge | ModelLoaded | ConversationOpened | TokenCount | ThreadCounts | BenchResult
     | Downloaded | Verified | FitCurve | MachineSpeed | Converted | Quantized | Offers
-    | ImportanceCollected | Quality | None
+    | ConversionPlanned | ImportanceCollected | Quality | None
 )  # fmt: skip
 
 Report = Callable[[Event], None]

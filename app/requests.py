@@ -261,6 +261,19 @@ class PlanOffers:
     kv_type: KvType = KvType.F16
 
 
+@dataclass(frozen=True, slots=True)
+class PlanConversion:
+    """What quantizing a Hugging Face folder to each of the types would make, at each context and KV type.
+
+    Its safetensors may be sparse: headers are read, and no weights.
+    """
+
+    folder: Path
+    types: tuple[str, ...]
+    context_tokens: tuple[int, ...]
+    kv_types: tuple[KvType, ...] = (KvType.F16,)
+
+
 Request = (
     LoadModel
     | Generate
@@ -277,4 +290,5 @@ Request = (
     | CollectImportance
     | MeasureQuality
     | PlanOffers
+    | PlanConversion
 )

@@ -10,17 +10,28 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from app.errors import ConversionError
+from app.events import ConversionPlanned
 from app.fit.curve import FitCurve
 from app.fit.judgement import Judgement
-from app.fit.judging import CONTEXTS, KV_TYPES, derived, judgement_of, relatives, to_be_read
-from app.fit.shapes import judge_shapes
+from app.fit.judging import (
+    CONTEXTS,
+    KV_TYPES,
+    MADE_TYPES,
+    derived,
+    judgement_of,
+    judgements_of_plan,
+    refusal,
+    relatives,
+    to_be_read,
+)
 from app.hub.endpoint import Hub
 from app.hub.repository import ModelFormat, RemoteModel, Repository
 from app.hub.transport import Call
 from app.library.gguf_file import GgufHeader
 from app.paths import Paths
 from app.process_outcome import ProcessOutcome
-from app.requests import MeasureFit
+from app.requests import MeasureFit, PlanConversion
 from workers.process import ChildProcess, worker_command
 from workers.protocol import End, Failure, Line
 from workers.tasks import TaskRunner
@@ -40,11 +51,21 @@ class _Question:
     """Two points are asked for first, so that the verdict is there at once; then the whole curve, for the slider."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A question about original weights: what would come of converting them."""
+
+    repository: Repository
+    model: RemoteModel
+    path: Path
+
+
 class Fits(QObject):
     """One repository at a time: opening another cuts off what is still being read of the last."""
 
     judged = Signal(str, object)
-    """Repository id, Judgement. Of one file first, then of its other quantizations; again with more points."""
+    """Repository id, Judgement. Of one file first, then of its other quantizations; again with more points.
+    Of original weights one for each type that would be made, or a refusal."""
     failed = Signal(str, str, object)
     """Repository id, `RemoteModel.key`, Failure: the header could not be read. `judged` does not follow."""
 
@@ -61,7 +82,7 @@ class Fits(QObject):
         self._paths, self._tasks, self._hub = paths, tasks, hub
         self._command = tuple(command or worker_command())
         self._child: ChildProcess | None = None
-        self._waiting: dict[int, _Question] = {}
+        self._waiting: dict[int, _Question | _Folder] = {}
         self._last_id = 0
         self._call = Call()
         self._idle = QTimer(self, singleShot=True, interval=IDLE_MS)
@@ -86,7 +107,7 @@ class Fits(QObject):
         """Judge one model by its own header, and its relatives by it."""
         call = self._call
         is_gguf = model.format is ModelFormat.GGUF
-        function: Callable[[Repository, RemoteModel, Call], _Question | Judgement]
+        function: Callable[[Repository, RemoteModel, Call], _Question | _Folder]
         function = self._read_gguf if is_gguf else self._read_safetensors
         self.warm_up()
         self._tasks.run(
@@ -119,25 +140,25 @@ class Fits(QObject):
         stub = fetch_stub(self._hub(), repository, model, self._paths.headers, call)
         return _Question(repository, model, stub.header, stub.path)
 
-    def _read_safetensors(self, repository: Repository, model: RemoteModel, call: Call) -> Judgement:
-        from app.hub.remote import fetch_safetensors_header
+    def _read_safetensors(self, repository: Repository, model: RemoteModel, call: Call) -> _Folder:
+        from app.hub.original import fetch_sparse_folder
 
-        header = fetch_safetensors_header(self._hub(), repository, model, call)
-        return judge_shapes(model.key, header, CONTEXTS)["Q4_K_M"]
+        sparse = fetch_sparse_folder(self._hub(), repository, model, self._paths.headers, call)
+        return _Folder(repository, model, sparse.path)
 
-    def _on_read(self, call: Call, repository: Repository, model: RemoteModel, result: _Question | Judgement) -> None:
-        if call is not self._call:
-            return
-        if isinstance(result, Judgement):
-            self.judged.emit(repository.id, result)
-            return
-        self._ask(result)
+    def _on_read(self, call: Call, repository: Repository, model: RemoteModel, result: _Question | _Folder) -> None:
+        if call is self._call:
+            self._ask(result)
 
-    def _ask(self, question: _Question) -> None:
+    def _ask(self, question: _Question | _Folder) -> None:
         self.warm_up()
         assert self._child is not None
         self._last_id += 1
         self._waiting[self._last_id] = question
+        if isinstance(question, _Folder):
+            # All points at once: the vocabulary, which takes longest, is read only once in this way.
+            self._child.send(Line(self._last_id, PlanConversion(question.path, MADE_TYPES, CONTEXTS, KV_TYPES)))
+            return
         contexts = FIRST_CONTEXTS if question.is_first else CONTEXTS
         self._child.send(Line(self._last_id, MeasureFit(question.path, contexts, KV_TYPES)))
 
@@ -148,12 +169,24 @@ class Fits(QObject):
     def _on_line(self, line: Line) -> None:
         if line.end is None or (question := self._waiting.pop(line.id, None)) is None:
             return
-        if line.end is End.RESULT and isinstance(line.value, FitCurve):
+        if isinstance(question, _Folder):
+            self._on_planned(question, line)
+        elif line.end is End.RESULT and isinstance(line.value, FitCurve):
             self._tell(question, judgement_of(question.model.key, question.header, line.value))
             if question.is_first:
                 self._ask(dataclasses.replace(question, is_first=False))
         elif line.end is End.FAILED:
             self._tell(question, Judgement(question.model.key, problem=line.value.sentence))
+
+    def _on_planned(self, folder: _Folder, line: Line) -> None:
+        identity, key = folder.repository.id, folder.model.key
+        if line.end is End.RESULT and isinstance(line.value, ConversionPlanned):
+            for judgement in judgements_of_plan(key, line.value):
+                self.judged.emit(identity, judgement)
+        elif line.end is End.FAILED and line.value.kind == ConversionError.__name__:
+            self.judged.emit(identity, refusal(key, f"{line.value.sentence} {line.value.hint}".strip()))
+        elif line.end is End.FAILED:
+            self.failed.emit(identity, key, line.value)
 
     def _tell(self, question: _Question, judgement: Judgement) -> None:
         identity = question.repository.id
@@ -169,7 +202,10 @@ class Fits(QObject):
         waiting, self._waiting = self._waiting, {}
         for question in waiting.values():
             problem = f"The engine cannot plan this model: {outcome.sentence}"
-            self._tell(question, Judgement(question.model.key, problem=problem))
+            if isinstance(question, _Folder):
+                self.failed.emit(question.repository.id, question.model.key, Failure(problem, outcome.hint))
+            else:
+                self._tell(question, Judgement(question.model.key, problem=problem))
 
     def _end_child(self) -> None:
         if self._child is not None and not self._waiting:

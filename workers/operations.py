@@ -10,6 +10,7 @@ from app.errors import AppError
 from app.events import (
     BenchResult,
     ConversationOpened,
+    ConversionPlanned,
     Converted,
     Downloaded,
     ImportanceCollected,
@@ -39,6 +40,7 @@ from app.requests import (
     MeasureQuality,
     MeasureThreads,
     OpenConversation,
+    PlanConversion,
     PlanOffers,
     Quantize,
     Request,
@@ -74,6 +76,7 @@ class Operations:
             CollectImportance: self._collect_importance,
             MeasureQuality: self._measure_quality,
             PlanOffers: self._plan_offers,
+            PlanConversion: self._plan_conversion,
         }
 
     def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
@@ -164,3 +167,8 @@ class Operations:
         from app.compress.offers import plan_offers
 
         return plan_offers(request, self._paths, stop)
+
+    def _plan_conversion(self, request: PlanConversion, report: Report, stop: StopFlag) -> ConversionPlanned:
+        from app.compress.offers import plan_conversion
+
+        return plan_conversion(request, stop)

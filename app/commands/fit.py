@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.commands.console import StderrReport, as_dict, print_json, whole
 from app.commands.isolation import isolated
-from app.errors import AppError
+from app.errors import AppError, ConversionError
 from app.fit.advice import Choice, best, choice_of, sentence
 from app.fit.judgement import Judgement, MemoryBudget
 from app.fit.verdict import arithmetic
 from app.paths import Paths, default_paths
-from app.requests import LEAST_CONTEXT_TOKENS, KvType, MeasureFit
+from app.requests import LEAST_CONTEXT_TOKENS, KvType, MeasureFit, PlanConversion
 from app.settings import Settings, load_settings
 from app.units import size_text
+
+if TYPE_CHECKING:
+    from app.hub.endpoint import Hub
+    from app.hub.repository import RemoteModel, Repository
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -77,8 +81,7 @@ def _judge_repository(
     from app.commands.hub import find_repository, hub_of, pick_model
     from app.fit.judging import derived, judgement_of, relatives, to_be_read
     from app.fit.memory import measure_fit
-    from app.fit.shapes import judge_shapes
-    from app.hub.remote import fetch_safetensors_header, fetch_stub
+    from app.hub.remote import fetch_stub
     from app.hub.repository import ModelFormat
 
     hub = hub_of(settings)
@@ -87,9 +90,7 @@ def _judge_repository(
     found: list[tuple[tuple[str, int], Judgement]] = []
     for model in wanted:
         if model.format is ModelFormat.SAFETENSORS:
-            header = fetch_safetensors_header(hub, repository, model)
-            shapes = judge_shapes(model.key, header, _points(context))
-            found += [((f"{target} (made here)", 0), one) for target, one in shapes.items()]
+            found += _judge_original(hub, repository, model, paths, _points(context), kv_type)
             continue
         stub = fetch_stub(hub, repository, model, paths.headers)
         curve = measure_fit(MeasureFit(stub.path, _points(context), (kv_type,)), lambda: False)
@@ -98,6 +99,24 @@ def _judge_repository(
         others = () if parsed.file else relatives(model, repository.models)
         found += [((other.label, other.size_bytes), derived(judgement, model, other)) for other in others]
     return [label for label, _ in found], [judgement for _, judgement in found]
+
+
+def _judge_original(
+    hub: Hub, repository: Repository, model: RemoteModel, paths: Paths, points: tuple[int, ...], kv_type: KvType
+) -> list[tuple[tuple[str, int], Judgement]]:
+    """What would be made of original weights, from their headers; one refusal where they cannot be converted."""
+    from app.compress.offers import plan_conversion
+    from app.fit.judging import MADE_TYPES, judgements_of_plan, refusal
+    from app.hub.original import fetch_sparse_folder
+
+    sparse = fetch_sparse_folder(hub, repository, model, paths.headers)
+    try:
+        plan = plan_conversion(PlanConversion(sparse.path, MADE_TYPES, points, (kv_type,)), lambda: False)
+    except ConversionError as error:
+        return [((model.label, model.size_bytes), refusal(model.key, f"{error.sentence} {error.hint}".strip()))]
+    judgements = judgements_of_plan(model.key, plan)
+    sizes = [(f"{file.type} (made here)", file.size_bytes) for file in plan.files]
+    return list(zip(sizes, judgements, strict=True))
 
 
 def _points(context: int) -> tuple[int, ...]:
@@ -141,8 +160,6 @@ def _lines(
         lines.append(f"  The longest context that fits now: {verdict.largest_context_now:,} tokens.")
     if take is not None:
         lines.append(f"Take {take.label} on this computer.")
-    if any(choice.verdict is not None and not choice.verdict.exact for choice in choices):
-        lines.append("“About”: computed from the shapes of the tensors, not planned by the engine.")
     return lines
 
 
@@ -159,6 +176,7 @@ def _plain(
             "resident_bytes": choice.verdict and choice.verdict.need.resident_bytes,
             "ms_per_token": choice.ms_per_token,
             "problem": choice.problem,
+            "refused": choice.refused,
             "derived_from": judgement.derived_from,
             "sentence": sentence(choice, budget, target),
         }

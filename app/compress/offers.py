@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from app.compress.convert.conversion import write_header
 from app.compress.importance import estimate_chunks, estimate_seconds
 from app.compress.native import Planned, planned
 from app.errors import Cancelled
-from app.events import MachineSpeed, Offer, Offers, ShouldStop
+from app.events import ConversionPlanned, MachineSpeed, Offer, Offers, PlannedFile, ShouldStop
 from app.fit.judgement import ReadProfile, TypeBytes
 from app.fit.memory import measure_fit
 from app.fit.need import MemoryNeed
@@ -18,7 +19,7 @@ from app.fit.speed_book import read_speed_book
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import RawHeader, read_raw
 from app.paths import Paths
-from app.requests import MeasureFit, PlanOffers
+from app.requests import MeasureFit, PlanConversion, PlanOffers
 
 
 def plan_offers(request: PlanOffers, paths: Paths, stop: ShouldStop) -> Offers:
@@ -34,10 +35,33 @@ def plan_offers(request: PlanOffers, paths: Paths, stop: ShouldStop) -> Offers:
         return _of_file(request, stub, stub.stat().st_size, paths, stop)
 
 
-def _of_file(request: PlanOffers, file: Path, between_bytes: int, paths: Paths, stop: ShouldStop) -> Offers:
-    header = read_header(file)
+def plan_conversion(request: PlanConversion, stop: ShouldStop) -> ConversionPlanned:
+    """Exact sizes and the whole fit of each type; the safetensors of the folder may be sparse.
+
+    Raises ConversionError, QuantizeError, LoadError, Cancelled.
+    """
+    with tempfile.TemporaryDirectory(prefix="bantam-") as folder:
+        stub = Path(folder) / "stub.gguf"
+        write_header(request.folder, stub, "bf16")
+        header, raw = read_header(stub), _raw(stub)
+        curve = measure_fit(MeasureFit(stub, request.context_tokens, request.kv_types), stop)
+        files = []
+        for name in request.types:
+            if stop():
+                raise Cancelled
+            plan = planned(stub, name)
+            own = dataclasses.replace(curve, weights_bytes=sum(plan.read_bytes.values()))
+            files.append(PlannedFile(name, raw.data_start + plan.data_bytes, own, _reads(plan, header, raw)))
+        return ConversionPlanned(request.folder, tuple(files), stub.stat().st_size, header.chat_problem)
+
+
+def _raw(file: Path) -> RawHeader:
     with file.open("rb") as stream:
-        raw = read_raw(stream, file.stat().st_size, lambda _key: False)
+        return read_raw(stream, file.stat().st_size, lambda _key: False)
+
+
+def _of_file(request: PlanOffers, file: Path, between_bytes: int, paths: Paths, stop: ShouldStop) -> Offers:
+    header, raw = read_header(file), _raw(file)
     curve = measure_fit(MeasureFit(file, (request.context_tokens,), (request.kv_type,)), stop)
     need = curve.need(request.context_tokens, request.kv_type)
     speed = read_speed_book(paths.speed).speed

@@ -23,7 +23,7 @@ _LEAST_BITS = 3.9
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One file as the user meets it. Without a verdict `problem` says why it cannot be told."""
+    """One file as the user meets it. Without a verdict `problem` says why: not known, or refused."""
 
     key: str
     label: str
@@ -31,6 +31,8 @@ class Choice:
     verdict: FitVerdict | None = None
     ms_per_token: float | None = None
     problem: str = ""
+    refused: bool = False
+    """Nothing can be made of these original weights."""
 
     @property
     def bits(self) -> float:
@@ -49,7 +51,10 @@ def choice_of(
 ) -> Choice:
     """The file at this context on this machine. Half the context is taken to be filled when its speed is predicted."""
     if judgement.curve is None or judgement.problem:
-        return Choice(judgement.key, label, size_bytes, problem=judgement.problem or "It cannot be told.")
+        refused = judgement.made is not None and judgement.made.refused
+        return Choice(
+            judgement.key, label, size_bytes, problem=judgement.problem or "It cannot be told.", refused=refused
+        )
     verdict = judge(judgement.curve, context_tokens, kv_type, budget)
     ms = None
     if speed is not None and judgement.reads is not None:
@@ -81,21 +86,22 @@ def _best_of(fitting: list[Choice], target_ms: float) -> Choice:
 
 def sentence(choice: Choice, budget: MemoryBudget, target_ms: float) -> str:
     """ "Q4_K_M needs 5.1 GB of your 9.3 GB free and should take about 140 ms a token." """
+    if choice.refused:
+        return f"{choice.label}: cannot be converted. {choice.problem}"
     if choice.verdict is None:
         return f"{choice.label}: cannot tell. {choice.problem}"
     needed, free = size_text(choice.verdict.need.resident_bytes), size_text(budget.now_bytes)
-    about = "" if choice.verdict.exact else "about "
     if choice.verdict.verdict is Verdict.TOO_BIG:
         most = size_text(budget.machine_bytes)
-        return f"{choice.label} needs {about}{needed}: too big for this computer, which can give {most} at most."
+        return f"{choice.label} needs {needed}: too big for this computer, which can give {most} at most."
     if choice.verdict.verdict is Verdict.TOO_BIG_NOW:
-        return f"{choice.label} needs {about}{needed}; only {free} are free now. Close other programs first."
+        return f"{choice.label} needs {needed}; only {free} are free now. Close other programs first."
     tight = " (tight)" if choice.verdict.verdict is Verdict.TIGHT else ""
     if choice.ms_per_token is not None and not _keeps(choice, target_ms):
         ms = ms_text(choice.ms_per_token)
         return f"{choice.label} fits{tight}, but at about {ms} a token it misses your {target_ms:.0f} ms."
     speed = _and_speed(choice)
-    return f"{choice.label} needs {about}{needed} of your {free} free{tight}{speed}."
+    return f"{choice.label} needs {needed} of your {free} free{tight}{speed}."
 
 
 def ms_text(ms: float) -> str:

@@ -24,14 +24,13 @@ class FitPoint:
 
 @dataclass(frozen=True, slots=True)
 class FitCurve:
-    """Points in rising order of context. `exact` where llama.cpp itself gave them; else computed from the shapes."""
+    """Points in rising order of context, as llama.cpp itself gave them."""
 
     weights_bytes: int
     trained_context_tokens: int
     points: tuple[FitPoint, ...]
     engine_bytes: int = ENGINE_BYTES
     """The process itself with this model's vocabulary, beside the buffers."""
-    exact: bool = True
 
     def need(self, context_tokens: int, kv_type: KvType) -> MemoryNeed:
         """The need at that context: of a point, or on the line between two. KeyError for a type without points."""

@@ -45,11 +45,25 @@ class ReadProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """What would be made of original weights: a GGUF file of a type, or nothing, because the conversion is refused."""
+
+    type: str = ""
+    size_bytes: int = 0
+    """Exact, of the file."""
+    working_bytes: int = 0
+    """What the disk must have beside the download while it is made: the 16-bit file on the way, and the result."""
+    refused: bool = False
+    """No type can be made; the judgement's problem says why."""
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """One model of a repository, or one on disk. `key` is `RemoteModel.key`, or the path of a local file.
 
     Without a curve `problem` says why it cannot be told. `derived_from` names the file whose header was read where it
-    was not this file's own: another quantization of the same model.
+    was not this file's own: another quantization of the same model. `made` is of what a conversion would make, and not
+    of a file that can be downloaded; its key is `made_key`'s.
     """
 
     key: str
@@ -57,6 +71,7 @@ class Judgement:
     reads: ReadProfile | None = None
     problem: str = ""
     derived_from: str = ""
+    made: Made | None = None
 
 
 @dataclass(frozen=True, slots=True)

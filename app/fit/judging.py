@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
+from app.events import ConversionPlanned
 from app.fit.curve import FitCurve
-from app.fit.judgement import Judgement, ReadProfile
+from app.fit.judgement import Judgement, Made, ReadProfile
 from app.hub.repository import ModelFormat, RemoteModel, Repository
 from app.library.gguf_file import GgufHeader
 from app.requests import KvType
@@ -14,11 +15,37 @@ from app.requests import KvType
 CONTEXTS = (512, 1024, 2048, 4096, 8192, 12288, 16384, 24576, 32768, 49152, 65536, 98304, 131072, 262144)
 """Points of a curve; between them the need is a straight line."""
 KV_TYPES = tuple(KvType)
+MADE_TYPES = ("Q4_K_M", "Q8_0", "BF16")
+"""What is offered of original weights, smallest first."""
 
 
 def judgement_of(key: str, header: GgufHeader, curve: FitCurve) -> Judgement:
     """Of a file whose own header was read."""
     return Judgement(key, curve, ReadProfile.of_header(header), problem=header.chat_problem)
+
+
+def made_key(key: str, type: str) -> str:
+    """The judgement's key of what would be made in this type of the model with that key."""
+    return f"{key} as {type}"
+
+
+def judgements_of_plan(key: str, plan: ConversionPlanned) -> tuple[Judgement, ...]:
+    """Of everything that a conversion would make of the model with this key."""
+    return tuple(
+        Judgement(
+            made_key(key, file.type),
+            file.curve,
+            file.reads,
+            plan.problem,
+            made=Made(file.type, file.size_bytes, plan.between_bytes + file.size_bytes),
+        )
+        for file in plan.files
+    )
+
+
+def refusal(key: str, reason: str) -> Judgement:
+    """Of original weights that cannot be converted, under the model's own key."""
+    return Judgement(key, problem=reason, made=Made(refused=True))
 
 
 def derived(judgement: Judgement, own: RemoteModel, other: RemoteModel) -> Judgement:

@@ -44,7 +44,6 @@ class FitVerdict:
     context_tokens: int
     largest_context_now: int
     largest_context_machine: int
-    exact: bool
 
     @property
     def fits_now(self) -> bool:
@@ -71,7 +70,7 @@ def judge(curve: FitCurve, context_tokens: int, kv_type: KvType, budget: MemoryB
         verdict = Verdict.TOO_BIG_NOW if wanted <= budget.machine_bytes else Verdict.TOO_BIG
     now = curve.largest_context(kv_type, budget.now_bytes)
     machine = curve.largest_context(kv_type, budget.machine_bytes)
-    return FitVerdict(verdict, need, context_tokens, now, machine, curve.exact)
+    return FitVerdict(verdict, need, context_tokens, now, machine)
 
 
 def arithmetic(verdict: FitVerdict, budget: MemoryBudget) -> tuple[tuple[str, int], ...]:

@@ -18,7 +18,9 @@ _ATTEMPTS = 3
 class RemoteBeginning:
     """Keeps what it fetches in `copy`, a local file, from its start on. Not thread-safe."""
 
-    def __init__(self, transport: Transport, url: str, size_bytes: int, copy: BinaryIO) -> None:
+    def __init__(self, transport: Transport, url: str, size_bytes: int, copy: BinaryIO, *, exact: bool = False) -> None:
+        """`exact` fetches what is read and no more: for who knows how long the header is."""
+        self._exact = exact
         self._transport = transport
         self._url = url
         self._size_bytes = size_bytes
@@ -37,7 +39,7 @@ class RemoteBeginning:
         """Like a file's: less than `size` only at the end. Raises HubError, OfflineError, Cancelled."""
         wanted = min(self._position + size, self._size_bytes)
         while self.fetched_bytes < wanted:
-            step = STEP_BYTES if self.fetched_bytes else FIRST_BYTES
+            step = 0 if self._exact else STEP_BYTES if self.fetched_bytes else FIRST_BYTES
             self._fetch(min(max(wanted, self.fetched_bytes + step), self._size_bytes))
         self._copy.seek(self._position)
         data = self._copy.read(size)

@@ -1,4 +1,4 @@
-"""The headers of remote models, read without downloading them: a GGUF as a sparse stub, safetensors as shapes.
+"""The headers of remote GGUF models, read without downloading them, as sparse stubs.
 
 A stub is the header followed by a hole up to the full size. It takes no more disk than the header, and llama.cpp can
 plan every buffer from it.
@@ -7,16 +7,14 @@ plan every buffer from it.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import threading
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
-from app.errors import HubError, StorageError
+from app.errors import StorageError
 from app.hub.endpoint import Hub
 from app.hub.ranges import RemoteBeginning
 from app.hub.repository import RemoteFile, RemoteModel, Repository
@@ -27,8 +25,6 @@ from app.library.not_gguf import HEAD_BYTES, not_gguf_error
 
 MAX_STUBS = 24
 """Kept on disk, a header of some MB each; the oldest go first."""
-MAX_CONFIG_BYTES = 4_000_000
-MAX_SAFETENSORS_HEADER_BYTES = 32_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +34,6 @@ class Stub:
     path: Path
     header: GgufHeader
     traffic_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteTensor:
-    """A tensor of a safetensors file; `dtype` as written there: "BF16", "F32"."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SafetensorsHeader:
-    """What is known of a safetensors model without its weights."""
-
-    config: dict[str, Any]
-    tensors: tuple[RemoteTensor, ...]
 
 
 def fetch_stub(hub: Hub, repository: Repository, model: RemoteModel, folder: Path, call: Call | None = None) -> Stub:
@@ -73,7 +52,7 @@ def fetch_stub(hub: Hub, repository: Repository, model: RemoteModel, folder: Pat
     path = place / model.files[0].path
     header = read_header(path)
     if traffic:
-        _drop_oldest(folder, place)
+        drop_oldest(folder, place)
     return Stub(path, header, traffic)
 
 
@@ -105,67 +84,10 @@ def _walk(beginning: RemoteBeginning, file: RemoteFile) -> None:
     read_raw(source, file.size_bytes, lambda key: key == "general.alignment")
 
 
-def _drop_oldest(folder: Path, newest: Path) -> None:
+def drop_oldest(folder: Path, newest: Path) -> None:
+    """Keep the newest revisions below `folder`, and `newest` in any case."""
     kept = sorted(folder.glob("*/*/*"), key=lambda place: place.stat().st_mtime, reverse=True)
     for place in kept[MAX_STUBS:]:
         if place != newest:
             with contextlib.suppress(OSError):
                 shutil.rmtree(place)
-
-
-def fetch_safetensors_header(
-    hub: Hub, repository: Repository, model: RemoteModel, call: Call | None = None
-) -> SafetensorsHeader:
-    """The configuration and the shapes of all tensors. Raises HubError, OfflineError, GatedError, Cancelled."""
-    tensors: list[RemoteTensor] = []
-    config: dict[str, Any] = {}
-    with Transport(hub, call) as transport:
-        for file in model.files:
-            url = hub.file_url(repository.id, repository.revision, file.path)
-            if file.path == "config.json":
-                config = _config(RemoteBeginning(transport, url, file.size_bytes, BytesIO()), file)
-            elif file.path.endswith(".safetensors"):
-                tensors += _tensors(RemoteBeginning(transport, url, file.size_bytes, BytesIO()), file)
-    return SafetensorsHeader(config, tuple(tensors))
-
-
-def _config(beginning: RemoteBeginning, file: RemoteFile) -> dict[str, Any]:
-    if file.size_bytes > MAX_CONFIG_BYTES:
-        raise _unusable(file)
-    return _json_object(beginning.read(file.size_bytes), file)
-
-
-def _tensors(beginning: RemoteBeginning, file: RemoteFile) -> list[RemoteTensor]:
-    """The tensors of one file. Source: the format's description, github.com/huggingface/safetensors."""
-    length = int.from_bytes(beginning.read(8), "little")
-    if not 2 <= length <= min(MAX_SAFETENSORS_HEADER_BYTES, file.size_bytes - 8):
-        raise _unusable(file)
-    entries = _json_object(beginning.read(length), file)
-    entries.pop("__metadata__", None)
-    tensors, end = [], 0
-    for name, entry in entries.items():
-        try:
-            dtype, shape, (_, stop) = str(entry["dtype"]), tuple(map(int, entry["shape"])), entry["data_offsets"]
-        except (KeyError, TypeError, ValueError):
-            raise _unusable(file) from None
-        if not isinstance(stop, int) or any(length < 0 for length in shape):
-            raise _unusable(file)
-        end = max(end, stop)
-        tensors.append(RemoteTensor(name, dtype, shape))
-    if 8 + length + end != file.size_bytes:
-        raise _unusable(file)
-    return tensors
-
-
-def _json_object(data: bytes, file: RemoteFile) -> dict[str, Any]:
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        raise _unusable(file) from None
-    if not isinstance(value, dict):
-        raise _unusable(file)
-    return value
-
-
-def _unusable(file: RemoteFile) -> HubError:
-    return HubError(f"“{file.name}” in the repository is damaged: what it says of itself cannot be right.")

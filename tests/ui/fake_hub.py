@@ -8,6 +8,7 @@ hub.open(QWEN)                        # opened, card, all files judged
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from PySide6.QtCore import QObject, Signal
 
 from app.events import MachineSpeed, TensorSpeed
 from app.fit.curve import FitCurve, FitPoint
-from app.fit.judgement import Judgement, ReadProfile, TypeBytes, main_type
-from app.fit.judging import CONTEXTS, KV_TYPES
+from app.fit.judgement import Judgement, Made, ReadProfile, TypeBytes, main_type
+from app.fit.judging import CONTEXTS, KV_TYPES, MADE_TYPES, made_key
 from app.fit.speed_book import SpeedError
 from app.hub.repository import Gate, ModelFormat, RemoteFile, RemoteModel, Repository, RepositorySummary
 from app.requests import DownloadPlan, KvType
@@ -153,7 +154,8 @@ class FakeHub(QObject):
         self.browser.opened.emit(repository)
         self.browser.card.emit(repository.id, card)
         for model in repository.models if judged else ():
-            self.fits.judged.emit(repository.id, judgement_for(model))
+            for judgement in judgements_for(model):
+                self.fits.judged.emit(repository.id, judgement)
 
 
 def model(label: str, gigabytes: float, name: str = "Qwen3-8B", parts: int = 1) -> RemoteModel:
@@ -165,6 +167,19 @@ def model(label: str, gigabytes: float, name: str = "Qwen3-8B", parts: int = 1) 
     return RemoteModel(ModelFormat.GGUF, label, files, name)
 
 
+def judgements_for(model: RemoteModel) -> tuple[Judgement, ...]:
+    """Of a file its own; of original weights those of what can be made of them."""
+    if model.format is ModelFormat.GGUF:
+        return (judgement_for(model),)
+    found = []
+    for kind, share in zip(MADE_TYPES, (0.31, 0.53, 1.0), strict=True):
+        size = int(model.size_bytes * share)
+        own = judgement_for(RemoteModel(ModelFormat.GGUF, kind, (RemoteFile("m.gguf", size),)))
+        made = Made(kind, size, model.size_bytes + size)
+        found.append(dataclasses.replace(own, key=made_key(model.key, kind), made=made))
+    return tuple(found)
+
+
 def judgement_for(model: RemoteModel, layers: int = 36, trained: int = 40_960) -> Judgement:
     """As of a model with grouped queries and a vocabulary of 150,000; 144 kB of KV cache a token."""
     points = tuple(
@@ -172,7 +187,7 @@ def judgement_for(model: RemoteModel, layers: int = 36, trained: int = 40_960) -
         for kv_type in KV_TYPES
         for tokens in CONTEXTS
     )
-    curve = FitCurve(model.size_bytes, trained, points, exact=model.format is ModelFormat.GGUF)
+    curve = FitCurve(model.size_bytes, trained, points)
     return Judgement(model.key, curve, ReadProfile((TypeBytes(main_type(model.label), model.size_bytes),), layers))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import struct
+import json
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -11,6 +13,7 @@ import shiboken6
 from pytestqt.qtbot import QtBot
 
 from app.fit.judgement import Judgement
+from app.fit.judging import MADE_TYPES, made_key
 from app.hub.endpoint import Hub
 from app.hub.listing import open_repository
 from app.hub.repository import Repository
@@ -19,6 +22,7 @@ from app.requests import KvType
 from tests.app.hub.gguf_headers import entry, llama_8b, number, text, write
 from tests.hub_server import Fault, HubServer
 from tests.hub_server.fixtures import hub, starter_repository
+from tests.real_models import STDLIB_3M
 from tests.workers.conftest import TIMEOUT_MS
 from workers.fits import Fits
 from workers.protocol import Failure
@@ -61,7 +65,6 @@ def test_a_remote_file_is_judged_without_being_downloaded(watched: Watched, star
     watched.wait(lambda: bool(watched.judged))
     judged = watched.judged[STARTER_MODEL.name]
     assert judged.curve is not None
-    assert judged.curve.exact
     assert judged.curve.need(2048, KvType.F16).kv_bytes > judged.curve.need(2048, KvType.Q8_0).kv_bytes > 0
     assert judged.reads is not None
     assert watched.hub.bytes_sent < STARTER_MODEL.stat().st_size / 4
@@ -139,13 +142,45 @@ def test_a_child_that_dies_is_a_reason_and_the_next_question_has_a_new_one(
     assert watched.judged[STARTER_MODEL.name].curve is not None
 
 
-def test_shapes_are_judged_for_what_is_to_be_converted(watched: Watched, hub: HubServer) -> None:
-    header = b'{"a":{"dtype":"BF16","shape":[64,64],"data_offsets":[0,8192]}}'
-    hub.touch("orig/m", "model.safetensors", struct.pack("<Q", len(header)) + header + bytes(8192))
-    numbers = '"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 100'
-    hub.touch("orig/m", "config.json", f'{{"model_type": "llama", {numbers}}}'.encode())
-    watched.fits.judge_all(watched.open("orig/m"))
+def original(hub: HubServer, **changes: object) -> str:
+    """A repository of original weights; `changes` are to its configuration."""
+    folder = Path(shutil.copytree(STDLIB_3M, hub.folder / "orig" / "stdlib"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    return "orig/stdlib"
+
+
+def test_original_weights_are_judged_as_what_can_be_made_of_them(watched: Watched, hub: HubServer) -> None:
+    watched.fits.judge_all(watched.open(original(hub)))
+    watched.wait(lambda: len(watched.judged) == len(MADE_TYPES))
+    judged = [watched.judged[made_key("config.json", kind)] for kind in MADE_TYPES]
+    sizes = [one.made.size_bytes for one in judged if one.made]
+    assert sizes == sorted(sizes)
+    assert all(one.curve is not None and one.curve.need(2048, KvType.Q8_0).kv_bytes > 0 for one in judged)
+    assert hub.bytes_sent < (STDLIB_3M / "model.safetensors").stat().st_size / 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"architectures": ["Mamba2ForCausalLM"], "model_type": "mamba2"}, "mamba2"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "gptq"),
+    ],
+)
+def test_what_cannot_be_converted_is_refused_with_the_reason(
+    watched: Watched, hub: HubServer, changes: dict[str, object], words: str
+) -> None:
+    watched.fits.judge_all(watched.open(original(hub, **changes)))
     watched.wait(lambda: bool(watched.judged))
     (judged,) = watched.judged.values()
-    assert judged.curve is not None
-    assert not judged.curve.exact
+    assert judged.made is not None
+    assert judged.made.refused
+    assert words in judged.problem.lower()
+
+
+def test_original_weights_that_cannot_be_read_fail_with_a_sentence(watched: Watched, hub: HubServer) -> None:
+    repository = watched.open(original(hub))
+    hub.add_fault(Fault.DROP, at=0.0, path="*.safetensors", times=-1)
+    watched.fits.judge_all(repository)
+    watched.wait(lambda: bool(watched.failures))
+    assert watched.judged == {}

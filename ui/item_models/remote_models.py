@@ -10,6 +10,8 @@ from typing import Any
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
 
 from app.fit.advice import Choice, ms_text
+from app.fit.judgement import Made
+from app.fit.judging import made_key
 from app.hub.repository import RemoteModel
 from ui.words import size
 
@@ -24,6 +26,8 @@ _NO_INDEX = QModelIndex()
 class RemoteRow:
     """A model, what is known of its fit (None: not yet), and whether it is the one to take. `state` says in a word
     what is already being done with it: "downloading", "paused", "here"; "" otherwise. `trouble` is why it has stopped.
+
+    Of original weights there is a row for each `type` that can be made of them.
     """
 
     model: RemoteModel
@@ -31,6 +35,19 @@ class RemoteRow:
     is_best: bool = False
     state: str = ""
     trouble: str = ""
+    type: str = ""
+    made: Made | None = None
+    """What is known of the file that would be made; None where it is the file that is downloaded."""
+
+    @property
+    def name(self) -> str:
+        """What the row is called."""
+        return self.type or self.model.label
+
+    @property
+    def key(self) -> str:
+        """Names the row in its repository, as the judgement of it does."""
+        return made_key(self.model.key, self.type) if self.type else self.model.key
 
 
 class RemoteColumn(IntEnum):
@@ -45,7 +62,7 @@ class RemoteColumn(IntEnum):
 
 REMOTE_TITLES = {
     RemoteColumn.NAME: "File",
-    RemoteColumn.SIZE: "Download",
+    RemoteColumn.SIZE: "Size",
     RemoteColumn.NEEDS: "Memory",
     RemoteColumn.SPEED: "A token takes",
     RemoteColumn.VERDICT: "Fits?",
@@ -66,7 +83,7 @@ class RemoteModelsModel(QAbstractTableModel):
 
     def set_rows(self, rows: Sequence[RemoteRow]) -> None:
         """Show these; where the models are the same, only their values change."""
-        if [row.model for row in rows] != [row.model for row in self._rows]:
+        if [(row.model, row.type) for row in rows] != [(row.model, row.type) for row in self._rows]:
             self.beginResetModel()
             self._rows = list(rows)
             self.endResetModel()
@@ -76,7 +93,7 @@ class RemoteModelsModel(QAbstractTableModel):
 
     def row_of(self, key: str) -> int:
         """-1 where there is none."""
-        return next((n for n, row in enumerate(self._rows) if row.model.key == key), -1)
+        return next((n for n, row in enumerate(self._rows) if row.key == key), -1)
 
     def rowCount(self, parent: _Index = _NO_INDEX) -> int:
         return 0 if parent.isValid() else len(self._rows)
@@ -103,7 +120,7 @@ class RemoteModelsModel(QAbstractTableModel):
             return _alignment(column)
         if role == Qt.ItemDataRole.AccessibleTextRole and column is RemoteColumn.NAME:
             best = "best for this computer, " if row.is_best else ""
-            return f"{row.model.label}, {best}{remote_cell(row, RemoteColumn.VERDICT)}"
+            return f"{row.name}, {best}{remote_cell(row, RemoteColumn.VERDICT)}"
         return row.model.key if role == Qt.ItemDataRole.ToolTipRole else None
 
 
@@ -112,15 +129,19 @@ def remote_cell(row: RemoteRow, column: RemoteColumn) -> str:
     verdict = row.choice.verdict if row.choice else None
     match column:
         case RemoteColumn.NAME:
-            return row.model.label
+            return row.name
+        case RemoteColumn.SIZE if row.type:
+            return size(row.made.size_bytes) if row.made else "…"
         case RemoteColumn.SIZE:
             return size(row.model.size_bytes)
         case RemoteColumn.VERDICT if row.choice is None:
             return "…"
+        case RemoteColumn.VERDICT if row.choice.refused:
+            return "not possible"
         case RemoteColumn.VERDICT:
             return verdict.verdict.value if verdict else "cannot tell"
         case RemoteColumn.NEEDS if verdict:
-            return ("" if verdict.exact else "≈ ") + size(verdict.need.resident_bytes)
+            return size(verdict.need.resident_bytes)
         case RemoteColumn.SPEED if row.choice and row.choice.ms_per_token is not None:
             return f"≈ {ms_text(row.choice.ms_per_token)}"
     return ""

@@ -9,8 +9,9 @@ from PySide6.QtCore import QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from app.fit.advice import best, choice_of
-from app.fit.judgement import Judgement, MemoryBudget
+from app.fit.advice import Choice, best, choice_of
+from app.fit.judgement import Judgement, Made, MemoryBudget
+from app.fit.judging import MADE_TYPES, made_key
 from app.hub.endpoint import Hub, endpoint_of
 from app.hub.first_models import first_models
 from app.hub.plan import make_plan
@@ -185,25 +186,47 @@ class DiscoverPage(QWidget):
         if self._repository is None:
             return
         settings = self._settings.current
-        choices = [self._choice(model) for model in self._repository.models]
+        lines = self._lines()
+        choices = [self._choice(model, kind) for model, kind in lines]
         known = [choice for choice in choices if choice is not None]
         taken = best(known, settings.target_ms_per_token) if len(known) == len(choices) else None
         rows = [
-            RemoteRow(model, choice, choice is not None and choice is taken, self._state(model), self._trouble(model))
-            for model, choice in zip(self._repository.models, choices, strict=True)
+            RemoteRow(
+                model,
+                choice,
+                choice is not None and choice is taken,
+                self._state(model),
+                self._trouble(model),
+                kind,
+                self._made(model, kind),
+            )
+            for (model, kind), choice in zip(lines, choices, strict=True)
         ]
         self._rows.set_rows(rows)
         if choose:
             self._choose_row(taken.key if taken else "")
         self._show_details()
 
-    def _choice(self, model: RemoteModel):
-        judgement = self._judgements.get(model.key)
+    def _lines(self) -> list[tuple[RemoteModel, str]]:
+        """A row for each file; of original weights one for each type to make, unless nothing can be told of them."""
+        assert self._repository is not None
+        lines: list[tuple[RemoteModel, str]] = []
+        for model in self._repository.models:
+            whole = model.format is ModelFormat.GGUF or model.key in self._judgements
+            lines += [(model, "")] if whole else [(model, kind) for kind in MADE_TYPES]
+        return lines
+
+    def _choice(self, model: RemoteModel, type: str) -> Choice | None:
+        judgement = self._judgements.get(made_key(model.key, type) if type else model.key)
         if judgement is None:
             return None
         kv_type, context = self._settings.current.kv_type, self.view.context.tokens
-        label = model.label if model.format is ModelFormat.GGUF else "A Q4_K_M made from it"
-        return choice_of(judgement, label, model.size_bytes, context, kv_type, self._budget, self._speed.speed)
+        label, size = type or model.label, judgement.made.size_bytes if judgement.made else model.size_bytes
+        return choice_of(judgement, label, size, context, kv_type, self._budget, self._speed.speed)
+
+    def _made(self, model: RemoteModel, type: str) -> Made | None:
+        judgement = self._judgements.get(made_key(model.key, type))
+        return judgement.made if judgement else None
 
     def _choose_row(self, best_key: str) -> None:
         """The first row, until the best one is known or the user has chosen another."""

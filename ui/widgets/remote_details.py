@@ -125,8 +125,6 @@ def _note(row: RemoteRow, error_text: str) -> str:
     if verdict is None:
         return ""
     parts = []
-    if not verdict.exact:
-        parts.append("Computed from the shapes of the weights, for a 4-bit file (Q4_K_M) made from them.")
     largest = verdict.largest_context_now
     parts.append(f"Longest context that fits now: {grouped(largest)} tokens." if largest else "No context fits now.")
     if error_text and row.choice is not None and row.choice.ms_per_token is not None:

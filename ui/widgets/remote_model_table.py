@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QHeaderView, QStyle, QStyledItemDelegate, QStyleOp
 from app.fit.verdict import Verdict
 from ui.item_models.remote_models import REMOTE_ROLE, STOPPED, RemoteColumn, RemoteModelsModel, RemoteRow
 from ui.theme import color, text_font, tokens
+from ui.words import size
 
 _ROW_HEIGHT = 44
 _WIDTHS = {RemoteColumn.SIZE: 84, RemoteColumn.NEEDS: 84, RemoteColumn.SPEED: 100, RemoteColumn.VERDICT: 104}
@@ -101,11 +102,18 @@ class _CellDelegate(QStyledItemDelegate):
         room = upper.width() - (painter.fontMetrics().horizontalAdvance(word) + 12 if word else 0)
         painter.setFont(text_font(strong=True))
         painter.setPen(color("text"))
-        _draw(painter, QRect(upper.left(), upper.top(), room, half), row.model.label)
+        _draw(painter, QRect(upper.left(), upper.top(), room, half), row.name)
         painter.setFont(text_font(tokens().size_caption))
         painter.setPen(color("text_secondary"))
-        parts = f" and {len(row.model.files) - 1} more files" if len(row.model.files) > 1 else ""
-        _draw(painter, lower, row.model.files[0].name + parts)
+        _draw(painter, lower, _origin(row))
+
+
+def _origin(row: RemoteRow) -> str:
+    """The file, or what it would be made of."""
+    if row.type:
+        return f"made here from the original weights, {size(row.model.size_bytes)}"
+    parts = f" and {len(row.model.files) - 1} more files" if len(row.model.files) > 1 else ""
+    return row.model.files[0].name + parts
 
 
 def _tone(row: RemoteRow) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from app.events import MachineSpeed, TensorSpeed
+from app.fit.judging import MADE_TYPES
 from app.fit.speed_book import SpeedBook, write_speed_book
 from app.paths import STARTER_MODEL, Paths, default_paths
 from tests.hub_server import Fault, HubServer
 from tests.hub_server.fixtures import hub, starter_repository
+from tests.real_models import STDLIB_3M
 
 __all__ = ["hub", "starter_repository"]
 
@@ -54,6 +57,22 @@ def test_fit_of_a_repository_downloads_nothing(hub: HubServer, starter_repositor
     assert model["ms_per_token"] > 0
     assert hub.bytes_sent < STARTER_MODEL.stat().st_size / 4
     assert not list(default_paths().models.rglob("*.gguf"))
+
+
+def test_fit_of_original_weights_is_of_what_can_be_made(hub: HubServer) -> None:
+    shutil.copytree(STDLIB_3M, hub.folder / "me" / "stdlib")
+    models = json.loads(bantam(hub, "fit", "me/stdlib", "--json").stdout)["models"]
+    assert [model["label"] for model in models] == [f"{kind} (made here)" for kind in MADE_TYPES]
+    assert 0 < models[0]["size_bytes"] < models[1]["size_bytes"] < models[2]["size_bytes"]
+    assert hub.bytes_sent < (STDLIB_3M / "model.safetensors").stat().st_size / 4
+
+
+def test_fit_says_why_original_weights_cannot_be_converted(hub: HubServer) -> None:
+    folder = Path(shutil.copytree(STDLIB_3M, hub.folder / "me" / "stdlib"))
+    config = json.loads((folder / "config.json").read_text()) | {"quantization_config": {"quant_method": "awq"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    done = bantam(hub, "fit", "me/stdlib")
+    assert "cannot be converted. The model is quantized already (awq)" in done.stdout
 
 
 def test_get_then_verify(hub: HubServer, starter_repository: str) -> None:

@@ -12,7 +12,7 @@ from app.fit.verdict import FitVerdict, Verdict
 
 def choice(label: str, gigabytes: float, ms: float, verdict: Verdict = Verdict.FITS) -> Choice:
     size = int(gigabytes * 1e9)
-    return Choice(label, label, size, FitVerdict(verdict, MemoryNeed(size, 0, 0), 4096, 4096, 4096, True), ms)
+    return Choice(label, label, size, FitVerdict(verdict, MemoryNeed(size, 0, 0), 4096, 4096, 4096), ms)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_the_type_that_a_name_means(label: str, kind: str) -> None:
 
 
 def choice(label: str, ms: float | None, need: float, verdict: Verdict = Verdict.FITS) -> Choice:
-    found = FitVerdict(verdict, MemoryNeed(int(need * GB), 0, 0, 0), 4096, 8192, 8192, exact=True)
+    found = FitVerdict(verdict, MemoryNeed(int(need * GB), 0, 0, 0), 4096, 8192, 8192)
     return Choice(label, label, int(need * GB), found, ms)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from app.errors import GatedError, HubError, ModelFileError, OfflineError
 from app.hub.endpoint import Hub
 from app.hub.listing import open_repository
-from app.hub.remote import MAX_STUBS, fetch_safetensors_header, fetch_stub
+from app.hub.remote import MAX_STUBS, fetch_stub
 from app.library.gguf_file import read_header
 from app.paths import STARTER_MODEL
 from tests.app.hub.gguf_headers import entry, llama_8b, text, write
@@ -120,36 +119,3 @@ def test_old_stubs_go(hub: HubServer, tmp_path: Path) -> None:
     hub.touch("many/last", ".hub.json", b'{"quick_hash": true}')
     stub(hub, "many/last", tmp_path / "stubs")
     assert len(list((tmp_path / "stubs").glob("*/*/*"))) <= MAX_STUBS
-
-
-def safetensors(tensors: dict[str, list[int]], extra: int = 0) -> bytes:
-    header, end = {}, 0
-    for name, shape in tensors.items():
-        size = 2 * shape[0] * shape[1]
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end + size]}
-        end += size
-    data = json.dumps(header).encode()
-    return struct.pack("<Q", len(data)) + data + bytes(end + extra)
-
-
-def test_shapes_of_a_safetensors_repository(hub: HubServer) -> None:
-    hub.touch("orig/model", "config.json", b'{"model_type": "llama"}')
-    hub.touch("orig/model", "model-00001-of-00002.safetensors", safetensors({"a.weight": [64, 32]}))
-    hub.touch("orig/model", "model-00002-of-00002.safetensors", safetensors({"b.weight": [8, 32]}))
-    address = Hub(hub.endpoint)
-    opened = open_repository(address, "orig/model")
-    header = fetch_safetensors_header(address, opened, opened.models[0])
-    assert header.config == {"model_type": "llama"}
-    assert {tensor.name: tensor.shape for tensor in header.tensors} == {"a.weight": (64, 32), "b.weight": (8, 32)}
-
-
-@pytest.mark.parametrize(
-    "content", [safetensors({"a": [4, 4]}, extra=1), struct.pack("<Q", 1 << 60), b"\x02" + bytes(7) + b"[]"]
-)
-def test_a_damaged_safetensors_file_is_said(hub: HubServer, content: bytes) -> None:
-    hub.touch("orig/model", "config.json", b"{}")
-    hub.touch("orig/model", "model.safetensors", content)
-    address = Hub(hub.endpoint)
-    opened = open_repository(address, "orig/model")
-    with pytest.raises(HubError, match="damaged"):
-        fetch_safetensors_header(address, opened, opened.models[0])
