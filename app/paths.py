@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,16 @@ class Paths:
     def speed(self) -> Path:
         """How fast this machine decodes, and how right the predictions were."""
         return self.home / "speed.json"
+
+    @property
+    def ledger(self) -> Path:
+        """What was measured of each model: quality, speed, memory."""
+        return self.home / "ledger.json"
+
+    def reference_copy(self, folder: Path) -> Path:
+        """The GGUF form of a safetensors folder that a measurement compares with; it is there while that runs."""
+        digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+        return self.home / "cache" / "references" / f"{digest}.gguf"
 
     @property
     def loading_marker(self) -> Path:

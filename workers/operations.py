@@ -159,9 +159,12 @@ class Operations:
         return collect_importance(request, report, stop)
 
     def _measure_quality(self, request: MeasureQuality, report: Report, stop: StopFlag) -> Quality:
+        from app.measure.ledger import record
         from app.measure.quality import measure_quality
 
-        return measure_quality(request, self._paths, report, stop)
+        quality = measure_quality(request, self._paths, report, stop)
+        record(self._paths.ledger, quality)  # here and not in the window, which may be gone by now
+        return quality
 
     def _plan_offers(self, request: PlanOffers, report: Report, stop: StopFlag) -> Offers:
         from app.compress.offers import plan_offers

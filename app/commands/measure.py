@@ -1,4 +1,4 @@
-"""`bantam measure MODEL`: perplexity, and against a reference KL divergence and top-1 agreement."""
+"""`bantam measure MODEL`: perplexity, and against a reference KL divergence and top-1 agreement; kept in the ledger."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any
 from app.commands.console import StderrReport, whole
 from app.commands.isolation import isolated
 from app.events import BenchResult, Estimate, Quality
+from app.measure.ledger import record
+from app.measure.speed import ends_with_parent
 from app.paths import default_paths
 from app.requests import MeasureQuality
 from app.units import size_text
@@ -21,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a GGUF file")
-    add("--reference", type=Path, metavar="FILE", help="the GGUF file it was made from, to compare with")
+    add("--reference", type=Path, metavar="FILE", help="what it was made from: a GGUF file or a folder")
     add("--text", type=Path, metavar="FILE", help="plain text to measure on (default: the bundled one)")
     add("--context", type=whole(16, 1_048_576), default=512, metavar="N", help="tokens of a window (default: 512)")
     windows = "windows to read, spread over the text (0, the default: as many as take under two minutes for 1 B)"
@@ -53,6 +55,8 @@ def _run(parsed: argparse.Namespace) -> int:
         print(flush=True)
     else:
         print(_table(_rows(result) if isinstance(result, Quality) else _speed_rows(result)))
+    if not ends_with_parent():  # then it is part of a measurement, which is recorded as a whole
+        record(paths.ledger, result)
     return 0
 
 

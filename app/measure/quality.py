@@ -8,6 +8,7 @@ it writes all logits of the reference to a file (gigabytes), here both models re
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from app.events import Notice, Progress, Quality, Report, ShouldStop, Stage
 from app.hardware import available_memory_bytes, physical_cores
 from app.library.gguf_reader import printable
 from app.measure import scoring
+from app.measure.reference import as_gguf
 from app.measure.scoring import Scores
 from app.measure.speed import measure_speed
 from app.measure.texts import EvaluationText, choose_windows, read_text
@@ -54,9 +56,16 @@ class _Task:
 def measure_quality(request: MeasureQuality, paths: Paths, report: Report, stop: ShouldStop) -> Quality:
     """Measure `request.model`. Raises AppError (with the sizes where memory is short, before loading) and Cancelled.
 
+    A reference that is a folder of safetensors is converted to a file that goes again at the end.
     In need of memory for both, the reference is read first and what it thinks is kept; a Notice says so, and how much
     of the distributions was put together.
     """
+    with as_gguf(request.reference, paths, report, stop) as reference:
+        found = _measure(dataclasses.replace(request, reference=reference), paths, report, stop)
+    return dataclasses.replace(found, reference=request.reference)
+
+
+def _measure(request: MeasureQuality, paths: Paths, report: Report, stop: ShouldStop) -> Quality:
     text = read_text(request.text)
     task = _prepare(request, paths, text, report, stop)
     if request.reference is None:

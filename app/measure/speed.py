@@ -77,13 +77,18 @@ def measure_speed_here(path: Path, threads: int, paths: Paths, report: Report, s
     """The same in this process, which should do nothing else. Raises AppError, Cancelled."""
     from app.engine.bench import bench
 
-    if os.environ.get(_ENDS_WITH_STDIN):
+    if ends_with_parent():
         threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
     load = LoadModel(path, _CONTEXT_TOKENS, threads=ThreadCounts(threads, threads), kv_disk_limit_bytes=0)
     result = bench(Bench(load, _PROMPT_TOKENS, _NEW_TOKENS), paths, report, stop)
     if isinstance(result, TooLarge):
         raise AppError(result.sentence, "Close other programs.")
     return result
+
+
+def ends_with_parent() -> bool:
+    """Whether this process was started by `start`, as one step of a measurement."""
+    return bool(os.environ.get(_ENDS_WITH_STDIN))
 
 
 def _end_with_stdin() -> None:

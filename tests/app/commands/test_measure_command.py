@@ -1,6 +1,7 @@
 import json
 
 from app import machine
+from app.measure.ledger import figures_of
 from app.paths import STARTER_MODEL, default_paths
 from tests.app.commands.test_commands import bantam
 from tests.real_models import EVAL_CODE
@@ -41,3 +42,17 @@ def test_what_cannot_be_measured_is_one_sentence_and_exit_code_1(tmp_path):
         assert (done.returncode, done.stdout) == (1, "")
         assert "Traceback" not in done.stderr
         assert "none.gguf" in done.stderr
+
+
+def test_what_was_measured_stands_in_the_ledger():
+    paths = default_paths().ensure()
+    machine.remember_safe_mode(paths.machine, "a test")
+    assert figures_of(paths.ledger, [STARTER_MODEL]) == {}
+    assert bantam(*SHORT, "--speed").returncode == 0
+    figures = figures_of(paths.ledger, [STARTER_MODEL])[STARTER_MODEL]
+    assert [one.conditions.context_tokens for one in figures.measurements] == [256]
+    assert figures.speed is not None
+    assert bantam(*STARTER, "--only-speed").returncode == 0
+    again = figures_of(paths.ledger, [STARTER_MODEL])[STARTER_MODEL]
+    assert again.measurements == figures.measurements
+    assert again.speed != figures.speed

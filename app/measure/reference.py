@@ -1,0 +1,43 @@
+"""What a model is compared with: a GGUF file as it is, or a folder of safetensors by way of a file that goes again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.errors import StorageError
+from app.events import Report, ShouldStop
+from app.library.safetensors import facts_of
+from app.paths import Paths
+from app.requests import Convert
+
+_EXACT_TYPES = {"F32": "f32", "F16": "f16"}
+
+
+@contextlib.contextmanager
+def as_gguf(reference: Path | None, paths: Paths, report: Report, stop: ShouldStop) -> Iterator[Path | None]:
+    """A GGUF file of the reference. Raises what `convert` raises for a folder that cannot be converted.
+
+    A folder is converted in the type its weights are stored in, so that nothing but the model's own loss is measured.
+    What a killed measurement has left is replaced.
+    """
+    if reference is None or not reference.is_dir():
+        yield reference
+        return
+    from app.compress.convert.conversion import convert
+
+    output = paths.reference_copy(reference)
+    facts = facts_of(reference)
+    kind = _EXACT_TYPES.get(facts.type.upper() if facts else "", "bf16")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{output.parent} cannot be written to: {error.strerror or error}.") from error
+    try:
+        convert(Convert(reference, output, kind), report, stop)
+        yield output
+    finally:
+        with contextlib.suppress(OSError):
+            output.unlink(missing_ok=True)
