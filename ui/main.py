@@ -46,13 +46,16 @@ from workers.settings_store import SettingsStore
 from workers.tasks import TaskRunner
 
 if TYPE_CHECKING:
+    from app.library.library import ModelEntry
     from ui.hub_services import HubServices
+    from ui.measuring import Measuring
     from ui.pages.discover_page import DiscoverPage
     from ui.pages.models_page import ModelsPage
     from ui.pages.settings_page import SettingsPage
+    from ui.pages.workshop_page import WorkshopPage
 
 _LOG_BYTES = 500_000
-CHAT, DISCOVER, MODELS, SETTINGS = range(4)
+CHAT, DISCOVER, MODELS, WORKSHOP, SETTINGS = range(5)
 
 
 def main() -> int:
@@ -120,6 +123,7 @@ class Program(QObject):
         self.models = ModelsModel(self)
         self.current = CurrentModel(self.engine, self.settings, self)
         self._hub: HubServices | None = None
+        self._measuring: Measuring | None = None
         self.window = MainWindow(self.engine, self.settings, self.models, self.current)
         self.chat_page = ChatPage(self.engine, self.storage, self.settings, self.tasks)
         self._add_pages()
@@ -129,6 +133,10 @@ class Program(QObject):
     def models_page(self) -> ModelsPage:
         """Made when it is first asked for, like the settings page."""
         return self.window.page(MODELS)  # type: ignore[return-value]
+
+    @property
+    def workshop_page(self) -> WorkshopPage:
+        return self.window.page(WORKSHOP)  # type: ignore[return-value]
 
     @property
     def settings_page(self) -> SettingsPage:
@@ -212,6 +220,7 @@ class Program(QObject):
         self.window.add_page("Chat", "message-square", lambda: self.chat_page)
         self.window.add_page("Discover", "compass", self._make_discover_page)
         self.window.add_page("Models", "boxes", self._make_models_page)
+        self.window.add_page("Workshop", "wrench", self._make_workshop_page)
         self.window.add_page("Settings", "settings", self._make_settings_page)
 
     def _make_discover_page(self) -> QWidget:
@@ -240,8 +249,26 @@ class Program(QObject):
 
         page = ModelsPage(self.models, self.current, self.engine, self.settings, self.tasks, self._paths)
         page.verify_requested.connect(lambda entry: self.hub.verify(entry.path, entry.name))
+        page.measure_requested.connect(lambda entry: self._measure((entry,)))
+        page.chat_requested.connect(self.chat_with)
         connect_make_smaller(page, self)
         return page
+
+    def _make_workshop_page(self) -> QWidget:
+        from ui.pages.workshop_page import WorkshopPage
+
+        page = WorkshopPage(self.models)
+        page.chat_requested.connect(self.chat_with)
+        page.measure_requested.connect(self._measure)
+        page.models_requested.connect(lambda: self.window.show_page(MODELS))
+        return page
+
+    def _measure(self, entries: tuple[ModelEntry, ...]) -> None:
+        if self._measuring is None:
+            from ui.measuring import Measuring
+
+            self._measuring = Measuring(self, self._paths)
+        self._measuring.measure(entries)
 
     def _make_settings_page(self) -> QWidget:
         from ui.pages.settings_page import SettingsPage

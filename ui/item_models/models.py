@@ -10,6 +10,7 @@ from typing import Any
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QSortFilterProxyModel, Qt
 
 from app.library.library import ModelEntry, ModelSource
+from app.measure.ledger import Figures
 from ui.theme import color
 from ui.words import grouped, size
 
@@ -59,10 +60,27 @@ class ModelsModel(QAbstractTableModel):
         super().__init__(parent)
         self._entries: tuple[ModelEntry, ...] = ()
         self._loaded: Path | None = None
+        self._figures: dict[Path, Figures] = {}
 
     @property
     def entries(self) -> tuple[ModelEntry, ...]:
         return self._entries
+
+    @property
+    def figures(self) -> dict[Path, Figures]:
+        """What was measured of them, by path; without those that were not measured."""
+        return self._figures
+
+    @property
+    def loaded(self) -> Path | None:
+        """The model that is in memory."""
+        return self._loaded
+
+    def set_figures(self, figures: dict[Path, Figures]) -> None:
+        """Announced as a change of the rows."""
+        if figures != self._figures:
+            self._figures = figures
+            self._announce()
 
     def set_entries(self, entries: Sequence[ModelEntry]) -> None:
         """Show these. Nothing is reset when nothing changed; values alone are updated when the files are the same."""
@@ -82,6 +100,9 @@ class ModelsModel(QAbstractTableModel):
         if path == self._loaded:
             return
         self._loaded = path
+        self._announce()
+
+    def _announce(self) -> None:
         if self._entries:
             self.dataChanged.emit(self.index(0, 0), self.index(len(self._entries) - 1, len(Column) - 1))
 

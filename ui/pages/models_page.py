@@ -12,12 +12,15 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPush
 
 from app.library import library
 from app.library.library import Deletion, ModelEntry
+from app.measure.families import families, reference_for
+from app.measure.ledger import figures_of
 from app.paths import Paths
 from app.settings import Settings
 from ui.current_model import CurrentModel
 from ui.errors import ErrorBar, NoticeBar
 from ui.icons import set_icon
-from ui.item_models.models import ENTRY_ROLE, Column, ModelsFilter, ModelsModel
+from ui.item_models.ledger import LedgerFilter, LedgerModel
+from ui.item_models.models import ENTRY_ROLE, ModelsModel
 from ui.widgets.bar_area import BarArea
 from ui.widgets.empty_state import EmptyState
 from ui.widgets.model_details import ModelDetails
@@ -40,6 +43,8 @@ class ModelsPage(QWidget):
     """ModelEntry"""
     measure_requested = Signal(object)
     """ModelEntry"""
+    chat_requested = Signal(object)
+    """Path of the model"""
 
     def __init__(
         self,
@@ -54,14 +59,17 @@ class ModelsPage(QWidget):
         super().__init__(parent)
         self._models, self._current, self._engine = models, current, engine
         self._settings, self._tasks, self._paths = settings, tasks, paths
-        self._rows = ModelsFilter(models, self)
+        self._ledger = LedgerModel(self)
+        self._rows = LedgerFilter(self._ledger, self)
         self._deletion: Deletion | None = None
         self._scanning = False
         self._wanted: Path | None = None
+        self._chosen: Path | None = None
         self._build()
         self.setAcceptDrops(True)
-        models.modelReset.connect(self._on_rows_changed)
-        models.dataChanged.connect(lambda *_: self._show_details())
+        models.modelReset.connect(self._on_models_changed)
+        models.dataChanged.connect(lambda *_: self._on_models_changed())
+        self._on_models_changed()
         engine.state_changed.connect(lambda _state: self._show_details())
         settings.changed.connect(lambda _settings: self.refresh())
 
@@ -72,6 +80,13 @@ class ModelsPage(QWidget):
             self._tasks.run(
                 library.scan, self._paths, self._settings.current, on_result=self._on_scanned, on_error=self._on_failed
             )
+
+    def read_figures(self) -> None:
+        """Read again what was measured, off this thread."""
+        paths = [entry.path for entry in self._models.entries]
+        self._tasks.run(
+            figures_of, self._paths.ledger, paths, on_result=self._models.set_figures, on_error=self._on_failed
+        )
 
     def select(self, path: Path) -> None:
         """Choose that row, now or when it has been found."""
@@ -162,16 +177,28 @@ class ModelsPage(QWidget):
         self._scanning = False
         self._models.set_entries(entries)
         self._on_rows_changed()
+        self.read_figures()
 
     def _on_failed(self, failure: Failure) -> None:
         self._scanning = False
         self.error.show_failure(failure)
 
+    def _on_models_changed(self) -> None:
+        self._ledger.set_families(families(self._models.entries, self._models.figures))
+        self._ledger.set_loaded(self._models.loaded)
+        self._on_rows_changed()
+
     def _on_rows_changed(self) -> None:
         if self._wanted is not None:
             self.select(self._wanted)
         if not self.table.currentIndex().isValid():
-            self.table.setCurrentIndex(self._rows.index(0, Column.NAME))
+            kept = self._rows.row_of(self._chosen) if self._chosen is not None else QModelIndex()
+            self.table.setCurrentIndex(kept if kept.isValid() else self._rows.first())
+        self._show_details()
+
+    def _on_chosen(self, index: QModelIndex) -> None:
+        if index.isValid():
+            self._chosen = index.data(ENTRY_ROLE).path
         self._show_details()
 
     def _on_filter(self, text: str) -> None:
@@ -182,6 +209,9 @@ class ModelsPage(QWidget):
         entry = self._rows.entry_at(self.table.currentIndex())
         loaded = entry is not None and self._engine.model is not None and self._engine.model.path == entry.path
         self.details.show_entry(entry, loaded=loaded, busy=self._engine.state is EngineState.LOADING)
+        if entry is not None:
+            found = self._ledger.families
+            self.details.show_row(self._ledger.row_of(entry.path), reference_for(entry.path, found))
         empty = self._rows.rowCount() == 0
         self.empty.setVisible(empty)
         self.table.setVisible(not empty)
@@ -197,12 +227,13 @@ class ModelsPage(QWidget):
         self.error, self.notice = ErrorBar(self), NoticeBar(self)
         self.notice.dismissed.connect(self.purge_deleted)
         self.table = ModelTable(self._rows)
-        self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_details())
+        self.table.selectionModel().currentRowChanged.connect(lambda index, _: self._on_chosen(index))
         self.table.doubleClicked.connect(self._on_activated)
         self.empty = EmptyState("boxes")
         self.empty.hide()
         self.details = ModelDetails()
         self.details.load_requested.connect(self._on_load)
+        self.details.chat_requested.connect(lambda entry: self.chat_requested.emit(entry.path))
         self.details.unload_requested.connect(self._current.unload)
         self.details.delete_requested.connect(self._on_delete)
         self.details.show_requested.connect(self._on_show)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app.library.library import ModelEntry, ModelSource
 from app.library.safetensors import NOTE, FolderFacts
+from app.measure.families import LedgerRow
 from ui.item_models.models import SOURCE_WORDS
+from ui.ledger_words import conditions_words, facts_of
+from ui.theme import text_font
 from ui.widgets.make_smaller import MakeSmaller
 from ui.words import grouped, size
 
@@ -17,6 +22,7 @@ _COLUMNS = 3
 class ModelDetails(QWidget):
     """The pane under the table. Asks; does nothing itself."""
 
+    chat_requested = Signal(object)
     load_requested = Signal(object)
     unload_requested = Signal()
     delete_requested = Signal(object)
@@ -35,9 +41,16 @@ class ModelDetails(QWidget):
         self.smaller = MakeSmaller()
         self.path = _plain_label("caption")
         self.path.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._facts = QGridLayout()
-        self._facts.setHorizontalSpacing(8)
-        self._facts.setVerticalSpacing(4)
+        self.sha256 = _plain_label("caption")
+        self.sha256.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.conditions = _plain_label("caption")
+        self.conditions.setWordWrap(True)
+        self.measure_words = _plain_label("caption")
+        self.measure_words.setWordWrap(True)
+        self._facts, self._figures = QGridLayout(), QGridLayout()
+        for grid in (self._facts, self._figures):
+            grid.setHorizontalSpacing(8)
+            grid.setVerticalSpacing(4)
         self._build_buttons()
         self._lay_out()
         self.show_entry(None, loaded=False, busy=False)
@@ -55,7 +68,9 @@ class ModelDetails(QWidget):
         self.path.setText(str(entry.path))
         self.note.setVisible(entry.is_folder)
         self.smaller.show_entry(entry)
-        self._show_facts(_facts(entry))
+        _fill(self._facts, _facts(entry))
+        self.chat.setVisible(not entry.is_folder)
+        self.chat.setEnabled(entry.can_load and not busy)
         self.load.setVisible(not loaded and not entry.is_folder)
         self.load.setEnabled(entry.can_load and not busy)
         self.unload.setVisible(loaded)
@@ -66,23 +81,25 @@ class ModelDetails(QWidget):
         self.measure.setVisible(not entry.is_folder)
         self.measure.setEnabled(entry.can_load)
         self.measure.setText("Measure what it cost" if entry.parent is not None else "Measure")
-        self.measure.setToolTip(_measure_words(entry))
+        self.sha256.setVisible(entry.origin is not None)
+        self.sha256.setText(f"sha256 {entry.origin.sha256}" if entry.origin is not None else "")
 
-    def _show_facts(self, facts: list[tuple[str, str]]) -> None:
-        while (item := self._facts.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
-        for number, (word, value) in enumerate(facts):
-            row, column = divmod(number, _COLUMNS)
-            self._facts.addWidget(_plain_label("secondary", word), row, column * 2)
-            self._facts.addWidget(_plain_label("", value), row, column * 2 + 1)
-        for column in range(_COLUMNS):
-            self._facts.setColumnStretch(column * 2 + 1, 1)
+    def show_row(self, row: LedgerRow | None, reference: Path | None) -> None:
+        """Show what was measured of it, and what it would be compared with."""
+        _fill(self._figures, facts_of(row) if row is not None else [])
+        words = conditions_words(row) if row is not None else ""
+        self.conditions.setText(words)
+        self.conditions.setVisible(bool(words))
+        if self._entry is not None:
+            self.measure_words.setText(measure_words(self._entry, reference))
+            self.measure_words.setVisible(self._entry.can_load)
 
     def _build_buttons(self) -> None:
+        self.chat = QPushButton("Chat")
+        self.chat.setProperty("role", "primary")
+        self.chat.clicked.connect(lambda: self.chat_requested.emit(self._entry))
         self.load = QPushButton("Load")
-        self.load.setProperty("role", "primary")
+        self.load.setToolTip("Load it into memory and stay here")
         self.load.clicked.connect(lambda: self.load_requested.emit(self._entry))
         self.unload = QPushButton("Unload")
         self.unload.setToolTip("Give its memory back")
@@ -101,7 +118,7 @@ class ModelDetails(QWidget):
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
         buttons.setSpacing(8)
-        for button in (self.load, self.unload, self.measure, self.verify, self.show_folder):
+        for button in (self.chat, self.load, self.unload, self.measure, self.verify, self.show_folder):
             buttons.addWidget(button)
         buttons.addStretch()
         buttons.addWidget(self.delete)
@@ -120,10 +137,29 @@ class ModelDetails(QWidget):
         column.addWidget(self.problem)
         column.addWidget(self.note)
         column.addLayout(self._facts)
+        column.addLayout(self._figures)
+        column.addWidget(self.conditions)
         column.addWidget(self.smaller)
         column.addWidget(self.path)
+        column.addWidget(self.sha256)
         column.addSpacing(4)
         column.addLayout(buttons)
+        column.addWidget(self.measure_words)
+
+
+def _fill(grid: QGridLayout, facts: list[tuple[str, str]]) -> None:
+    while (item := grid.takeAt(0)) is not None:
+        if (widget := item.widget()) is not None:
+            widget.hide()
+            widget.deleteLater()
+    for number, (word, value) in enumerate(facts):
+        row, column = divmod(number, _COLUMNS)
+        grid.addWidget(_plain_label("secondary", word), row, column * 2)
+        label = _plain_label("", value)
+        label.setFont(text_font(tabular=True))
+        grid.addWidget(label, row, column * 2 + 1)
+    for column in range(_COLUMNS):
+        grid.setColumnStretch(column * 2 + 1, 1)
 
 
 def _facts(entry: ModelEntry) -> list[tuple[str, str]]:
@@ -158,10 +194,24 @@ def _folder_facts(facts: FolderFacts) -> list[tuple[str, str]]:
     return list(rows)
 
 
-def _measure_words(entry: ModelEntry) -> str:
-    if entry.parent is None:
-        return "Reads a text: how well it predicts each word, how fast, in how much memory (about two minutes)"
-    return "Reads a text with this model and with its source: what was lost, how fast it is (some minutes)"
+def measure_words(entry: ModelEntry, reference: Path | None) -> str:
+    """What "Measure" does for this model, in one or two sentences."""
+    if reference is None and entry.parent is not None:
+        return (
+            "Measuring: its source is not here, so what was lost cannot be told. Perplexity, speed and memory are "
+            "measured, in about two minutes."
+        )
+    if reference is None:
+        return (
+            "Measuring: a text is read to see how well each word of it is predicted (perplexity), then a short answer "
+            "is written, for speed and memory. About two minutes."
+        )
+    source = reference.name
+    first = "" if reference.suffix.lower() == ".gguf" else f"{source} is converted to a file that goes afterwards; "
+    return (
+        f"Measuring: {first}a text is read with this model and with {source}, and what they think is compared word by "
+        "word. Then a short answer is written, for speed and memory. Some minutes."
+    )
 
 
 def _origin(entry: ModelEntry) -> list[tuple[str, str]]:
