@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app.fit.advice import sentence
 from app.fit.judgement import MemoryBudget
 from app.fit.verdict import arithmetic
 from app.hub.repository import ModelFormat
-from ui.item_models.remote_models import STOPPED, RemoteRow
+from ui.item_models.remote_models import HERE, PAUSED, STOPPED, RemoteRow
 from ui.theme import text_font
+from ui.widgets.make_from_hub import HubOffer, MakeFromHub
 from ui.words import grouped, size
 
 _SUM_WIDTH = 380
+_TWO_CARDS_WIDTH = 460
 
 
 class RemoteDetails(QWidget):
@@ -32,6 +35,12 @@ class RemoteDetails(QWidget):
         self.action.setProperty("role", "primary")
         self.action.setMinimumWidth(112)
         self.action.clicked.connect(lambda: self.pressed.emit(self.action.text()))
+        self.make = MakeFromHub()
+        self.only = QPushButton("Download only")
+        self.only.setToolTip(
+            "The original weights, as they are: something can be made of them later, on the Models page"
+        )
+        self.only.clicked.connect(lambda: self.pressed.emit("Download"))
         self.explain = QPushButton("Show the sum")
         self.explain.setProperty("role", "quiet")
         self.explain.setCheckable(True)
@@ -43,27 +52,64 @@ class RemoteDetails(QWidget):
         self._sum_grid.setHorizontalSpacing(24)
         self._sum_grid.setVerticalSpacing(2)
         self._sum.hide()
+        self._type = ""
+        self._offers: tuple[HubOffer, ...] = ()
+        self._must_note = False
         self._lay_out()
 
-    def show_row(self, row: RemoteRow | None, budget: MemoryBudget, target_ms: float, error_text: str) -> None:
-        """Say what is known of this row; None hides all."""
+    def show_row(
+        self,
+        row: RemoteRow | None,
+        budget: MemoryBudget,
+        target_ms: float,
+        error_text: str,
+        offers: tuple[HubOffer, ...] = (),
+    ) -> None:
+        """Say what is known of this row; None hides all. `offers` are what can be made of original weights."""
         if row is None:
             self.hide()
             return
         judged = row.choice is not None
         self.sentence.setText(sentence(row.choice, budget, target_ms) if row.choice else "Reading its header…")
         self.note.setText(_note(row, error_text))
-        self.note.setVisible(bool(self.note.text()))
+        self._must_note = bool(row.trouble)
         self.explain.setEnabled(judged and row.choice is not None and row.choice.verdict is not None)
         self._show_sum(row, budget)
-        self.action.setText(_action(row))
-        self.action.setEnabled(
-            bool(row.model.files) and row.state not in _NOT_NOW and self.action.text() in self.ACTIONS
-        )
+        self._type, self._offers = row.type, offers
+        self._show_make()
+        self._show_buttons(row)
+        self._show_note()
+
+    def activate(self) -> None:
+        """Enter or a double click on the row: the button that belongs to it."""
+        if self.action.isVisibleTo(self):
+            self.action.click()
+        elif self._type in self.make.cards:
+            self.make.cards[self._type].button.click()
+
+    def _show_buttons(self, row: RemoteRow) -> None:
+        """Of original weights the two large buttons come first, and the download alone is a plain one."""
+        original = row.model.format is ModelFormat.SAFETENSORS
+        word = _action(row)
+        self.action.setText(word)
+        self.action.setVisible(not original or word != "Download")
+        self.action.setEnabled(bool(row.model.files) and row.state not in _NOT_NOW)
+        self.only.setVisible(original and row.state == "")
+
+    def _show_note(self) -> None:
+        """In a narrow page it gives way to the large buttons and to the sum, unless it says what went wrong."""
+        narrow = self.width() < _TWO_CARDS_WIDTH and not (self.make.isHidden() and self._sum.isHidden())
+        self.note.setVisible(bool(self.note.text()) and (self._must_note or not narrow))
 
     def _on_explain(self, shown: bool) -> None:
         self._sum.setVisible(shown and self.explain.isEnabled())
         self.explain.setText("Hide the sum" if shown else "Show the sum")
+        self._show_make()
+        self._show_note()
+
+    def _show_make(self) -> None:
+        """The sum stands in the place of the large buttons: a small window has no room for both."""
+        self.make.show_offers(() if self.explain.isChecked() and self.explain.isEnabled() else self._offers, self._type)
 
     def _show_sum(self, row: RemoteRow, budget: MemoryBudget) -> None:
         while self._sum_grid.count():
@@ -93,12 +139,13 @@ class RemoteDetails(QWidget):
         buttons = QHBoxLayout()
         buttons.setSpacing(8)
         buttons.addWidget(self.action)
+        buttons.addWidget(self.only)
         buttons.addWidget(self.explain)
         buttons.addStretch()
         column = QVBoxLayout()
         column.setContentsMargins(24, 12, 24, 16)
         column.setSpacing(8)
-        for widget in (self.sentence, self.note, self._sum):
+        for widget in (self.sentence, self.note, self._sum, self.make):
             column.addWidget(widget)
         column.addLayout(buttons)
         whole = QVBoxLayout(self)
@@ -107,14 +154,21 @@ class RemoteDetails(QWidget):
         whole.addWidget(line)
         whole.addLayout(column)
 
+    # Qt overrides
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.make.set_narrow(self.width() < _TWO_CARDS_WIDTH)
+        self._show_note()
+
 
 _NOT_NOW = ("pausing", "cancelling")
-_WORDS = {"downloading": "Pause", "waiting": "Pause", "paused": "Go on", "pausing": "Go on", STOPPED: "Try again"}
+_WORDS = {"downloading": "Pause", "waiting": "Pause", PAUSED: "Go on", "pausing": "Go on", STOPPED: "Try again"}
 
 
 def _action(row: RemoteRow) -> str:
-    if row.state == "here":
-        return "Chat" if row.model.format is ModelFormat.GGUF else "Downloaded"  # has to be converted first
+    if row.state == HERE:
+        return "Chat"
     return _WORDS.get(row.state, "Download")
 
 
