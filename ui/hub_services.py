@@ -17,6 +17,7 @@ from workers.fits import Fits
 from workers.hub_browser import HubBrowser
 from workers.jobs import Job, JobQueue
 from workers.machine_speed import SpeedService
+from workers.makings import Makings
 from workers.offers import OfferService
 from workers.protocol import Failure
 from workers.settings_store import SettingsStore
@@ -40,6 +41,7 @@ class HubServices(QObject):
         self.lookups = TaskRunner(self)  # its own: a server that does not answer must not hold up the rest
         self.jobs = JobQueue(paths, parent=self)
         self.downloads = Downloads(paths, settings, self.lookups, self._tokens.get, parent=self)
+        self.makings = Makings(paths, self.jobs, self.downloads, self.lookups, self._tokens.get, self)
         self.browser = HubBrowser(self.lookups, self._hub, self)
         self.fits = Fits(paths, self.lookups, self._hub, parent=self)
         self.offers = OfferService(paths, parent=self)
@@ -85,6 +87,7 @@ class HubServices(QObject):
 
     def close(self) -> None:
         """For the end of the program; all bounded."""
+        self.makings.close()
         self.browser.close()
         self.fits.close()
         self.offers.close()

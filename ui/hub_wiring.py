@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from app.requests import Quantize
 from ui.words import size
 from workers.downloads import DownloadState, DownloadStatus
 from workers.jobs import JobState, JobStatus
+from workers.makings import kept_words
 
 if TYPE_CHECKING:
     from ui.hub_services import HubServices
@@ -61,7 +63,10 @@ class _HubWiring(QObject):
         window = self._program.window
         window.strip.show_job(status)
         if status.failure is not None:
-            window.show_failure(status.failure)
+            hint = f"{status.failure.hint} {kept_words(status)}".strip()
+            window.show_failure(dataclasses.replace(status.failure, hint=hint))
+        elif status.state is JobState.CANCELLED and (kept := kept_words(status)):
+            window.notice.show_notice(f"Cancelled: {status.job.title}. {kept}")
         elif status.state is JobState.DONE and isinstance(status.result, Verified):
             result = status.result
             words = f"{result.path.name}: {result.sentence}"

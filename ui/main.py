@@ -227,8 +227,9 @@ class Program(QObject):
         from ui.pages.discover_page import DiscoverPage
 
         hub = self.hub
-        page = DiscoverPage(hub.browser, hub.fits, hub.downloads, hub.speed, self.settings, self._paths)
+        page = DiscoverPage(hub.browser, hub.fits, hub.downloads, hub.makings, hub.speed, self.settings, self._paths)
         page.chat_requested.connect(self.chat_with)
+        page.quantize_requested.connect(lambda request: hub.quantize((request,)))
         page.token_given.connect(hub.give_token)
         hub.token_changed.connect(lambda kept, _sentence: page.set_has_token(kept))
         hub.token_changed.connect(lambda kept, sentence: page.token_kept(sentence) if kept and sentence else None)

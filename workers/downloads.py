@@ -111,6 +111,18 @@ class Downloads(QObject):
             return same.id
         return self._add(plan, DownloadState.QUEUED)
 
+    def hand_over(self, plan: DownloadPlan) -> None:
+        """A job goes on with the same files: what waits, is paused or has failed is not shown here any more."""
+        status = self.status_of(plan)
+        if status is not None and status.state not in ACTIVE:
+            del self._statuses[status.id]
+            self.ended.emit(dataclasses.replace(status, state=DownloadState.CANCELLED))
+
+    def keep(self, plan: DownloadPlan) -> None:
+        """The reverse: a job has not come to the end of these files. They wait here, paused."""
+        if self.status_of(plan) is None:
+            self._add(plan, DownloadState.PAUSED)
+
     def restore(self) -> None:
         """What was not finished when the program ended goes on; what was paused stays so. For the start."""
         for one in unfinished.unfinished_downloads(self._paths):

@@ -35,11 +35,20 @@ def recipe_of(request: Quantize) -> str:
 
 def default_output(source: Path, type: str, *, best: bool = False) -> Path:
     """Beside a file, inside a folder: "name-Q4_K_M.gguf", without the type that the name ends in now."""
-    folder = source if source.is_dir() else source.parent
-    stem = source.resolve().name if source.is_dir() else source.stem
+    if source.is_dir():
+        return output_in(source, type, best=best)
+    return source.parent / _name(source.stem, type, best)
+
+
+def output_in(folder: Path, type: str, *, best: bool = False) -> Path:
+    """Of a folder with original weights, which may not be there yet."""
+    return folder / _name(folder.resolve().name, type, best)
+
+
+def _name(stem: str, type: str, best: bool) -> str:
     for known in ("F32", "F16", "BF16", "f32", "f16", "bf16"):
         stem = stem.removesuffix(f"-{known}").removesuffix(f".{known}")
-    return folder / f"{stem}-{type}{'-best' if best else ''}.gguf"
+    return f"{stem}-{type}{'-best' if best else ''}.gguf"
 
 
 def each(request: Quantize, types: tuple[str, ...]) -> tuple[Quantize, ...]:

@@ -16,9 +16,21 @@ _BYTES_TO_CONVERT = 1.6
 """Of a safetensors model's size: room for the F16 file of a conversion and for a 4-bit result beside it."""
 
 
-def make_plan(endpoint: str, repository: Repository, model: RemoteModel, models_folder: Path) -> DownloadPlan:
-    """The plan for one model. Raises HubError for names that cannot be files here."""
+def make_plan(
+    endpoint: str,
+    repository: Repository,
+    model: RemoteModel,
+    models_folder: Path,
+    reserve_bytes: int | None = None,
+) -> DownloadPlan:
+    """The plan for one model. `reserve_bytes` is the room for what is made of it, where that is known.
+
+    Raises HubError for names that cannot be files here.
+    """
     check_repository_id(repository.id)
+    if reserve_bytes is None:
+        original = model.format is ModelFormat.SAFETENSORS
+        reserve_bytes = int(model.size_bytes * _BYTES_TO_CONVERT) if original else 0
     plan = DownloadPlan(
         endpoint=endpoint,
         repository=repository.id,
@@ -26,7 +38,7 @@ def make_plan(endpoint: str, repository: Repository, model: RemoteModel, models_
         title=f"{repository.summary.name}, {model.label}",
         files=model.files,
         folder=models_folder / repository.id,
-        reserve_bytes=int(model.size_bytes * _BYTES_TO_CONVERT) if model.format is ModelFormat.SAFETENSORS else 0,
+        reserve_bytes=reserve_bytes,
     )
     return checked(plan)
 

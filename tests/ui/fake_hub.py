@@ -20,7 +20,7 @@ from app.fit.judgement import Judgement, Made, ReadProfile, TypeBytes, main_type
 from app.fit.judging import CONTEXTS, KV_TYPES, MADE_TYPES, made_key
 from app.fit.speed_book import SpeedError
 from app.hub.repository import Gate, ModelFormat, RemoteFile, RemoteModel, Repository, RepositorySummary
-from app.requests import DownloadPlan, KvType
+from app.requests import DownloadPlan, KvType, Quantize
 from workers.downloads import DownloadStatus
 
 GB = 10**9
@@ -114,6 +114,27 @@ class FakeDownloads(QObject):
             self.changed.emit(status)
 
 
+class FakeMakings(QObject):
+    changed = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[tuple[DownloadPlan, Quantize]] = []
+        self.types: frozenset[str] = frozenset()
+        self.downloading = False
+
+    def make(self, plan: DownloadPlan, request: Quantize) -> None:
+        self.made.append((plan, request))
+        self.types, self.downloading = self.types | {request.type}, True
+        self.changed.emit(request.source)
+
+    def types_in_work(self, _folder: Path) -> frozenset[str]:
+        return self.types
+
+    def is_downloading(self, _folder: Path) -> bool:
+        return self.downloading
+
+
 class FakeSpeed(QObject):
     changed = Signal()
     failed = Signal(object)
@@ -142,6 +163,7 @@ class FakeHub(QObject):
         self.tokens: list[str] = []
         self.browser, self.fits = FakeBrowser(), FakeFits()
         self.downloads, self.speed = FakeDownloads(), FakeSpeed()
+        self.makings = FakeMakings()
 
     def give_token(self, token: str) -> None:
         self.tokens.append(token)

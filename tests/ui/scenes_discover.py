@@ -8,10 +8,13 @@ from typing import Any
 from app.events import DownloadPhase, DownloadProgress
 from app.fit.budget import budget_of
 from app.fit.judgement import Judgement
+from app.fit.judging import refusal
 from app.hub.repository import Repository
+from app.requests import Download
 from tests.ui.fake_hub import GATED, GB, LONG, ORIGINAL, QWEN, FakeHub, plan_for, repository, sample_results
 from ui.main import DISCOVER
 from workers.downloads import DownloadState, DownloadStatus
+from workers.jobs import Job, JobState, JobStatus
 from workers.protocol import Failure
 
 _OFFLINE = Failure("huggingface.co cannot be reached.", "Are you online?", kind="OfflineError")
@@ -163,7 +166,58 @@ def discover_long(stage: Any) -> None:
 
 
 def discover_original(stage: Any) -> None:
+    _opened_with_room(stage)
+
+
+def discover_original_reading(stage: Any) -> None:
+    _opened(stage, ORIGINAL, judged=False)
+
+
+def discover_original_narrow(stage: Any) -> None:
+    stage.window.resize(900, 600)
+    discover_original(stage)
+
+
+def discover_original_sum(stage: Any) -> None:
+    discover_original_narrow(stage)
+    stage.program.discover_page.view.details.explain.click()
+
+
+def discover_original_no_room(stage: Any) -> None:
+    _opened_with_room(stage, 30)
+
+
+def discover_original_refused(stage: Any) -> None:
+    hub = _opened(stage, ORIGINAL, judged=False)
+    reason = "The model is quantized already (gptq). Take the original model, in 16 bits, or its GGUF files."
+    hub.fits.judged.emit(ORIGINAL.id, refusal(ORIGINAL.models[0].key, reason))
+
+
+def discover_original_making(stage: Any) -> None:
+    _opened_with_room(stage)
+    stage.program.discover_page.view.details.make.four.button.click()
+    plan, request = stage.program._hub.makings.made[0]
+    progress = DownloadProgress(DownloadPhase.DOWNLOADING, int(3.1 * GB), 16 * GB, 11.3e6, 1142)
+    job = Job(f"Making {request.output.name}", (Download(plan), request))
+    stage.window.strip.show_job(JobStatus(1, job, JobState.RUNNING, progress))
+
+
+def discover_original_made(stage: Any) -> None:
+    folder = stage.program._paths.models / ORIGINAL.id
+    folder.mkdir(parents=True)
+    for file in ORIGINAL.models[0].files:
+        with (folder / file.path).open("wb") as stream:
+            stream.truncate(file.size_bytes)
+    (folder / "Qwen3-8B-Q4_K_M.gguf").touch()
+    _opened_with_room(stage)
+
+
+def _opened_with_room(stage: Any, gigabytes: int = 120) -> None:
+    """On a disk with so much room, whatever the machine has on which this is drawn."""
     _opened(stage, ORIGINAL)
+    page = stage.program.discover_page
+    page._presence.free = lambda _folder: gigabytes * GB
+    page._show_rows()
 
 
 def discover_card(stage: Any) -> None:
@@ -199,6 +253,13 @@ DISCOVER_SCENES: tuple[Callable[[Any], None], ...] = (
     discover_cannot_tell,
     discover_long,
     discover_original,
+    discover_original_reading,
+    discover_original_narrow,
+    discover_original_sum,
+    discover_original_no_room,
+    discover_original_refused,
+    discover_original_making,
+    discover_original_made,
     discover_card,
     discover_unmeasured,
 )

@@ -18,6 +18,9 @@ from ui.words import size
 REMOTE_ROLE = Qt.ItemDataRole.UserRole + 1
 STOPPED = "stopped"
 """The state of a download that has failed."""
+HERE, DOWNLOADED = "here", "downloaded"
+"""Can be chatted with; original weights, of which something can be made."""
+MAKING, PAUSED = "in the making", "paused"
 _Index = QModelIndex | QPersistentModelIndex
 _NO_INDEX = QModelIndex()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer, QUrl, Signal
@@ -14,33 +13,30 @@ from app.fit.judgement import Judgement, Made, MemoryBudget
 from app.fit.judging import MADE_TYPES, made_key
 from app.hub.endpoint import Hub, endpoint_of
 from app.hub.first_models import first_models
-from app.hub.plan import make_plan
-from app.hub.repository import ModelFormat, RemoteFile, RemoteModel, Repository, SearchQuery
+from app.hub.repository import ModelFormat, RemoteModel, Repository, SearchQuery
 from app.paths import Paths
+from app.requests import Quantize
 from app.settings import Settings
-from ui.item_models.remote_models import STOPPED, RemoteModelsModel, RemoteRow
+from ui.item_models.remote_models import DOWNLOADED, RemoteModelsModel, RemoteRow
 from ui.item_models.search_results import ResultRow
+from ui.pages.presence import Presence
 from ui.pages.search_pane import LEAST_WIDTH, WIDTH, SearchPane
+from ui.widgets.make_from_hub import HubOffer
 from ui.widgets.repository_view import RepositoryView
-from workers.downloads import FINAL, DownloadState, DownloadStatus
+from workers.downloads import FINAL, DownloadStatus
 from workers.protocol import Failure
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from workers.downloads import Downloads
     from workers.fits import Fits
     from workers.hub_browser import HubBrowser
     from workers.machine_speed import SpeedService
+    from workers.makings import Makings
     from workers.settings_store import SettingsStore
 
 _SEARCH_SHARE = 0.375
-_STATE_WORDS = {
-    DownloadState.QUEUED: "waiting",
-    DownloadState.RUNNING: "downloading",
-    DownloadState.PAUSING: "pausing",
-    DownloadState.PAUSED: "paused",
-    DownloadState.FAILED: STOPPED,
-    DownloadState.CANCELLING: "cancelling",
-}
 
 
 class DiscoverPage(QWidget):
@@ -48,6 +44,8 @@ class DiscoverPage(QWidget):
 
     chat_requested = Signal(object)
     """Path of a model that is here."""
+    quantize_requested = Signal(object)
+    """Quantize, of original weights that are here"""
     token_given = Signal(str)
     """An access token to keep; `token_kept` answers."""
 
@@ -56,6 +54,7 @@ class DiscoverPage(QWidget):
         browser: HubBrowser,
         fits: Fits,
         downloads: Downloads,
+        makings: Makings,
         speed: SpeedService,
         settings: SettingsStore,
         paths: Paths,
@@ -64,13 +63,13 @@ class DiscoverPage(QWidget):
         super().__init__(parent)
         self.setProperty("role", "page")
         self._browser, self._fits, self._downloads, self._speed = browser, fits, downloads, speed
-        self._settings, self._paths = settings, paths
+        self._settings, self._makings = settings, makings
+        self._presence = Presence(downloads, makings, paths.models)
         self._budget = MemoryBudget(0, 0)
         self._total_bytes = 0
         self._repository: Repository | None = None
         self._wanted = self._failed = ""
         self._judgements: dict[str, Judgement] = {}
-        self._here: set[str] = set()
         self._has_token = False
         self._chose_row = False
         self._rows = RemoteModelsModel(self)
@@ -153,7 +152,7 @@ class DiscoverPage(QWidget):
     def _on_opened(self, repository: Repository) -> None:
         self._repository, self._judgements, self._chose_row = repository, {}, False
         self._rows.set_rows(())
-        self._look_for_files()
+        self._presence.look(self._repository)
         self.view.context.set_limit(0)
         self.view.show_repository(repository, has_token=self._has_token)
         self._show_rows()
@@ -195,8 +194,8 @@ class DiscoverPage(QWidget):
                 model,
                 choice,
                 choice is not None and choice is taken,
-                self._state(model),
-                self._trouble(model),
+                self._presence.state(model, kind),
+                self._presence.trouble(model),
                 kind,
                 self._made(model, kind),
             )
@@ -252,56 +251,55 @@ class DiscoverPage(QWidget):
     def _show_details(self) -> None:
         error = self._speed.error
         target = self._settings.current.target_ms_per_token
-        self.view.details.show_row(self._current_row(), self._budget, target, error.text if error else "")
+        row = self._current_row()
+        offers = self._offers(row) if row is not None and row.type else ()
+        self.view.details.show_row(row, self._budget, target, error.text if error else "", offers)
+
+    def _offers(self, row: RemoteRow) -> tuple[HubOffer, ...]:
+        """All that can be made of the same weights as this row."""
+        offers = []
+        for other in self._rows.rows:
+            if other.type and other.model.key == row.model.key:
+                room = self._presence.disk(other.model, other.made) if other.made else (0, None)
+                offers.append(HubOffer(other, *room))
+        return tuple(offers)
 
     # downloading
-
-    def _state(self, model: RemoteModel) -> str:
-        status = self._status(model)
-        if status is not None:
-            return _STATE_WORDS[status.state]
-        return "here" if model.key in self._here else ""
-
-    def _trouble(self, model: RemoteModel) -> str:
-        status = self._status(model)
-        failure = status.failure if status is not None and status.state is DownloadState.FAILED else None
-        return f"{failure.sentence} {failure.hint}".strip() if failure else ""
-
-    def _look_for_files(self) -> None:
-        """Which models are on this disk whole, all parts of them. Not asked at each step of the slider."""
-        models = self._repository.models if self._repository is not None else ()
-        self._here = {model.key for model in models if all(self._is_here(file) for file in model.files)}
-
-    def _is_here(self, file: RemoteFile) -> bool:
-        assert self._repository is not None
-        try:
-            return (self._paths.models / self._repository.id / file.path).stat().st_size == file.size_bytes
-        except OSError:
-            return False
-
-    def _status(self, model: RemoteModel) -> DownloadStatus | None:
-        for status in self._downloads.statuses:
-            same = self._repository is not None and status.plan.repository == self._repository.id
-            if same and [f.path for f in status.plan.files] == [f.path for f in model.files]:
-                return status
-        return None
-
-    def _file(self, model: RemoteModel) -> Path:
-        assert self._repository is not None
-        return self._paths.models / self._repository.id / model.key
 
     def _on_pressed(self, word: str) -> None:
         row = self._current_row()
         if row is None or self._repository is None:
             return
-        status = self._status(row.model)
+        status = self._presence.status(row.model)
         if word == "Chat":
-            self.chat_requested.emit(self._file(row.model))
+            self.chat_requested.emit(self._presence.file(row.model, row.type))
         elif status is not None:
             self._downloads.pause(status.id) if word == "Pause" else self._downloads.resume(status.id)
         else:
-            endpoint = endpoint_of(self._settings.current.hub_endpoint)
-            self._downloads.add(make_plan(endpoint, self._repository, row.model, self._paths.models))
+            self._downloads.add(self._presence.plan(self._endpoint, row.model))
+
+    def _on_make(self, kind: str) -> None:
+        """The whole way to a model of this type, or what is left of it."""
+        chosen = self._current_row()
+        row = next((r for r in self._rows.rows if chosen and r.type == kind and r.model is chosen.model), None)
+        if row is None or row.made is None:
+            return
+        self.view.table.setCurrentIndex(self._rows.index(self._rows.row_of(row.key), 0))
+        folder = self._presence.folder
+        request = Quantize(folder, self._presence.file(row.model, kind), kind)
+        if row.state == DOWNLOADED:
+            self.quantize_requested.emit(request)
+        else:
+            self._makings.make(self._presence.plan(self._endpoint, row.model, row.made), request)
+
+    def _on_making_changed(self, folder: Path) -> None:
+        if self._repository is not None and folder == self._presence.folder:
+            self._presence.look(self._repository)
+            self._show_rows(choose=False)
+
+    @property
+    def _endpoint(self) -> str:
+        return endpoint_of(self._settings.current.hub_endpoint)
 
     def _on_download_changed(self, status: DownloadStatus) -> None:
         if self._repository is None or status.plan.repository != self._repository.id:
@@ -309,13 +307,13 @@ class DiscoverPage(QWidget):
         if status.needs_access and status.failure is not None:
             self.view.ask_for_access(self._repository.summary.gate, status.failure.sentence)
         if status.state in FINAL:
-            self._look_for_files()
-        if any(row.state != self._state(row.model) for row in self._rows.rows):
+            self._presence.look(self._repository)
+        if any(row.state != self._presence.state(row.model, row.type) for row in self._rows.rows):
             self._show_rows(choose=False)
 
     def _on_page_wanted(self) -> None:
         if self._repository is not None:
-            hub = Hub(endpoint_of(self._settings.current.hub_endpoint))
+            hub = Hub(self._endpoint)
             QDesktopServices.openUrl(QUrl(hub.page_url(self._repository.id)))
 
     # how it is put together
@@ -336,29 +334,31 @@ class DiscoverPage(QWidget):
         self._fits.failed.connect(self._on_unjudged)
         self._downloads.changed.connect(self._on_download_changed)
         self._downloads.ended.connect(self._on_download_changed)
+        self._makings.changed.connect(self._on_making_changed)
         self._speed.changed.connect(self._show_rows)
         self._settings.changed.connect(self._on_settings_changed)
         self.view.context.changed.connect(lambda _tokens: self._show_rows())
         self.view.table.selectionModel().currentRowChanged.connect(lambda *_: self._on_row_chosen())
-        self.view.table.doubleClicked.connect(lambda *_: self.view.details.action.click())
-        self.view.table.entered.connect(self.view.details.action.click)
+        self.view.table.doubleClicked.connect(lambda *_: self.view.details.activate())
+        self.view.table.entered.connect(self.view.details.activate)
         self.view.details.pressed.connect(self._on_pressed)
+        self.view.details.make.requested.connect(self._on_make)
         self.view.nothing.action.clicked.connect(lambda: self._open(self._failed))
         self.view.access.token_given.connect(self.token_given)
         self.view.page_wanted.connect(self._on_page_wanted)
 
     def _on_settings_changed(self, _settings: Settings) -> None:
-        self.search.show_mirror(Hub(endpoint_of(self._settings.current.hub_endpoint)))
+        self.search.show_mirror(Hub(self._endpoint))
         self._show_rows()
 
     # Qt overrides
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        self.search.show_mirror(Hub(endpoint_of(self._settings.current.hub_endpoint)))
+        self.search.show_mirror(Hub(self._endpoint))
         if self._speed.speed is None:
             self._speed.measure()
-        self._look_for_files()  # deleted on the models page, perhaps
+        self._presence.look(self._repository)  # deleted on the models page, perhaps
         self._show_rows(choose=False)
         if not self.search.results.rows and not self._browser.is_searching:
             self._search()

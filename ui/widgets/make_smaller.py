@@ -34,8 +34,8 @@ class MakeSmaller(QWidget):
         super().__init__(parent)
         self._entry: ModelEntry | None = None
         self._offers: Offers | None = None
-        self.four = _Card("Make a Q4", "Four bits a weight: the usual choice for a laptop")
-        self.eight = _Card("Make a Q8", "Eight bits a weight: twice the size, nothing lost that can be noticed")
+        self.four = MakeCard("Make a Q4", "Four bits a weight: the usual choice for a laptop")
+        self.eight = MakeCard("Make a Q8", "Eight bits a weight: twice the size, nothing lost that can be noticed")
         self.cards = {Q4: self.four, Q8: self.eight}
         for kind, card in self.cards.items():
             card.button.clicked.connect(lambda _checked=False, kind=kind: self._on_clicked(kind))
@@ -103,7 +103,7 @@ class MakeSmaller(QWidget):
         column.addWidget(self.trouble)
 
 
-class _Card(QWidget):
+class MakeCard(QWidget):
     """A button, and below it two lines of what it will make."""
 
     def __init__(self, words: str, tip: str) -> None:

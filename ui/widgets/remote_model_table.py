@@ -111,7 +111,7 @@ class _CellDelegate(QStyledItemDelegate):
 def _origin(row: RemoteRow) -> str:
     """The file, or what it would be made of."""
     if row.type:
-        return f"made here from the original weights, {size(row.model.size_bytes)}"
+        return f"from {size(row.model.size_bytes)} to download"
     parts = f" and {len(row.model.files) - 1} more files" if len(row.model.files) > 1 else ""
     return row.model.files[0].name + parts
 

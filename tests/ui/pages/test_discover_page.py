@@ -79,7 +79,9 @@ def stage(
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
     write_speed_book(paths.speed, SpeedBook(SPEED))
     services = HubServices(paths, settings, tasks)
-    page = DiscoverPage(services.browser, services.fits, services.downloads, services.speed, settings, paths)
+    page = DiscoverPage(
+        services.browser, services.fits, services.downloads, services.makings, services.speed, settings, paths
+    )
     page.token_given.connect(services.give_token)
     services.token_refused.connect(page.view.access.say)
     services.token_changed.connect(lambda kept, sentence: page.token_kept(sentence) if kept and sentence else None)

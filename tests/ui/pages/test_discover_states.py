@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 from app.fit.budget import budget_of
 from app.hub.repository import RemoteModel, Repository
 from app.paths import Paths
-from tests.ui.fake_hub import GB, ORIGINAL, QWEN, FakeHub, plan_for, sample_results
+from tests.ui.fake_hub import GB, QWEN, FakeHub, plan_for, sample_results
 from ui.pages.discover_page import DiscoverPage
 from ui.theme import ThemeWatcher
 from workers.downloads import DownloadState, DownloadStatus
@@ -29,7 +29,7 @@ def hub(qapp: QApplication) -> FakeHub:
 
 @pytest.fixture
 def page(theme: ThemeWatcher, hub: FakeHub, settings: SettingsStore, paths: Paths, qtbot: QtBot) -> DiscoverPage:
-    page = DiscoverPage(hub.browser, hub.fits, hub.downloads, hub.speed, settings, paths)  # type: ignore[arg-type]
+    page = DiscoverPage(hub.browser, hub.fits, hub.downloads, hub.makings, hub.speed, settings, paths)  # type: ignore[arg-type]
     qtbot.addWidget(page)
     page.resize(1000, 640)
     page.set_budget(budget_of(16 * GB, int(9.4 * GB)), 16 * GB)
@@ -115,13 +115,6 @@ def test_the_heading_belongs_to_the_rows_below_it(page: DiscoverPage, hub: FakeH
     hub.browser.results.emit(sample_results(3), True)
     hub.browser.search_ended.emit(False)
     assert page.search.heading.text() == "On the hub"
-
-
-def test_original_weights_that_are_here_cannot_be_chatted_with(page: DiscoverPage, hub: FakeHub, paths: Paths) -> None:
-    put(paths, ORIGINAL, ORIGINAL.models[0], 3)
-    show(page, hub, ORIGINAL)
-    action = page.view.details.action
-    assert (action.text(), action.isEnabled()) == ("Downloaded", False)
 
 
 @pytest.mark.parametrize(("parts", "word"), [(1, "Download"), (2, "Chat")])
