@@ -200,6 +200,8 @@ class ModelsPage(QWidget):
         if index.isValid():
             self._chosen = index.data(ENTRY_ROLE).path
         self._show_details()
+        # The details of this row may leave the table less room than those of the last.
+        QTimer.singleShot(0, self, lambda: self.table.scrollTo(self.table.currentIndex()))
 
     def _on_filter(self, text: str) -> None:
         self._rows.set_text(text)

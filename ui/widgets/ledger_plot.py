@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QGraphicsSimpleTextItem, QVBoxLayout, QWidget
 from ui.theme import color, text_font, tokens
 
 _POINT, _CHOSEN_POINT = 12, 17
-_AWAY = 11
+_AWAY = 13
 """Pixels between the middle of a point and its label."""
 
 
@@ -113,9 +113,9 @@ class LedgerPlot(QWidget):
             item.setPen(color("outline"))
             item.setTextPen(color("text_secondary"))
             item.setStyle(tickFont=font, tickTextOffset=6)
-            item.enableAutoSIPrefix(False)
             style = {"color": color("text_secondary").name(), "font-size": f"{tokens().size_caption}px"}
             item.setLabel(axis.title, **style)
+            item.enableAutoSIPrefix(False)  # a divergence of 0.02 is not to be read as 20 thousandths
         self._draw_points()
 
     def _draw_points(self) -> None:

@@ -108,7 +108,10 @@ class ModelTable(QTreeView):
         """The surface of the row goes on to the left of its first cell; a chevron opens and closes it."""
         if self.selectionModel().isSelected(index):
             painter.fillRect(area, color("selected"))
-        elif self.indexAt(self.viewport().mapFromGlobal(QCursor.pos())).siblingAtColumn(0) == index:
+        elif (
+            self.viewport().underMouse()
+            and self.indexAt(self.viewport().mapFromGlobal(QCursor.pos())).siblingAtColumn(0) == index
+        ):
             painter.fillRect(area, color("hover"))
         if not self.model().hasChildren(index):
             return
