@@ -115,7 +115,7 @@ class LedgerPlot(QWidget):
             item.setStyle(tickFont=font, tickTextOffset=6)
             style = {"color": color("text_secondary").name(), "font-size": f"{tokens().size_caption}px"}
             item.setLabel(axis.title, **style)
-            item.enableAutoSIPrefix(False)  # a divergence of 0.02 is not to be read as 20 thousandths
+            item.setSIPrefixEnableRanges(())  # a divergence of 0.02 is not to be read as 20 thousandths
         self._draw_points()
 
     def _draw_points(self) -> None:

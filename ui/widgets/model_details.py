@@ -45,6 +45,8 @@ class ModelDetails(QWidget):
         self.sha256.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.conditions = _plain_label("caption")
         self.conditions.setWordWrap(True)
+        self.made = _plain_label("secondary")
+        self.made.setWordWrap(True)
         self.measure_words = _plain_label("caption")
         self.measure_words.setWordWrap(True)
         self._facts, self._figures = QGridLayout(), QGridLayout()
@@ -81,6 +83,8 @@ class ModelDetails(QWidget):
         self.measure.setVisible(not entry.is_folder)
         self.measure.setEnabled(entry.can_load)
         self.measure.setText("Measure what it cost" if entry.parent is not None else "Measure")
+        self.made.setText(_made_words(entry))
+        self.made.setVisible(bool(self.made.text()))
         self.sha256.setVisible(entry.origin is not None)
         self.sha256.setText(f"sha256 {entry.origin.sha256}" if entry.origin is not None else "")
 
@@ -91,8 +95,10 @@ class ModelDetails(QWidget):
         self.conditions.setText(words)
         self.conditions.setVisible(bool(words))
         if self._entry is not None:
+            measured = row is not None and row.quality is not None and row.speed is not None
             self.measure_words.setText(measure_words(self._entry, reference))
-            self.measure_words.setVisible(self._entry.can_load)
+            self.measure_words.setVisible(self._entry.can_load and not measured)
+            self.measure.setToolTip(self.measure_words.text())
 
     def _build_buttons(self) -> None:
         self.chat = QPushButton("Chat")
@@ -135,13 +141,16 @@ class ModelDetails(QWidget):
         whole.addLayout(column)
         column.addWidget(self.title)
         column.addWidget(self.problem)
+        column.addWidget(self.made)
         column.addWidget(self.note)
         column.addLayout(self._facts)
         column.addLayout(self._figures)
-        column.addWidget(self.conditions)
         column.addWidget(self.smaller)
-        column.addWidget(self.path)
-        column.addWidget(self.sha256)
+        small = QVBoxLayout()
+        small.setSpacing(2)
+        for label in (self.conditions, self.path, self.sha256):
+            small.addWidget(label)
+        column.addLayout(small)
         column.addSpacing(4)
         column.addLayout(buttons)
         column.addWidget(self.measure_words)
@@ -185,7 +194,7 @@ def _folder_facts(facts: FolderFacts) -> list[tuple[str, str]]:
     quantized = f"{facts.prequantized.upper()}, quantized already" if facts.prequantized else ""
     rows = (
         ("Architecture", facts.architecture or "not said"),
-        ("Parameters", count_text(facts.parameters) if facts.parameters else "not said"),
+        ("Parameters", _count_words(facts.parameters) if facts.parameters else "not said"),
         ("Weights", quantized or facts.type or "not said"),
         ("Context", f"{grouped(facts.context_tokens)} tokens" if facts.context_tokens else "not said"),
         ("Layers", grouped(facts.layers) if facts.layers else "not said"),
@@ -216,12 +225,16 @@ def measure_words(entry: ModelEntry, reference: Path | None) -> str:
 
 def _origin(entry: ModelEntry) -> list[tuple[str, str]]:
     origin = entry.origin
-    if origin is not None and origin.recipe:
-        source = entry.parent
-        return [("Made as", origin.recipe), ("Made of", source.name if source else "not said")]
     if origin is None or not origin.repository:
         return []
     return [("From", origin.repository), ("Version", origin.revision[:8]), ("Downloaded", origin.date[:10])]
+
+
+def _made_words(entry: ModelEntry) -> str:
+    origin, source = entry.origin, entry.parent
+    if origin is None or not origin.recipe:
+        return ""
+    return f"Made of {source.name}: {origin.recipe}" if source is not None else f"Made as {origin.recipe}"
 
 
 def _plain_label(role: str, text: str = "") -> QLabel:
@@ -236,3 +249,8 @@ def _delete_words(entry: ModelEntry) -> str:
     if entry.can_delete:
         return "Delete"
     return "Take its folder off the list" if entry.source is ModelSource.EXTRA_FOLDER else "Take off the list"
+
+
+def _count_words(count: int) -> str:
+    """ "1.7 B" or "135 M"."""
+    return f"{count / 1e9:.1f} B" if count >= 10**9 else f"{count / 1e6:.0f} M"
