@@ -218,7 +218,9 @@ class Quantize:
     keep_intermediate: bool = False
     """Keep the converted 16-bit file beside the result."""
     best: bool = False
-    """AWQ folding, importance matrix and GPTQ re-rounding: only from a Hugging Face folder, to Q4_0 or Q4_K_M."""
+    """AWQ folding, importance matrix and GPTQ re-rounding, to Q4_0 or Q4_K_M."""
+    text: Path | None = None
+    """What `calibrate` and `best` read; None: the bundled text."""
 
 
 @dataclass(frozen=True, slots=True)

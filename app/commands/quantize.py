@@ -28,9 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     matrix = parser.add_mutually_exclusive_group()
     matrix.add_argument("--importance", type=Path, metavar="FILE", help="an importance matrix, ours or llama-imatrix's")
     matrix.add_argument("--calibrate", action="store_true", help="collect an importance matrix first")
-    matrix.add_argument(
-        "--best", action="store_true", help="fold outliers and round again: slow, only from a folder, to Q4_0 or Q4_K_M"
-    )
+    matrix.add_argument("--best", action="store_true", help="fold outliers and round again: slow, to Q4_0 or Q4_K_M")
+    add("--text", type=Path, metavar="FILE", help="what --calibrate and --best read (default: the bundled text)")
     add("--tensor", action="append", default=[], metavar="PATTERN=TYPE", help="another type for tensors of this name")
     add("--output-type", default="", metavar="TYPE", help="of the output matrix")
     add("--embedding-type", default="", metavar="TYPE", help="of the token embedding")
@@ -83,6 +82,7 @@ def _requests(parsed: argparse.Namespace) -> tuple[Quantize, ...]:
         requantize=parsed.requantize,
         keep_intermediate=parsed.keep_intermediate,
         best=parsed.best,
+        text=parsed.text,
     )
     return (request,) if parsed.output else each(request, types)
 

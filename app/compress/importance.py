@@ -9,30 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app import machine
-from app.errors import AppError, Cancelled, LoadError, ModelFileError, QuantizeError, StorageError
-from app.events import ImportanceCollected, MachineSpeed, Notice, Progress, Report, ShouldStop, Stage
+from app.compress.calibration import CALIBRATION_TEXT, opened, prefill_threads, read_all, read_text, windows_of
+from app.errors import ModelFileError, QuantizeError, StorageError
+from app.events import ImportanceCollected, MachineSpeed, Notice, Report, ShouldStop
 from app.fit.judgement import ReadProfile
 from app.fit.speed import predicted_ms
-from app.hardware import physical_cores
 from app.library.gguf_file import GgufHeader, read_header
-from app.paths import RESOURCES, default_paths
-from app.requests import CollectImportance, LoadModel
+from app.requests import CollectImportance
 
 if TYPE_CHECKING:
     from app.compress.importance_file import Importance
-    from app.engine.llama import Model
 
-CALIBRATION_TEXT = RESOURCES / "texts" / "calibration.txt"
-"""The bundled text: several languages, code and conversations."""
-_MAX_TEXT_BYTES = 64 << 20
-_LEAST_WINDOW = 32
 _PREFILL_GAIN = 3.5
 """How much less time a token takes when it is read with hundreds of others than when it is answered. Measured on 2
 cores: 2.3 to 4.3 for five models of 21M to 1B, from Q4_0 to F16. Only for the estimate before the first window."""
@@ -49,16 +40,17 @@ def collect_importance(request: CollectImportance, report: Report, stop: ShouldS
 
     text_path = request.text or CALIBRATION_TEXT
     _check_output(request.output)
-    data = _read_text(text_path)
+    data = read_text(text_path)
     header = read_header(request.model)
     if header.chat_problem:
         raise ModelFileError(header.chat_problem)
     collector = Collector()
-    with _loaded(request, header, report, stop) as model:
-        windows = _windows(model, data.decode("utf-8"), request, text_path)
-        reader = ActivationReader(model, len(windows[0]), _threads(request, header), collector, stop)
+    with opened(request.model, request.context_tokens, report, stop) as model:
+        windows = windows_of(model, data.decode("utf-8"), request.context_tokens, request.chunks, text_path)
+        threads = request.threads or prefill_threads(header)
+        reader = ActivationReader(model, len(windows[0]), threads, collector, stop)
         try:
-            _read_windows(reader.read, windows, report)
+            read_all(reader.read, windows, report)
         finally:
             reader.close()
     if unused := collector.unused_experts():
@@ -131,90 +123,3 @@ def _check_output(output: Path) -> None:
         raise StorageError(f"{output.name} is there already.", "Choose another name, or delete it first.")
     if not output.parent.is_dir():
         raise StorageError(f"There is no folder {output.parent}.", "Choose one that exists.")
-
-
-def _read_text(path: Path) -> bytes:
-    """Raises AppError where there is no text."""
-    try:
-        if path.stat().st_size > _MAX_TEXT_BYTES:
-            raise AppError(
-                f"The text {path.name} is larger than {_MAX_TEXT_BYTES >> 20} MiB.",
-                "A few hundred kilobytes are enough: more text makes no better matrix.",
-            )
-        data = path.read_bytes()
-        data.decode("utf-8")
-    except OSError as error:
-        raise StorageError(f"The text {path.name} could not be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise AppError(f"{path.name} is not a text in UTF-8.", "Save it as UTF-8 in an editor.") from error
-    return data
-
-
-def _threads(request: CollectImportance, header: GgufHeader) -> int:
-    size_class = machine.size_class(header.tensor_bytes)
-    measured = machine.thread_counts(default_paths().machine, size_class)
-    return request.threads or (measured.prefill if measured else physical_cores())
-
-
-@contextmanager
-def _loaded(request: CollectImportance, header: GgufHeader, report: Report, stop: ShouldStop) -> Iterator[Model]:
-    """The model's weights, once they are known to fit. Raises LoadError, Cancelled."""
-    from app.engine.llama import LOG, Model, ModelOptions
-    from app.fit.memory import memory_need, too_large
-
-    load = LoadModel(request.model, request.context_tokens)
-    if question := too_large(load, memory_need(load)):
-        raise LoadError(question.sentence, "Close other programs, or calibrate a smaller type of the same model.")
-
-    def on_progress(share: float) -> bool:
-        report(Progress(Stage.LOAD, round(share * 1000), 1000))
-        return not stop()
-
-    # The fast kernels can kill the process on some machines: only where this type has run with them.
-    known = default_paths().machine
-    repack = not machine.needs_safe_mode(known) and header.quantization in machine.verified_file_types(known)
-    LOG.clear()
-    try:
-        model = Model(request.model, ModelOptions(repack=repack), on_progress)
-    except LoadError:
-        if stop():
-            raise Cancelled from None
-        raise
-    try:
-        yield model
-    finally:
-        model.close()
-
-
-def _windows(model: Model, text: str, request: CollectImportance, path: Path) -> list[list[int]]:
-    """Whole windows of the text, each with BOS in place of its first token where the model wants one.
-
-    Raises AppError where the text is shorter than one.
-    """
-    from app.engine.llama import C
-
-    trained = model.trained_context_tokens
-    length = max(_LEAST_WINDOW, min(request.context_tokens, trained or request.context_tokens))
-    tokens = model.tokenize(text, add_bos=True)
-    count = len(tokens) // length
-    if count == 0:
-        raise AppError(
-            f"The text {path.name} is too short: it has {len(tokens):,} tokens, and one window takes {length:,}.",
-            "Take a longer text: 50 windows or more are good.",
-        )
-    if request.chunks:
-        count = min(count, request.chunks)
-    windows = [tokens[i * length : (i + 1) * length] for i in range(count)]
-    if C.llama_vocab_get_add_bos(model.vocabulary):
-        for window in windows:
-            window[0] = model.bos
-    return windows
-
-
-def _read_windows(read: Callable[[list[int]], None], windows: list[list[int]], report: Report) -> None:
-    start = time.monotonic()
-    report(Progress(Stage.CALIBRATE, 0, len(windows)))
-    for done, window in enumerate(windows, 1):
-        read(window)
-        left_s = (time.monotonic() - start) / done * (len(windows) - done)
-        report(Progress(Stage.CALIBRATE, done, len(windows), left_s))

@@ -61,8 +61,7 @@ def _make(request: Quantize, report: Report, stop: ShouldStop) -> Path:
     if request.best:
         from app.compress.best.best_quantize import best_quantize
 
-        threads = request.threads or physical_cores()
-        best_quantize(request.source, part, request.type, None, threads, workspace(request), report, stop)
+        best_quantize(request, part, workspace(request), report, stop)
         return part
     source = _converted(request, report, stop) if request.source.is_dir() else request.source
     options = _options(request, source, report, stop)
@@ -89,7 +88,7 @@ def _options(request: Quantize, source: Path, report: Report, stop: ShouldStop) 
     threads = request.threads or physical_cores()
     if matrix is None and request.calibrate:
         matrix = part_paths(request)[4]
-        collect_importance(CollectImportance(source, matrix, threads=request.threads), report, stop)
+        collect_importance(CollectImportance(source, matrix, request.text, threads=request.threads), report, stop)
     importance = None if matrix is None else read_importance(matrix)
     if importance is not None and matrix is not None:
         check_importance(importance, _shapes(source), matrix.name)
@@ -174,10 +173,9 @@ def _check(request: Quantize) -> None:
         raise StorageError(f"The folder {request.output.parent} may not be written to.", "Choose another one.")
     if not request.source.exists():
         raise ModelFileError(f"“{request.source.name}” is not there.", "Download or add it again.")
-    if request.best and (not request.source.is_dir() or request.type not in BEST_TYPES):
+    if request.best and request.type not in BEST_TYPES:
         raise QuantizeError(
-            f"The best rounding starts from a Hugging Face folder and makes {' or '.join(BEST_TYPES)}.",
-            "Download the model's safetensors, or quantize with an importance matrix.",
+            f"The best rounding makes {' or '.join(BEST_TYPES)}.", "Take one of them, or use an importance matrix."
         )
     if request.type in NEEDS_IMPORTANCE and not (request.importance or request.calibrate or request.best):
         raise QuantizeError(
@@ -191,7 +189,7 @@ def _check(request: Quantize) -> None:
 
 def _check_source(request: Quantize) -> None:
     header = read_header(request.source)
-    if not header.is_unquantized and not request.requantize:
+    if not header.is_unquantized and (request.best or not request.requantize):
         raise QuantizeError(
             f"“{request.source.name}” is quantized already ({header.quantization}); its errors would be rounded again.",
             "Start from the model in 16 bits, or allow it to be quantized once more.",
@@ -230,7 +228,8 @@ def sizes(request: Quantize) -> tuple[int, int]:
         requantize=True,
     )
     if request.source.is_file():
-        return _file_bytes(request.source, planned(request.source, request.type, options).data_bytes), 0
+        between = request.source.stat().st_size if request.best else 0  # a copy, in which scales are moved
+        return _file_bytes(request.source, planned(request.source, request.type, options).data_bytes), between
     stub = part_paths(request)[1]
     try:
         write_header(request.source, stub, "bf16")

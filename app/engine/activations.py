@@ -12,7 +12,7 @@ import ctypes
 import importlib
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,9 +81,20 @@ Consumer = Callable[[Activation], None]
 class ActivationReader:
     """A context that reads windows of tokens and shows each input of each layer's matrices to a consumer."""
 
-    def __init__(self, model: Model, context_tokens: int, threads: int, consumer: Consumer, stop: ShouldStop) -> None:
-        """Raises LoadError where llama.cpp cannot make the context, or its tensors are laid out in another way."""
-        self._watch = _Watch(consumer, stop)
+    def __init__(
+        self,
+        model: Model,
+        context_tokens: int,
+        threads: int,
+        consumer: Consumer,
+        stop: ShouldStop,
+        weights: Collection[str] = (),
+    ) -> None:
+        """`weights` are those whose inputs are shown, none for all; behind the last of them nothing is computed.
+
+        Raises LoadError where llama.cpp cannot make the context, or its tensors are laid out in another way.
+        """
+        self._watch = _Watch(consumer, stop, frozenset(map(str.encode, weights)))
         self._callback = C.ggml_backend_sched_eval_callback(self._watch)  # llama.cpp keeps its address
         batch_tokens = min(context_tokens, batch_rows(model.vocabulary_size))
         parameters = C.llama_context_default_params()
@@ -139,8 +150,8 @@ def batch_rows(vocabulary: int) -> int:
 class _Watch:
     """The callback. Nothing may be raised through llama.cpp: an error is kept, the graph left, and raised after it."""
 
-    def __init__(self, consumer: Consumer, stop: ShouldStop) -> None:
-        self._consumer, self._stop = consumer, stop
+    def __init__(self, consumer: Consumer, stop: ShouldStop, weights: frozenset[bytes]) -> None:
+        self._consumer, self._stop, self._weights = consumer, stop, weights
         self._ggml = _ggml()
         self._products = {_operation(self._ggml, b"MUL_MAT"): False, _operation(self._ggml, b"MUL_MAT_ID"): True}
         self._checked = False
@@ -204,6 +215,8 @@ class _Watch:
             return False
         weight, rows = node.src[0].contents, node.src[1].contents
         if not weight.name.startswith(_PREFIX) or rows.type != _F32:
+            return False
+        if self._weights and weight.name not in self._weights:
             return False
         return by_expert or rows.ne[1] >= _LEAST_ROWS
 

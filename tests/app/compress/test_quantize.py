@@ -170,7 +170,7 @@ def test_trouble_is_said_and_leaves_nothing(
     [
         ({"type": "Q9"}, "not a type to quantize to"),
         ({"type": "IQ2_XS"}, "with an importance matrix only"),
-        ({"best": True}, "starts from a Hugging Face folder"),
+        ({"best": True, "type": "Q8_0"}, "best rounding makes Q4_0 or Q4_K_M"),
         ({"output": Path("/nowhere/m.gguf")}, "There is no folder"),
         ({"source": Path("/nowhere/m.gguf")}, "is not there"),
     ],
