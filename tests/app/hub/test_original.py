@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import struct
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,7 @@ from app.hub.endpoint import Hub
 from app.hub.listing import open_repository
 from app.hub.original import SparseFolder, fetch_sparse_folder
 from app.hub.plan import make_plan
+from app.hub.ranges import RemoteBeginning
 from app.hub.repository import Repository
 from app.requests import Download, KvType, LoadModel, PlanConversion, Quantize
 from tests.hub_server import HubServer
@@ -81,19 +84,43 @@ def test_another_name_or_another_tokenizer_would_be_another_size(
     assert planned(sparse)["Q4_K_M"].size_bytes != size
 
 
-def test_no_weights_are_fetched(hub: HubServer, repository: Repository, tmp_path: Path) -> None:
-    sparse = fetch(hub, repository, tmp_path / "headers")
+def header_bytes() -> int:
     with (STDLIB_3M / WEIGHTS).open("rb") as file:
-        header = 8 + struct.unpack("<Q", file.read(8))[0]
-    sent = [
-        record for record in hub.requests if record.server == "cdn" and record.path.partition("?")[0].endswith(WEIGHTS)
-    ]
-    assert sum(record.bytes_sent for record in sent) == header
+        return 8 + int(struct.unpack("<Q", file.read(8))[0])
+
+
+def weights_sent(hub: HubServer, expected: int) -> int:
+    """What the server has sent of the file with the weights; it counts a moment after the last byte is read here."""
+    deadline = time.monotonic() + 5
+    while True:
+        cdn = [record for record in hub.requests if record.server == "cdn"]
+        sent = sum(record.bytes_sent for record in cdn if record.path.partition("?")[0].endswith(WEIGHTS))
+        if sent >= expected or time.monotonic() > deadline:
+            return sent
+        time.sleep(0.01)
+
+
+def test_no_weights_are_fetched(hub: HubServer, repository: Repository, tmp_path: Path) -> None:
+    sparse, header = fetch(hub, repository, tmp_path / "headers"), header_bytes()
+    assert weights_sent(hub, header) == header
     stub = sparse.path / WEIGHTS
     assert stub.stat().st_size == (STDLIB_3M / WEIGHTS).stat().st_size
     assert stub.stat().st_blocks * 512 < header + 8192
     assert stub.read_bytes()[:header] == (STDLIB_3M / WEIGHTS).read_bytes()[:header]
     assert not any(stub.read_bytes()[header:])
+
+
+def test_reading_ahead_would_fetch_weights(
+    hub: HubServer, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative control of the test above: as GGUF headers are read, whose length nobody knows."""
+
+    def reading_ahead(*arguments: Any, exact: bool) -> RemoteBeginning:
+        return RemoteBeginning(*arguments)
+
+    monkeypatch.setattr(original, "RemoteBeginning", reading_ahead)
+    fetch(hub, repository, tmp_path / "headers")
+    assert weights_sent(hub, header_bytes() + 1) > header_bytes()
 
 
 def test_a_second_look_costs_nothing(hub: HubServer, repository: Repository, tmp_path: Path) -> None:
