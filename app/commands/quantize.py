@@ -98,6 +98,8 @@ def _source(text: str) -> Path:
 def _download(name: str) -> Path:
     from app.commands.get import download_model
     from app.commands.hub import find_repository, hub_of
+    from app.compress.convert.conversion import check
+    from app.hub.original import fetch_sparse_folder
     from app.hub.repository import ModelFormat
     from app.paths import default_paths
     from app.settings import load_settings
@@ -111,6 +113,8 @@ def _download(name: str) -> Path:
             f"{repository.id} has no safetensors to quantize.",
             f"“bantam get {repository.id}” downloads its GGUF files.",
         )
+    # Whether it can be converted is known from the headers; after the download it would be too late.
+    check(fetch_sparse_folder(hub, repository, model, paths.headers).path)
     download_model(hub, repository, model, paths)
     return paths.models / repository.id
 

@@ -75,6 +75,20 @@ def test_fit_says_why_original_weights_cannot_be_converted(hub: HubServer) -> No
     assert "cannot be converted. The model is quantized already (awq)" in done.stdout
 
 
+def test_quantize_of_a_repository_says_before_the_download_that_it_cannot(hub: HubServer) -> None:
+    folder = Path(shutil.copytree(STDLIB_3M, hub.folder / "me" / "stdlib"))
+    made = bantam(hub, "quantize", "me/stdlib", "Q8_0")
+    assert made.returncode == 0, made.stderr
+    assert (default_paths().models / "me" / "stdlib" / "stdlib-Q8_0.gguf").is_file()
+    config = json.loads((folder / "config.json").read_text()) | {"architectures": ["UnheardOfModel"]}
+    other = Path(shutil.copytree(folder, hub.folder / "me" / "other"))
+    (other / "config.json").write_text(json.dumps(config))
+    refused = bantam(hub, "quantize", "me/other", "Q8_0")
+    assert refused.returncode == 1
+    assert "UnheardOf" in refused.stderr
+    assert not (default_paths().models / "me" / "other").exists()
+
+
 def test_get_then_verify(hub: HubServer, starter_repository: str) -> None:
     hub.add_fault(Fault.DROP, at=0.5, path="*.gguf")
     done = bantam(hub, "get", starter_repository)
