@@ -49,10 +49,9 @@ class ModelDetails(QWidget):
         self.made.setWordWrap(True)
         self.measure_words = _plain_label("caption")
         self.measure_words.setWordWrap(True)
-        self._facts, self._figures = QGridLayout(), QGridLayout()
-        for grid in (self._facts, self._figures):
-            grid.setHorizontalSpacing(8)
-            grid.setVerticalSpacing(4)
+        self._facts = QGridLayout()
+        self._facts.setHorizontalSpacing(8)
+        self._facts.setVerticalSpacing(4)
         self._build_buttons()
         self._lay_out()
         self.show_entry(None, loaded=False, busy=False)
@@ -70,7 +69,6 @@ class ModelDetails(QWidget):
         self.path.setText(str(entry.path))
         self.note.setVisible(entry.is_folder)
         self.smaller.show_entry(entry)
-        _fill(self._facts, _facts(entry))
         self.chat.setVisible(not entry.is_folder)
         self.chat.setEnabled(entry.can_load and not busy)
         self.load.setVisible(not loaded and not entry.is_folder)
@@ -90,7 +88,9 @@ class ModelDetails(QWidget):
 
     def show_row(self, row: LedgerRow | None, reference: Path | None) -> None:
         """Show what was measured of it, and what it would be compared with."""
-        _fill(self._figures, facts_of(row) if row is not None else [])
+        facts = _facts(self._entry) if self._entry is not None else []
+        begin = [("", "")] * (-len(facts) % _COLUMNS)  # what was measured begins a line of its own
+        _fill(self._facts, [*facts, *begin, *(facts_of(row) if row is not None else [])])
         words = conditions_words(row) if row is not None else ""
         self.conditions.setText(words)
         self.conditions.setVisible(bool(words))
@@ -144,7 +144,6 @@ class ModelDetails(QWidget):
         column.addWidget(self.made)
         column.addWidget(self.note)
         column.addLayout(self._facts)
-        column.addLayout(self._figures)
         column.addWidget(self.smaller)
         small = QVBoxLayout()
         small.setSpacing(2)
