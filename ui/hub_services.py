@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
-from app.compress.outputs import part_paths
+from app.compress.outputs import part_paths, workspace
 from app.hub.endpoint import Hub, endpoint_of
 from app.hub.token import TokenStore, user_name
 from app.paths import Paths
@@ -83,7 +83,8 @@ class HubServices(QObject):
     def quantize(self, requests: tuple[Quantize, ...]) -> None:
         """Make smaller models, each as a job of its own, one after the other."""
         for request in requests:
-            self.jobs.add(Job(f"Making {request.output.name}", (request,), part_paths(request)))
+            folders = (workspace(request),) if request.best else ()
+            self.jobs.add(Job(f"Making {request.output.name}", (request,), part_paths(request), folders))
 
     def close(self) -> None:
         """For the end of the program; all bounded."""

@@ -51,3 +51,11 @@ def milliseconds(ms: float) -> str:
 def grouped(number: int) -> str:
     """Thousands set apart with commas: 4,096."""
     return f"{number:,}"
+
+
+def time_left(seconds: float) -> str:
+    """ "45 s", "5 min", "2 h 10 min"."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -49,6 +50,8 @@ class Job:
     title: str
     requests: tuple[Request, ...]
     parts: tuple[Path, ...] = ()
+    folders: tuple[Path, ...] = ()
+    """What the same job could go on from. They go when the user cancels it, not when it fails or the program ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class JobQueue(QObject):
         self._child: ChildProcess | None = None
         self._running_id = 0
         self._step = 0
+        self._closing = False
         self._verdict: JobStatus | None = None
         """What the job will be once its process is gone."""
 
@@ -111,6 +115,7 @@ class JobQueue(QObject):
 
     def close(self) -> None:
         """Cancel everything and wait for it, a second at most. For the end of the program."""
+        self._closing = True
         for status in reversed(self.jobs):
             self.cancel(status.id)
         if self._child is not None:
@@ -184,4 +189,7 @@ class JobQueue(QObject):
             for part in status.job.parts:
                 with contextlib.suppress(OSError):
                     part.unlink()
+        if status.state is JobState.CANCELLED and not self._closing:
+            for folder in status.job.folders:
+                shutil.rmtree(folder, ignore_errors=True)
         self.ended.emit(status)

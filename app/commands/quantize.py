@@ -132,7 +132,7 @@ def _leave_nothing(request: Quantize) -> None:
 
     def end(_number: int, _frame: FrameType | None) -> None:
         remove_parts(request)
-        print("Stopped.", file=sys.stderr, flush=True)
+        print("Stopped. Run it again to go on." if request.best else "Stopped.", file=sys.stderr, flush=True)
         os._exit(130)
 
     signal.signal(signal.SIGINT, end)

@@ -93,6 +93,22 @@ def test_cancel_removes_the_unfinished_file_and_the_next_job_runs(watched: Watch
     assert kept.exists()
 
 
+@pytest.mark.parametrize("end", ["cancel", "close"])
+def test_what_it_could_go_on_from_goes_only_when_the_user_cancels(watched: Watched, tmp_path: Path, end: str) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "half").write_bytes(b"half")
+    number = watched.queue.add(Job("a job", (model("ignore stop"),), (), (work,)))
+    watched.wait_for_progress()
+    if end == "cancel":
+        watched.queue.cancel(number)
+    else:
+        watched.queue.close()
+    (ended,) = watched.wait_for_ends()
+    assert ended.state is JobState.CANCELLED
+    assert work.exists() == (end == "close")
+
+
 def test_a_job_that_does_not_listen_is_killed(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "END_GRACE_MS", 1)
     job_id = watched.queue.add(job("hang"))

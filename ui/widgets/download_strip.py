@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePo
 from app.events import DownloadPhase, DownloadProgress, Progress
 from ui.icons import set_icon
 from ui.theme import text_font
-from ui.words import STAGE_WORDS, size
+from ui.words import STAGE_WORDS, size, time_left
 from workers.downloads import DownloadState, DownloadStatus
 from workers.jobs import FINAL_JOB_STATES, JobState, JobStatus
 
@@ -240,14 +240,6 @@ def progress_words(progress: DownloadProgress | None) -> str:
     if not progress.bytes_per_second:
         return f"{words} · waiting for the hub"
     return f"{words} · {size(int(progress.bytes_per_second))}/s · {time_left(progress.seconds_left)} left"
-
-
-def time_left(seconds: float) -> str:
-    """ "45 s", "5 min", "2 h 10 min"."""
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _done(progress: DownloadProgress | None) -> str:

@@ -13,11 +13,14 @@ from app.fit.advice import ms_text
 from app.library.library import ModelEntry
 from app.requests import Quantize
 from ui.theme import text_font
-from ui.words import size
+from ui.words import size, time_left
 
 Q4, Q8 = "Q4_K_M", "Q8_0"
 SHOWN = (Q4, Q8)
+_FOUR_TIP = "Four bits a weight: the usual choice for a laptop"
 _WIDTH = 250
+CALIBRATION_LIMIT_S = 300
+"""An importance matrix that takes no longer is part of the Q4 button; beyond it is a choice behind "More…"."""
 
 
 class MakeSmaller(QWidget):
@@ -34,7 +37,7 @@ class MakeSmaller(QWidget):
         super().__init__(parent)
         self._entry: ModelEntry | None = None
         self._offers: Offers | None = None
-        self.four = MakeCard("Make a Q4", "Four bits a weight: the usual choice for a laptop")
+        self.four = MakeCard("Make a Q4", _FOUR_TIP)
         self.eight = MakeCard("Make a Q8", "Eight bits a weight: twice the size, nothing lost that can be noticed")
         self.cards = {Q4: self.four, Q8: self.eight}
         for kind, card in self.cards.items():
@@ -70,6 +73,7 @@ class MakeSmaller(QWidget):
         if self._entry is None or offers.source != self._entry.path:
             return
         self._offers = offers
+        self.four.button.setToolTip(_FOUR_TIP + (calibration_words(offers) if calibrates(offers) else ""))
         for offer in offers.offers:
             if (card := self.cards.get(offer.type)) is not None:
                 card.show_offer(offer, default_output(self._entry.path, offer.type).exists())
@@ -86,7 +90,8 @@ class MakeSmaller(QWidget):
     def _on_clicked(self, kind: str) -> None:
         assert self._entry is not None
         source = self._entry.path
-        self.requested.emit((Quantize(source, default_output(source, kind), kind),))
+        calibrate = kind == Q4 and self._offers is not None and calibrates(self._offers)
+        self.requested.emit((Quantize(source, default_output(source, kind), kind, calibrate=calibrate),))
         self.cards[kind].begin()
 
     def _lay_out(self) -> None:
@@ -143,6 +148,16 @@ class MakeCard(QWidget):
         self.size.setText(f"{size(offer.size_bytes)} on disk" + (", made already" if exists else ""))
         self.cost.setText(cost_words(offer))
         self.button.setAccessibleName(f"{self.button.text()}: {self.size.text()}, {self.cost.text()}")
+
+
+def calibrates(offers: Offers) -> bool:
+    """Whether a Q4 is made with an importance matrix: where the time that it takes is known and short."""
+    return 0 < offers.calibration_seconds <= CALIBRATION_LIMIT_S
+
+
+def calibration_words(offers: Offers) -> str:
+    """For the end of a tool tip."""
+    return f".\nFirst a look at which weights matter (importance matrix): {time_left(offers.calibration_seconds)}"
 
 
 def cost_words(offer: Offer) -> str:

@@ -25,8 +25,8 @@ from app.events import Offers
 from app.fit.advice import ms_text
 from app.library.library import ModelEntry
 from app.requests import Quantize, TensorOverride
-from ui.widgets.download_strip import time_left
-from ui.words import size
+from ui.widgets.make_smaller import calibrates
+from ui.words import size, time_left
 
 TYPES = {
     "Q4_K_M": "the usual choice",
@@ -95,6 +95,8 @@ class QuantizeDialog(QDialog):
         if offers.calibration_seconds:
             words = f"Weigh errors by what matters (importance matrix, about {time_left(offers.calibration_seconds)})"
             self.calibrate.setText(words)
+            if not self.best.isChecked():
+                self.calibrate.setChecked(calibrates(offers))
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -138,7 +140,7 @@ class QuantizeDialog(QDialog):
         self.name.setEnabled(len(chosen) == 1)
         if len(chosen) == 1:
             self.name.setPlaceholderText(default_output(self._entry.path, chosen[0], best=self.best.isChecked()).name)
-        possible = self._entry.is_folder and bool(chosen) and set(chosen) <= set(_BEST)
+        possible = bool(chosen) and set(chosen) <= set(_BEST)
         self.best.setEnabled(possible)
         if not possible:
             self.best.setChecked(False)
@@ -168,8 +170,9 @@ class QuantizeDialog(QDialog):
         self.calibrate = QCheckBox("Weigh errors by what matters (importance matrix)")
         self.best = QCheckBox("Best rounding: fold outliers, round again (slow; Q4_0 and Q4_K_M only)")
         self.best.toggled.connect(lambda _on: self._on_changed())
-        if not self._entry.is_folder:
-            self.best.setToolTip("Only from the original in Hugging Face's format")
+        self.best.setToolTip(
+            "About half the error in a file of the same size; it can take an hour for each billion weights"
+        )
         self.keep = QCheckBox("Keep the 16-bit file that is made on the way")
         self.keep.setVisible(self._entry.is_folder)
         self.name = QLineEdit()

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from app.cli import COMMANDS
-from app.events import AnswerStatistics, BenchResult, Downloaded, ModelLoaded, Verified
+from app.events import (
+    AnswerStatistics,
+    BenchResult,
+    Converted,
+    Downloaded,
+    ImportanceCollected,
+    ModelLoaded,
+    Quality,
+    Quantized,
+    Verified,
+)
 from app.fit.judgement import MemoryBudget
 from app.fit.need import MemoryNeed
 from app.fit.verdict import FitVerdict
@@ -23,8 +33,8 @@ README = (Path(__file__).resolve().parents[3] / "README.md").read_text("utf-8")
 
 
 PRINTED = (
-    AnswerStatistics, BenchResult, Downloaded, FileOrigin, FitVerdict, GgufHeader, MemoryBudget, MemoryNeed,
-    ModelEntry, ModelLoaded, ThreadCounts, Verified,
+    AnswerStatistics, BenchResult, Converted, Downloaded, FileOrigin, FitVerdict, GgufHeader, ImportanceCollected,
+    MemoryBudget, MemoryNeed, ModelEntry, ModelLoaded, Quality, Quantized, ThreadCounts, Verified,
 )  # fmt: skip
 
 

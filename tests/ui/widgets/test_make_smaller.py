@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,20 @@ def test_a_click_asks_for_that_type_once(smaller: MakeSmaller, tmp_path: Path) -
     ((request,),) = asked
     assert (request.source, request.type) == (tmp_path, "Q4_K_M")
     assert request.output == tmp_path / f"{tmp_path.name}-Q4_K_M.gguf"
+
+
+@pytest.mark.parametrize(("seconds", "weighs"), [(180.0, True), (3000.0, False), (0.0, False)])
+def test_a_q4_looks_at_what_matters_first_where_that_is_quick(
+    smaller: MakeSmaller, tmp_path: Path, seconds: float, weighs: bool
+) -> None:
+    asked: list[tuple[Quantize, ...]] = []
+    smaller.requested.connect(asked.append)
+    smaller.show_entry(folder_entry(tmp_path))
+    smaller.show_offers(replace(offers_of(tmp_path), calibration_seconds=seconds))
+    smaller.four.button.click()
+    smaller.eight.button.click()
+    assert [request.calibrate for (request,) in asked] == [weighs, False]
+    assert ("importance matrix" in smaller.four.button.toolTip()) == weighs
 
 
 def test_one_that_is_made_already_cannot_be_made_again(smaller: MakeSmaller, tmp_path: Path) -> None:
