@@ -27,6 +27,7 @@ from app.requests import Convert
 from tests.benchmarks import pairs
 from tests.benchmarks.pairs import Figure, Goal, watched
 from tests.benchmarks.peers import tool
+from tests.benchmarks.processes import run_process
 from tests.benchmarks.shapes import model_of_shape
 from tests.real_models import CALIBRATION, EVAL_CODE, starter_folder
 
@@ -41,9 +42,6 @@ collect_importance(request, lambda event: None, lambda: False)
 """
 _WINDOWS_1B = 4
 _WHY_SMALLER = "; theirs repacks Q4_0, a copy of the weights beside the file's"
-
-Run = tuple[float, float]
-"""Seconds, and peak resident bytes."""
 
 
 def main() -> int:
@@ -81,7 +79,9 @@ def _times(
     peer = [str(tool("llama-imatrix")), "-m", str(model), "-f", str(CALIBRATION), "-o", str(theirs), "-t", threads]
     peer += ["-c", "512", "-b", "512", "--no-ppl", "--parse-special", *limit]
     own = [sys.executable, "-c", _COLLECT, str(model), str(ours), str(CALIBRATION), str(chunks), threads]
-    turns = pairs.in_turns(count, lambda: watched(lambda: _run(own, ours)), lambda: watched(lambda: _run(peer, theirs)))
+    turns = pairs.in_turns(
+        count, lambda: watched(lambda: run_process(own, ours)), lambda: watched(lambda: run_process(peer, theirs))
+    )
     both = list(zip(turns.ours, turns.theirs, strict=True))
     times = tuple(mine[0] / other[0] for mine, other in both)
     peaks = tuple(mine[1] / other[1] for mine, other in both)
@@ -92,21 +92,6 @@ def _times(
         Figure(f"{name}: time, ours ÷ llama-imatrix", times, goal=time_goal, note=f"{spoken}; {turns.note}"),
         Figure(f"{name}: peak memory, ours ÷ llama-imatrix", peaks, goal=memory_goal, note=sizes + note),
     ]
-
-
-def _run(command: list[str], output: Path) -> Run:
-    """Raises SystemExit where it fails."""
-    output.unlink(missing_ok=True)
-    start = time.monotonic()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    peak = 0
-    while child.poll() is None:
-        # Not ru_maxrss: a new process begins with that of its parent, and this one holds more than a small model.
-        peak = max(peak, _peak_bytes(child.pid))
-        time.sleep(0.02)
-    if child.returncode or not output.exists():
-        raise SystemExit(f"failed with {child.returncode}: {command}")
-    return time.monotonic() - start, peak
 
 
 def _kills(model: Path, folder: Path, count: int, whole_s: float) -> Figure:
@@ -130,12 +115,6 @@ def _kills(model: Path, folder: Path, count: int, whole_s: float) -> Figure:
     return Figure(
         "broken after a kill", (float(broken),), goal=Goal(0), note=f"{count} kills, {finished} came too late"
     )
-
-
-def _peak_bytes(pid: int) -> int:
-    """Of its memory since it was started; 0 once it has ended."""
-    match = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(match[1]) * 1024 if match else 0
 
 
 def _values(ours: Path, theirs: Path) -> list[Figure]:

@@ -178,6 +178,7 @@ class QuantizeDialog(QDialog):
         self.name = QLineEdit()
         self.tensors = QLineEdit(placeholderText="ffn_down=Q6_K, attn_v=Q8_0")
         self.threads = QSpinBox(minimum=0, maximum=256, specialValueText="all cores")
+        self.threads.lineEdit().setTextMargins(6, 0, 0, 0)  # a style sheet's padding does not reach the text
         self.trouble = QLabel()
         self.trouble.setProperty("role", "danger")
         self.trouble.setWordWrap(True)
