@@ -32,7 +32,7 @@ from tests.real_models import EVAL_CODE
 
 _CONTEXT = 512
 _LEAST_TOLD = 1e-4
-"""llama-perplexity prints six decimals: of smaller divergences, as random weights have them, too few digits are left."""
+"""llama-perplexity prints six decimals: of smaller divergences, as of random weights, too few digits are left."""
 _THEIR_FIGURES = {
     "perplexity": r"Mean PPL\(Q\) +: +([\d.]+)",
     "reference_perplexity": r"Mean PPL\(base\) +: +([\d.]+)",

@@ -23,17 +23,18 @@ from gguf.quants import dequantize
 from app.compress.best.folding import fold_file
 from app.compress.best.grids import FORMATS
 from app.compress.best.inputs import ColumnStatistics, Grams, Matrix
-from app.compress.best.rounding import Feedback, rounded
+from app.compress.best.rounding import MATRICES, Feedback, rounded
 from app.compress.calibration import CALIBRATION_TEXT, opened, prefill_threads, read_all, read_text, windows_of
 from app.compress.convert.conversion import convert
 from app.compress.native import Options, quantize_file
 from app.engine.activations import ActivationReader, Consumer
-from app.errors import Cancelled
+from app.errors import Cancelled, QuantizeError
 from app.events import Progress, Report, ShouldStop, Stage
 from app.files import read_json, write_atomic
 from app.hardware import available_memory_bytes, physical_cores
 from app.library.gguf_file import read_header
 from app.requests import Convert, Quantize
+from app.units import size_text
 
 _WINDOW_TOKENS = 512
 _MEMORY_SHARE = 4
@@ -111,6 +112,7 @@ def _prepare(request: Quantize, files: _Files, report: Report, stop: ShouldStop)
         convert(Convert(request.source, files.source, "bf16"), report, stop)
     else:
         shutil.copyfile(request.source, files.source)
+    _check_memory(files.source)
     statistics = ColumnStatistics()
     _read(request, files.source, statistics, (), report, stop)
     report(Progress(Stage.FOLD, 0, 1))
@@ -132,6 +134,18 @@ def _prepare(request: Quantize, files: _Files, report: Report, stop: ShouldStop)
     quantize_file(files.source, files.result, request.type, options, on_tensor)
     if stop():
         raise Cancelled
+
+
+def _check_memory(source: Path) -> None:
+    """Raises QuantizeError where the largest Gram matrix does not fit, before hours have gone into the others."""
+    tensors = gguf.GGUFReader(source).tensors
+    columns = max((int(t.shape[0]) for t in tensors if t.name.startswith("blk.") and len(t.shape) == 2), default=0)
+    needed, available = MATRICES * 4 * columns**2, available_memory_bytes()
+    if needed > available:
+        raise QuantizeError(
+            f"The best rounding takes {size_text(needed)} of memory beside the model; {size_text(available)} are free.",
+            "Close other programs, or quantize with an importance matrix.",
+        )
 
 
 def _read(

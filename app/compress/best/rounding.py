@@ -19,6 +19,8 @@ Matrix = NDArray[np.float32]
 
 _DAMPING = 0.01
 """Of the mean of the diagonal, added to it, as in the paper: fewer tokens than columns leave the rest undetermined."""
+MATRICES = 3
+"""Of the size of a Gram matrix, that are in memory at once while one is factorised, itself included."""
 _BLOCK = 128
 """Columns whose feedback is added one by one; that of all before them comes as one product."""
 
@@ -38,8 +40,10 @@ class Feedback:
         # H = U D U^T with U upper triangular is the Cholesky factorisation of H with both axes turned round.
         turned = gram[np.ix_(self.order[::-1], self.order[::-1])]
         turned[np.diag_indices_from(turned)] += damping
-        upper = np.linalg.cholesky(turned)[::-1, ::-1]
-        self.matrix: Matrix = np.ascontiguousarray(upper / np.diagonal(upper))
+        lower = np.linalg.cholesky(turned)
+        del turned  # three matrices of this size at once are enough: MATRICES counts them
+        lower /= np.diagonal(lower).copy()
+        self.matrix: Matrix = np.ascontiguousarray(lower[::-1, ::-1])
 
 
 def rounded(weights: Matrix, feedback: Feedback, grid: Grid, stop: ShouldStop) -> Codes:

@@ -14,7 +14,7 @@ from app.compress.best import best_quantize as module
 from app.compress.convert.conversion import convert
 from app.compress.outputs import part_paths, workspace
 from app.compress.quantize import quantize
-from app.errors import Cancelled
+from app.errors import Cancelled, QuantizeError
 from app.events import Event, Progress, Stage
 from app.measure.quality import measure_quality
 from app.paths import Paths
@@ -144,6 +144,17 @@ def test_another_request_starts_afresh(
     with pytest.raises(Cancelled):
         quantize(replace(request, **change), second.report, second.stop)
     assert Stage.CONVERT in second.stages
+
+
+def test_short_memory_is_said_before_the_text_is_read(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "available_memory_bytes", lambda: 3 * 4 * 768**2 - 1)
+    watch = StopIn(2000)
+    request = Quantize(STDLIB_3M, tmp_path / "m.gguf", "Q4_0", text=text, threads=1, best=True)
+    with pytest.raises(QuantizeError, match="takes 7.1 MB of memory beside the model"):
+        quantize(request, watch.report, watch.stop)
+    assert Stage.CALIBRATE not in watch.stages
 
 
 def test_progress_grows_to_its_end_and_has_a_time(text: Path, tmp_path: Path) -> None:
