@@ -56,6 +56,16 @@ def test_an_importance_matrix_changes_the_values_and_not_the_size(source: Path, 
 def test_which_types_need_an_importance_matrix(source: Path, tmp_path: Path, kind: str) -> None:
     with pytest.raises(QuantizeError, match=r"importance matrix|imatrix"):
         make(source, tmp_path / "m.gguf", kind)
+
+
+_QUICK = ("IQ3_XXS", "Q2_K_S")
+"""The others search a long list of codes for each few weights: up to 13 s for this model."""
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in _QUICK else pytest.mark.wide) for kind in sorted(NEEDS_IMPORTANCE)]
+)
+def test_with_one_they_are_made(source: Path, tmp_path: Path, kind: str) -> None:
     assert make(source, tmp_path / "m.gguf", kind, Options(importance=importance_of(source)))
 
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +13,7 @@ import pytest
 
 from app.compress import quantize as module
 from app.compress.convert.conversion import convert
-from app.compress.outputs import default_output, each, part_paths, recipe_of
+from app.compress.outputs import default_output, each, recipe_of
 from app.compress.quantize import quantize, sizes
 from app.errors import AppError, Cancelled, ConversionError, DiskFullError, ModelFileError, QuantizeError, StorageError
 from app.events import Event, Progress, Stage
@@ -200,39 +195,3 @@ def test_cancel_leaves_nothing(folder: Path, after: int) -> None:
     with pytest.raises(Cancelled):
         quantize(request_of(folder), lambda _event: None, lambda: next(asked) >= after)
     assert names(folder) == before
-
-
-_CHILD = """
-import sys
-from pathlib import Path
-from app.compress.quantize import quantize
-from app.requests import Quantize
-print("ready", flush=True)
-quantize(Quantize(Path(sys.argv[1]), Path(sys.argv[2]), "Q4_K_M"), lambda event: None, lambda: False)
-"""
-
-
-def test_killed_at_any_moment_it_is_as_before_or_complete(folder: Path) -> None:
-    """A real process, really killed; what it left goes with the next run, which ends well."""
-    request = request_of(folder)
-    whole = run(request)
-    expected = whole.path.read_bytes()
-    whole.path.unlink()
-    ends = random.Random(5)
-    for _ in range(8):
-        command = [sys.executable, "-c", _CHILD, str(folder), str(request.output)]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ)
-        assert child.stdout is not None
-        child.stdout.readline()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(ends.uniform(0.0, 0.5))
-        child.kill()
-        child.wait()
-        child.stdout.close()
-        if request.output.exists():
-            assert request.output.read_bytes() == expected
-            request.output.unlink()
-        left = {path.name for path in part_paths(request)} | {"manifest.json.part", "manifest.json"}
-        assert names(folder) <= {path.name for path in STDLIB_3M.iterdir()} | left
-    assert run(request).sha256 == whole.sha256
-    assert not any(path.exists() for path in part_paths(request))

@@ -9,6 +9,7 @@ import random
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.errors import AppError, Cancelled, DiskFullError, GatedError, HubError, OfflineError, StorageError
@@ -23,6 +24,7 @@ from app.hub.transport import Timeouts
 from app.library.manifest import origin_of, read_manifest
 from app.requests import Download, DownloadPlan
 from tests.hub_server import Fault, HubServer
+from tests.real_models import write_safetensors
 
 CONTENT = random.Random(1).randbytes(400_000)
 PATIENCE = Patience(first_wait_s=0.001, longest_wait_s=0.002, give_up_s=0.01, timeouts=Timeouts(1.0, 0.2))
@@ -247,9 +249,9 @@ def test_a_plan_that_leaves_its_folder_is_refused(plan: DownloadPlan, path: str)
 
 
 def test_a_safetensors_repository_is_fetched_whole_with_its_small_files(hub: HubServer, tmp_path: Path) -> None:
-    from tests.app.hub.test_remote import safetensors
-
-    files = {"config.json": b"{}", "tokenizer.json": b"{ }", "model.safetensors": safetensors({"a": [64, 32]})}
+    weights = tmp_path / "weights"
+    write_safetensors(weights, {"a": np.zeros((64, 32), np.float32)})
+    files = {"config.json": b"{}", "tokenizer.json": b"{ }", "model.safetensors": weights.read_bytes()}
     for name, content in {**files, "pytorch_model.bin": b"x" * 100_000, "run.py": b"import os"}.items():
         hub.touch("orig/model", name, content)
     plan = plan_of(hub, "orig/model", tmp_path / "models")
