@@ -67,16 +67,21 @@ class _Files:
 
 
 def best_quantize(request: Quantize, part: Path, folder: Path, report: Report, stop: ShouldStop) -> None:
-    """Write `part`. Raises ConversionError, QuantizeError, LoadError, StorageError, Cancelled; after each of them, and
-    after a kill, the same request goes on from what is in `folder`, which is gone at the end.
+    """Write `part`. Raises ConversionError, QuantizeError, LoadError, StorageError, Cancelled. Once the rounding has
+    begun, the same request goes on after each of them, and after a kill, from what is in `folder`; it is gone at the
+    end, and after an error before that.
     """
     files = _Files(folder)
     key = _key(request)
     if _layers_done(files, key) is None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        _prepare(request, files, report, stop)
-        _note(files, key, 0)
+        try:
+            _prepare(request, files, report, stop)
+            _note(files, key, 0)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     _round_again(request, files, key, report, stop)
     files.result.replace(part)
     shutil.rmtree(folder, ignore_errors=True)

@@ -155,6 +155,7 @@ def test_short_memory_is_said_before_the_text_is_read(
     with pytest.raises(QuantizeError, match="of memory beside the model"):
         quantize(request, watch.report, watch.stop)
     assert Stage.CALIBRATE not in watch.stages
+    assert not workspace(request).exists(), "there is nothing to go on from yet"
 
 
 def test_progress_grows_to_its_end_and_has_a_time(text: Path, tmp_path: Path) -> None:
