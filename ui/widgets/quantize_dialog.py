@@ -171,7 +171,7 @@ class QuantizeDialog(QDialog):
         self.best = QCheckBox("Best rounding: fold outliers, round again (slow; Q4_0 and Q4_K_M only)")
         self.best.toggled.connect(lambda _on: self._on_changed())
         self.best.setToolTip(
-            "About half the error in a file of the same size; it can take an hour for each billion weights"
+            "About half the error in a file of the same size; slow: about half an hour for each billion weights"
         )
         self.keep = QCheckBox("Keep the 16-bit file that is made on the way")
         self.keep.setVisible(self._entry.is_folder)
