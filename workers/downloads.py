@@ -182,7 +182,8 @@ class Downloads(QObject):
         for status in self.statuses:
             if self._closing or len(self._children) >= self._settings.current.downloads_at_once:
                 return
-            if status.state is DownloadState.QUEUED:
+            # One that is tried again may have a process that is still ending: it starts when that has gone.
+            if status.state is DownloadState.QUEUED and status.id not in self._children:
                 self._start(status)
 
     def _start(self, status: DownloadStatus) -> None:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from bootstrap.console import SetupError, minutes, say
 from bootstrap.environment import Environment
 
+PYTEST = ["-m", "pytest"]
 WITHOUT_QT = Path("tests") / "without_qt"
-APP_TESTS = ["-m", "pytest", "-p", "no:pytest-qt", "tests/app"]
 LAYERS = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
 
 
@@ -25,22 +25,22 @@ class Check(NamedTuple):
 
 
 def all_checks(wide: bool = False) -> list[Check]:
-    """The quick ones first; the whole suite last, so that its closing line ends the output of the tests."""
+    """The quick ones first. The tests of app run once, without PySide6, and then those of everything else."""
     marker = ["-m", "wide or not wide"] if wide else []
     return [
         Check("Style", ["-m", "ruff", "check", "."]),
         Check("Format", ["-m", "ruff", "format", "--check", "."]),
         Check("Types", ["-m", "mypy"]),
         Check("Layers", ["-c", LAYERS]),
-        Check("Tests of app without PySide6", APP_TESTS, without_qt=True),
-        Check("Tests", ["-m", "pytest", *marker]),
+        Check("Tests of app, without PySide6", [*PYTEST, *marker, "-p", "no:pytest-qt", "tests/app"], without_qt=True),
+        Check("Tests of everything else", [*PYTEST, *marker, "--ignore=tests/app"]),
     ]
 
 
 def run_checks(environment: Environment, project: Path, arguments: list[str]) -> int:
     """Run all checks, or pytest alone where pytest arguments are given. Returns the exit code: 0 if all passed."""
     if arguments and arguments != ["--wide"]:
-        return _run(environment, project, Check("Tests", ["-m", "pytest", *arguments]))
+        return _run(environment, project, Check("Tests", [*PYTEST, *arguments]))
     results = []
     for check in all_checks(wide="--wide" in arguments):
         say(f"\n== {check.title}")

@@ -194,6 +194,23 @@ def test_a_gated_one_says_so_and_goes_on_with_a_token(watched: Watched, hub: Hub
     assert target(wanted).read_bytes() == CONTENT
 
 
+def test_one_that_is_tried_again_the_moment_it_fails(watched: Watched, hub: HubServer, paths: Paths) -> None:
+    """The process of the first attempt is still ending then."""
+    wanted = plan(hub, paths)
+    hub.gate("someone/m", "hf_right")
+
+    def try_again(status: DownloadStatus) -> None:
+        if status.state is STATES.FAILED:
+            watched.token = "hf_right"
+            watched.downloads.resume(status.id)
+
+    watched.downloads.changed.connect(try_again)
+    watched.downloads.add(wanted)
+    watched.wait(lambda: bool(watched.ends))
+    assert watched.ends[0].state is STATES.DONE
+    assert target(wanted).read_bytes() == CONTENT
+
+
 def test_an_error_of_the_download_is_its_own_sentence(watched: Watched, hub: HubServer, paths: Paths) -> None:
     wanted = plan(hub, paths)
     wanted.folder.mkdir(parents=True)

@@ -88,8 +88,16 @@ def test_one_failed_check_fails_all_and_the_rest_still_runs(
 
 
 def test_the_last_check_is_the_whole_suite() -> None:
-    assert checks.all_checks()[-1].arguments == ["-m", "pytest"]
-    assert checks.all_checks(wide=True)[-1].arguments == ["-m", "pytest", "-m", "wide or not wide"]
+    quick, wide = ([check.arguments for check in checks.all_checks(wide)[-2:]] for wide in (False, True))
+    assert not any("wide or not wide" in arguments for arguments in quick)
+    assert all("wide or not wide" in arguments for arguments in wide)
+
+
+def test_every_test_is_run_by_one_of_the_two() -> None:
+    app, rest = checks.all_checks()[-2:]
+    assert app.without_qt
+    assert app.arguments[-1] == "tests/app"
+    assert rest.arguments[-1] == "--ignore=tests/app"
 
 
 def test_qt_is_hidden_from_the_run_without_it() -> None:
