@@ -87,7 +87,7 @@ def test_one_failed_check_fails_all_and_the_rest_still_runs(
     assert run_checks(HERE, tmp_path, []) == 0
 
 
-def test_the_last_check_is_the_whole_suite() -> None:
+def test_wide_reaches_both_halves() -> None:
     quick, wide = ([check.arguments for check in checks.all_checks(wide)[-2:]] for wide in (False, True))
     assert not any("wide or not wide" in arguments for arguments in quick)
     assert all("wide or not wide" in arguments for arguments in wide)
