@@ -15,6 +15,8 @@ from app.requests import VerifyModel
 
 _CHUNK = 1 << 22
 
+_CAME = {"download": "downloaded", "make": "made"}
+
 
 def sha256_of(path: Path, on_chunk: Callable[[int], None] = lambda _size: None) -> str:
     """The hash of a file's content. Raises StorageError."""
@@ -60,7 +62,8 @@ def _verdict(path: Path, found: dict[Path, str]) -> Verified:
     for part, sha256 in found.items():
         origin = origins[part]
         if origin is not None and origin.sha256 != sha256:
-            sentence = f"“{part.name}” is damaged: it is not what was downloaded. Delete it and download it again."
+            way = "make" if origin.recipe else "download"
+            sentence = f"“{part.name}” is damaged: it is not what was {_CAME[way]}. Delete it and {way} it again."
             return Verified(path, FileCheck.DAMAGED, sentence, first)
     try:
         read_header(path)
@@ -70,5 +73,6 @@ def _verdict(path: Path, found: dict[Path, str]) -> Verified:
     if len(known) < len(found):
         sentence = "Its header is sound. Nobody has said what its bytes should be, so no more can be told."
         return Verified(path, FileCheck.UNKNOWN, sentence, first)
+    came = _CAME["make" if known[0].recipe else "download"]
     source = f" from {known[0].repository}" if known[0].repository else ""
-    return Verified(path, FileCheck.SOUND, f"Every byte is as it was downloaded{source}.", first)
+    return Verified(path, FileCheck.SOUND, f"Every byte is as it was {came}{source}.", first)

@@ -219,12 +219,11 @@ def _round_weights(files: _Files, names: Sequence[str], grams: Grams, stop: Shou
             continue
         weights: Matrix = dequantize(source[name].data, source[name].tensor_type)
         tensor, kind = result[name], FORMATS[result[name].tensor_type]
-        known = feedback.get(id(gram))
-        if known is None:
-            feedback = {id(gram): Feedback(gram)}  # of one input at a time: the next matrices read another
-            known = feedback[id(gram)]
+        if id(gram) not in feedback:
+            # Of one input at a time: the next matrices read another.
+            feedback = {id(gram): Feedback(gram.matrix, gram.tokens)}
         data = np.asarray(tensor.data)
-        codes = rounded(weights, known, kind.grid(data), stop)
+        codes = rounded(weights, feedback[id(gram)], kind.grid(data), stop)
         tensor.data[:] = kind.with_codes(data, codes)
     reader.data.flush()
 

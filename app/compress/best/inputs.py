@@ -68,12 +68,20 @@ class ColumnStatistics:
         self._last = (activation.input, columns)
 
 
+@dataclass(slots=True)
+class Gram:
+    """The sum of x x^T over so many tokens, `[column, column]` in f32."""
+
+    matrix: Matrix
+    tokens: int = 0
+
+
 class Grams:
-    """Sums of x x^T of every input, `[column, column]` in f32. Matrices that read the same rows share one."""
+    """Of every input. Matrices that read the same rows share one. Call it with every activation."""
 
     def __init__(self) -> None:
-        self.of: dict[str, Matrix] = {}
-        self._last: tuple[int, Matrix] | None = None
+        self.of: dict[str, Gram] = {}
+        self._last: tuple[int, Gram] | None = None
 
     def __call__(self, activation: Activation) -> None:
         """Add one."""
@@ -85,8 +93,9 @@ class Grams:
         rows = _rows(activation)
         gram = self.of.get(activation.weight)
         if gram is None:
-            gram = self.of[activation.weight] = np.zeros((rows.shape[1], rows.shape[1]), np.float32)
-        gram += rows.T @ rows
+            gram = self.of[activation.weight] = Gram(np.zeros((rows.shape[1], rows.shape[1]), np.float32))
+        gram.matrix += rows.T @ rows
+        gram.tokens += len(rows)
         self._last = (activation.input, gram)
 
 

@@ -18,8 +18,8 @@ from app.compress.quantize import quantize, sizes
 from app.errors import AppError, Cancelled, ConversionError, DiskFullError, ModelFileError, QuantizeError, StorageError
 from app.events import Event, Progress, Stage
 from app.library.manifest import origin_of
-from app.library.verify import sha256_of
-from app.requests import Convert, Quantize
+from app.library.verify import sha256_of, verify
+from app.requests import Convert, Quantize, VerifyModel
 from tests.real_models import EVAL_CODE, STDLIB_3M
 
 
@@ -195,3 +195,16 @@ def test_cancel_leaves_nothing(folder: Path, after: int) -> None:
     with pytest.raises(Cancelled):
         quantize(request_of(folder), lambda _event: None, lambda: next(asked) >= after)
     assert names(folder) == before
+
+
+def test_what_was_made_here_is_verified_as_such(file: Path) -> None:
+    made = run(request_of(file)).path
+    request = VerifyModel(made)
+    assert verify(request, lambda _event: None, lambda: False).sentence == "Every byte is as it was made."
+    data = bytearray(made.read_bytes())
+    data[-1] ^= 1
+    made.write_bytes(data)
+    assert (
+        "is not what was made. Delete it and make it again."
+        in verify(request, lambda _event: None, lambda: False).sentence
+    )

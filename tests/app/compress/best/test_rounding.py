@@ -13,6 +13,8 @@ from app.compress.best.rounding import Feedback, output_error, rounded
 from app.errors import Cancelled
 
 ROWS, COLUMNS = 48, 320
+TOKENS = 1_000_000
+"""So many that nothing is added for want of them."""
 
 
 def never() -> bool:
@@ -59,7 +61,7 @@ def gptq(weights: np.ndarray, gram: np.ndarray, grid: Grid, order: np.ndarray) -
 
 
 def test_it_makes_the_choices_of_gptq(weights: np.ndarray, gram: np.ndarray, grid: Grid) -> None:
-    feedback = Feedback(gram)
+    feedback = Feedback(gram, TOKENS)
     ours = rounded(weights, feedback, grid, never)
     # Here and there a value lies in the middle of two codes, and everything after it in the row is another choice.
     theirs = gptq(weights, gram, grid, feedback.order)
@@ -69,12 +71,27 @@ def test_it_makes_the_choices_of_gptq(weights: np.ndarray, gram: np.ndarray, gri
 
 def test_the_outputs_are_nearer(weights: np.ndarray, gram: np.ndarray, grid: Grid) -> None:
     plain = output_error(weights, grid.values(nearest(weights, grid)), gram)
-    ours = output_error(weights, grid.values(rounded(weights, Feedback(gram), grid, never)), gram)
+    ours = output_error(weights, grid.values(rounded(weights, Feedback(gram, TOKENS), grid, never)), gram)
     assert ours < 0.2 * plain
 
 
+def test_few_tokens_are_not_taken_at_their_word(weights: np.ndarray, grid: Grid) -> None:
+    random = np.random.default_rng(4)
+    mix = random.normal(size=(40, COLUMNS))
+
+    def gram_of(tokens: int) -> np.ndarray:
+        inputs = random.normal(size=(tokens, 40)) @ mix + 3 * random.normal(size=(tokens, COLUMNS))
+        return (inputs.T @ inputs / tokens).astype(np.float32)
+
+    few, true = gram_of(COLUMNS // 2), gram_of(20_000)
+    careful = rounded(weights, Feedback(few, COLUMNS // 2), grid, never)
+    trusting = rounded(weights, Feedback(few, TOKENS), grid, never)
+    careful_error, trusting_error = (output_error(weights, grid.values(codes), true) for codes in (careful, trusting))
+    assert careful_error < 0.9 * trusting_error
+
+
 def test_independent_inputs_leave_the_nearest_value(weights: np.ndarray, grid: Grid) -> None:
-    codes = rounded(weights, Feedback(np.eye(COLUMNS, dtype=np.float32)), grid, never)
+    codes = rounded(weights, Feedback(np.eye(COLUMNS, dtype=np.float32), TOKENS), grid, never)
     np.testing.assert_array_equal(codes, nearest(weights, grid))
 
 
@@ -82,7 +99,7 @@ def test_columns_without_input_or_scale(weights: np.ndarray, gram: np.ndarray) -
     weights[:, 32:64] = 0
     gram[:, 5] = gram[5, :] = 0
     data = quantize(weights, Type.Q4_0)
-    codes = rounded(weights, Feedback(gram), FORMATS[Type.Q4_0].grid(data), never)
+    codes = rounded(weights, Feedback(gram, TOKENS), FORMATS[Type.Q4_0].grid(data), never)
     values = dequantize(FORMATS[Type.Q4_0].with_codes(data, codes), Type.Q4_0)
     assert np.isfinite(values).all()
     assert not values[:, 32:64].any()
@@ -90,4 +107,4 @@ def test_columns_without_input_or_scale(weights: np.ndarray, gram: np.ndarray) -
 
 def test_stop(weights: np.ndarray, gram: np.ndarray, grid: Grid) -> None:
     with pytest.raises(Cancelled):
-        rounded(weights, Feedback(gram), grid, lambda: True)
+        rounded(weights, Feedback(gram, TOKENS), grid, lambda: True)
