@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from app.drafting import DraftCheck, DraftFigures, DraftLoaded, DraftVerdict
 from app.fit.curve import FitCurve
 from app.fit.judgement import ReadProfile
 from app.fit.need import MemoryNeed
@@ -37,6 +38,11 @@ class Stage(StrEnum):
     """Reading the evaluation text with the source."""
     QUALITY = "quality"
     """Reading the evaluation text with the model that is measured."""
+    LOAD_DRAFT = "load draft"
+    MEASURE_DRAFT = "measure draft"
+    """Timing batches of drafted tokens, once for a model on this machine."""
+    COMPARE_DRAFT = "compare draft"
+    CHECK_DRAFT = "check draft"
 
 
 class StopReason(StrEnum):
@@ -95,6 +101,10 @@ class ModelLoaded:
     threads: ThreadCounts
     safe_mode: bool
     load_ms: float
+    draft: DraftLoaded | None = None
+    draft_problem: str = ""
+    """Why the model was loaded without the draft that was asked for; "" otherwise."""
+    prompt_lookup: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +119,7 @@ class PromptReady:
 
 @dataclass(frozen=True, slots=True)
 class AnswerStatistics:
-    """Said at the end of every answer."""
+    """Said at the end of every answer. `draft_tokens` of the new ones came from a draft."""
 
     prompt_tokens: int
     reused_tokens: int
@@ -124,13 +134,16 @@ class AnswerStatistics:
     stop_reason: StopReason
     seed: int
     left_out_messages: int = 0
+    drafting: DraftFigures | None = None
+    """None for plain decoding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     """One step of an answer. `text` may be empty while a character is incomplete or a stop string is possible.
 
-    The last one carries `statistics`, and whatever text was held back.
+    The last one carries `statistics`, and whatever text was held back. `from_draft` tells the tokens that a draft
+    guessed and the model agreed with; the ms of a step are shared among its tokens.
     """
 
     text: str
@@ -354,11 +367,11 @@ class Quality:
     speed: BenchResult | None = None
 
 
-Event = Progress | Notice | PromptReady | Token | DownloadProgress
+Event = Progress | Notice | PromptReady | Token | DraftFigures | DownloadProgress
 Result = (
     TooLarge | ModelLoaded | ConversationOpened | TokenCount | ThreadCounts | BenchResult
     | Downloaded | Verified | FitCurve | MachineSpeed | Converted | Quantized | Offers
-    | ConversionPlanned | ImportanceCollected | Quality | None
+    | ConversionPlanned | ImportanceCollected | Quality | DraftVerdict | DraftCheck | None
 )  # fmt: skip
 
 Report = Callable[[Event], None]

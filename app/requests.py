@@ -87,6 +87,10 @@ class LoadModel:
     """Skip the comparison with available memory: the user has seen the arithmetic and decided."""
     kv_disk_limit_bytes: int = 4_000_000_000
     """How much disk the saved KV caches of conversations may take; 0 keeps none."""
+    draft: Path | None = None
+    """A smaller model of the same vocabulary that drafts tokens for this one to verify (speculative decoding)."""
+    prompt_lookup: bool = False
+    """Draft with n-grams of the text so far too: costs no memory, and gains where text repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,32 @@ class Generate:
     conversation_id: str
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
+    speculative: bool = True
+    """Use the drafts the model was loaded with. Without, it is plain decoding: the same text, at another speed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompareDraft:
+    """Answer the last message by turns plainly and with the drafts for about `seconds`, and compare the speeds.
+
+    It is asked of the loaded model, and belongs to no conversation.
+    """
+
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling(temperature=0)
+    seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckDraft:
+    """Answer each prompt (none: the bundled ones) plainly and with the drafts, and compare token by token.
+
+    It is asked of the loaded model. Each answer ends after `new_tokens`.
+    """
+
+    prompts: tuple[str, ...] = ()
+    sampling: Sampling = Sampling(temperature=0)
+    new_tokens: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +309,8 @@ class PlanConversion:
 Request = (
     LoadModel
     | Generate
+    | CompareDraft
+    | CheckDraft
     | OpenConversation
     | CountTokens
     | MeasureThreads

@@ -21,6 +21,8 @@ class MemoryNeed:
     compute_bytes: int
     engine_bytes: int = ENGINE_BYTES
     """The process itself with this model's vocabulary."""
+    draft_bytes: int = 0
+    """A draft model beside it: its weights, KV cache, buffers and vocabulary."""
 
     @property
     def total_bytes(self) -> int:
@@ -30,4 +32,4 @@ class MemoryNeed:
     @property
     def resident_bytes(self) -> int:
         """What the engine's process takes with them: compared with free memory before loading."""
-        return self.total_bytes + self.engine_bytes
+        return self.total_bytes + self.engine_bytes + self.draft_bytes
