@@ -20,6 +20,9 @@ from app.requests import ThreadCounts
 
 _SIZE_CLASSES = ((100e6, "below 0.1 GB"), (400e6, "0.1 to 0.4 GB"), (1.6e9, "0.4 to 1.6 GB"), (6.4e9, "1.6 to 6.4 GB"))
 
+_MOST_BATCHES = 40
+"""Models whose batch costs are kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class MeasuredThreads:
@@ -37,6 +40,8 @@ class MachineRecord:
     safe_mode_reason: str = ""
     verified: tuple[str, ...] = ()
     threads: Mapping[str, MeasuredThreads] = field(default_factory=dict)
+    batches: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """ms by batch size (as text, for JSON) of each model that was loaded with a draft."""
 
 
 def machine_fingerprint() -> str:
@@ -105,6 +110,18 @@ def forget_thread_counts(path: Path) -> None:
         _change(path, threads={})
 
 
+def batch_costs(path: Path, model: str) -> dict[int, float]:
+    """ms by batch size, as measured here for `model` (any key that is its own); empty before."""
+    return {int(size): ms for size, ms in read_record(path).batches.get(model, {}).items()}
+
+
+def remember_batch_costs(path: Path, model: str, costs: Mapping[int, float]) -> None:
+    """Keep the ms by batch size of a model, and those of the models measured last."""
+    known = [(name, value) for name, value in read_record(path).batches.items() if name != model]
+    batches = dict([*known[-_MOST_BATCHES:], (model, {str(size): ms for size, ms in costs.items()})])
+    _change(path, batches=batches)
+
+
 def _change(path: Path, **fields: Any) -> None:
     record = dataclasses.replace(read_record(path), **fields)
     with contextlib.suppress(OSError):
@@ -116,7 +133,15 @@ def _build(stored: Any) -> MachineRecord:
     """The record from parsed JSON. Raises KeyError, TypeError, ValueError or AttributeError for another shape."""
     threads = {str(name): _build_threads(value) for name, value in stored["threads"].items()}
     verified = tuple(str(name) for name in stored["verified"])
-    return MachineRecord(str(stored["fingerprint"]), str(stored["safe_mode_reason"]), verified, threads)
+    batches = {str(name): _build_batches(value) for name, value in stored.get("batches", {}).items()}
+    return MachineRecord(str(stored["fingerprint"]), str(stored["safe_mode_reason"]), verified, threads, batches)
+
+
+def _build_batches(value: Any) -> dict[str, float]:
+    costs = {str(int(size)): float(ms) for size, ms in value.items()}
+    if "1" not in costs or not all(ms > 0 for ms in costs.values()):
+        raise ValueError("batch costs without that of one token, or not above 0")
+    return costs
 
 
 def _build_threads(value: Any) -> MeasuredThreads:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 
+from app.drafting import DraftFigures
 from app.engine.prompt import Prompt
 from app.events import AnswerStatistics, StopReason
 
@@ -26,24 +27,31 @@ class AnswerClock:
         """The prompt is in the KV cache and the first token can be drawn."""
         self._prefill_end = self._last = time.perf_counter()
 
-    def lap(self) -> float:
-        """Milliseconds since the last token (since the end of prefill for the first)."""
+    def lap(self, tokens: int = 1) -> float:
+        """Milliseconds since the last token (since the end of prefill for the first), shared among `tokens`."""
         now = time.perf_counter()
-        ms, self._last = (now - self._last) * 1000, now
+        ms, self._last = (now - self._last) * 1000 / tokens, now
         if not self._first_token_at:
             self._first_token_at = now
         else:
-            self._token_ms.append(ms)
+            self._token_ms += [ms] * tokens
         return ms
 
-    def statistics(self, prompt: Prompt, new_tokens: int, reason: StopReason, seed: int) -> AnswerStatistics:
+    @property
+    def decode_ms(self) -> float:
+        """Of all tokens but the first."""
+        return sum(self._token_ms)
+
+    def statistics(
+        self, prompt: Prompt, new_tokens: int, reason: StopReason, seed: int, drafting: DraftFigures | None = None
+    ) -> AnswerStatistics:
         """Times per token leave the first token out: it was drawn from the prefill's logits and cost no decode."""
-        decode_ms = sum(self._token_ms)
+        decode_ms = self.decode_ms
         return AnswerStatistics(
             prompt_tokens=len(prompt.tokens),
             reused_tokens=prompt.reused,
             new_tokens=new_tokens,
-            draft_tokens=0,
+            draft_tokens=drafting.accepted_tokens if drafting else 0,
             time_to_first_token_ms=(self._first_token_at - self._start) * 1000 if self._first_token_at else 0.0,
             prefill_ms=(self._prefill_end - self._prefill_start) * 1000,
             decode_ms=decode_ms,
@@ -53,6 +61,7 @@ class AnswerClock:
             stop_reason=reason,
             seed=seed,
             left_out_messages=prompt.left_out_messages,
+            drafting=drafting,
         )
 
 

@@ -1,15 +1,15 @@
-"""Plain decoding: one token after the other. The speculative way is a second generator of the same type."""
+"""An answer, token by token: what plain and speculative decoding share, and plain decoding itself."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.engine.answer import AnswerClock
 from app.engine.kv_cache import KvCache
-from app.engine.llama import Model, Sampler
+from app.engine.llama import Model
 from app.engine.prompt import Prompt
+from app.engine.sampler import Sampler
 from app.engine.text_stream import TextStream
 from app.engine.threads import AdaptiveThreads
 from app.events import Progress, Report, ShouldStop, Stage, StopReason, Token
@@ -18,15 +18,59 @@ from app.requests import Sampling
 
 @dataclass(frozen=True, slots=True)
 class GenerationInput:
-    """All that an answer is made from."""
+    """All that an answer is made from. The generators close the `sampler`, which was made with `seed`."""
 
     model: Model
     cache: KvCache
     prompt: Prompt
     sampling: Sampling
+    seed: int
+    sampler: Sampler
     stop_strings: tuple[str, ...]
     threads: AdaptiveThreads
     prefill_threads: int
+
+
+class Answer:
+    """What has been said so far, and whether that is the end."""
+
+    def __init__(self, given: GenerationInput, should_stop: ShouldStop) -> None:
+        self.new_tokens = 0
+        self.reason = StopReason.STOPPED
+        """Why it ended."""
+        self._given = given
+        self._should_stop = should_stop
+        self._stream = TextStream((*given.sampling.stop, *given.stop_strings))
+
+    def is_end(self, token: int) -> bool:
+        """Whether the model ends its answer with this token."""
+        if given_up := self._given.model.ends_generation(token) and not self._given.sampling.ignore_end:
+            self.reason = StopReason.END
+        return given_up
+
+    def say(self, token: int) -> str:
+        """Count a token; the text that can be shown now."""
+        self.new_tokens += 1
+        return self._stream.feed(self._given.model.piece(token))
+
+    def has_ended(self, free_tokens: int) -> bool:
+        """Whether the answer ends after the token just said, with room for so many more in the context."""
+        sampling = self._given.sampling
+        if self._stream.stopped:
+            self.reason = StopReason.STOP_STRING
+        elif self._should_stop():
+            self.reason = StopReason.STOPPED
+        elif sampling.max_tokens and self.new_tokens >= sampling.max_tokens:
+            self.reason = StopReason.MAX_TOKENS
+        elif free_tokens < 1:
+            self.reason = StopReason.CONTEXT_FULL
+        else:
+            return False
+        return True
+
+    def rest(self) -> str:
+        """The text that was held back, at the end."""
+        return self._stream.finish()
 
 
 def generate_plain(
@@ -37,38 +81,29 @@ def generate_plain(
     The token that is drawn last is never in the KV cache, so that the cache always is a prefix of the next prompt.
     Closing the generator early is a safe stop.
     """
-    sampling, prompt, cache = given.sampling, given.prompt, given.cache
-    seed = secrets.randbits(31) if sampling.seed is None else sampling.seed
-    stream = TextStream((*sampling.stop, *given.stop_strings))
-    sampler = Sampler(given.model, sampling, seed)
-    new_tokens = 0
-    reason = StopReason.STOPPED
+    cache, answer = given.cache, Answer(given, should_stop)
     try:
-        if _prefill(given, clock, report):
-            for token in prompt.tokens[-Sampler.PENALTY_WINDOW :]:
-                sampler.accept(token)
+        if read_prompt(given, clock, report):
             while True:
-                token = sampler.sample(cache.context)
-                if given.model.ends_generation(token) and not sampling.ignore_end:
-                    reason = StopReason.END
+                token = given.sampler.sample(cache.context)
+                if answer.is_end(token):
                     break
-                new_tokens += 1
-                text = stream.feed(given.model.piece(token))
+                text = answer.say(token)
                 ms = clock.lap()
                 yield Token(text, ms)
-                if (ended := _ended(stream, new_tokens, sampling, cache, should_stop)) is not None:
-                    reason = ended
+                if answer.has_ended(cache.free_tokens):
                     break
                 cache.context.set_threads(given.threads.observe(ms), given.prefill_threads)
                 if not cache.extend((token,)):
                     break
-        yield Token(stream.finish(), 0.0, statistics=clock.statistics(prompt, new_tokens, reason, seed))
+        statistics = clock.statistics(given.prompt, answer.new_tokens, answer.reason, given.seed)
+        yield Token(answer.rest(), 0.0, statistics=statistics)
     finally:
-        sampler.close()
+        given.sampler.close()
 
 
-def _prefill(given: GenerationInput, clock: AnswerClock, report: Report) -> bool:
-    """Bring the cache to the prompt. False when it was stopped."""
+def read_prompt(given: GenerationInput, clock: AnswerClock, report: Report) -> bool:
+    """Bring the KV cache and the sampler to the prompt. False when it was stopped."""
     reused = given.cache.keep(given.prompt.reused)
     rest = given.prompt.tokens[reused:]
     given.cache.context.set_threads(given.threads.current, given.prefill_threads)
@@ -76,17 +111,6 @@ def _prefill(given: GenerationInput, clock: AnswerClock, report: Report) -> bool
     report(Progress(Stage.PREFILL, 0, len(rest)))
     done = given.cache.extend(rest, lambda count: report(Progress(Stage.PREFILL, count, len(rest))))
     clock.prefill_ends()
+    for token in given.prompt.tokens[-Sampler.PENALTY_WINDOW :]:
+        given.sampler.accept(token)
     return done
-
-
-def _ended(
-    stream: TextStream, new_tokens: int, sampling: Sampling, cache: KvCache, should_stop: ShouldStop
-) -> StopReason | None:
-    """Why the answer ends after the token just drawn, or None."""
-    if stream.stopped:
-        return StopReason.STOP_STRING
-    if should_stop():
-        return StopReason.STOPPED
-    if sampling.max_tokens and new_tokens >= sampling.max_tokens:
-        return StopReason.MAX_TOKENS
-    return StopReason.CONTEXT_FULL if cache.free_tokens < 1 else None

@@ -45,6 +45,22 @@ class KvCache:
                 on_progress(start + len(batch))
         return True
 
+    def verify(self, tokens: Sequence[int], size: int) -> bool:
+        """Run the model over `tokens`, one batch; each row of logits can be sampled then.
+
+        The batch is filled up to `size` tokens where the context has room, because that may be cheaper; what fills it
+        is dropped again. Returns False when it was stopped.
+        """
+        filled = [*tokens, *[tokens[-1]] * (min(size, self.free_tokens) - len(tokens))]
+        start = len(self.tokens)
+        if not self.context.decode(filled, start, rows=len(tokens)):
+            self._drop_interrupted_batch()
+            return False
+        self.tokens.extend(tokens)
+        if len(filled) > len(tokens):
+            self.context.truncate(len(self.tokens))
+        return True
+
     def clear(self) -> None:
         """Forget everything."""
         self.context.clear()

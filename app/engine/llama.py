@@ -1,7 +1,7 @@
-"""llama.cpp through its C interface: model, context and sampler as objects that free themselves.
+"""llama.cpp through its C interface: model and context as objects that free themselves.
 
-The only module that imports llama_cpp. Sizes are bytes, token ids are Python ints, text is bytes (a token may end in
-the middle of a character). Source of every call: llama.cpp's include/llama.h.
+The only module that imports llama_cpp; others take `C` from here. Sizes are bytes, token ids are Python ints, text is
+bytes (a token may end in the middle of a character). Source of every call: llama.cpp's include/llama.h.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from app.engine.environment import engine_environment
 from app.engine.stop_flag import StopFlag
 from app.errors import LoadError
-from app.requests import FlashAttention, KvType, Sampling
+from app.requests import FlashAttention, KvType
 
 
 def _import_bindings() -> Any:
@@ -49,7 +49,7 @@ _FLASH = {FlashAttention.AUTO: -1, FlashAttention.OFF: 0, FlashAttention.ON: 1}
 
 _LOG_LEVEL_ERROR = 4  # GGML_LOG_LEVEL_ERROR of ggml.h; the bindings do not have it
 
-_MAX_OUTPUTS = 32
+MAX_OUTPUTS = 32
 """Rows of logits a batch may ask for. llama.cpp reserves rows x vocabulary x 4 bytes: 512 rows, its default, are 250 MB
 for a vocabulary of 128,000, and one is wanted (a drafted batch wants a few)."""
 
@@ -193,6 +193,11 @@ class Model:
         return name.decode().split(" ")[0].removeprefix("(guessed)")
 
     @property
+    def is_recurrent(self) -> bool:
+        """Whether all or some layers keep a state in place of a KV cache, which cannot take tokens back."""
+        return bool(C.llama_model_is_recurrent(self.handle) or C.llama_model_is_hybrid(self.handle))
+
+    @property
     def sliding_window_tokens(self) -> int:
         """Attention window; 0 where every token sees all before it."""
         return int(C.llama_model_n_swa(self.handle))
@@ -250,7 +255,7 @@ class Context:
         parameters = C.llama_context_default_params()
         parameters.n_ctx = context_tokens
         parameters.n_batch = parameters.n_ubatch = BATCH_TOKENS
-        parameters.n_outputs_max = _MAX_OUTPUTS
+        parameters.n_outputs_max = MAX_OUTPUTS
         parameters.type_k = parameters.type_v = _GGML_TYPES[kv_type]
         parameters.flash_attn_type = _FLASH[flash]
         parameters.no_perf = True
@@ -279,20 +284,22 @@ class Context:
         C.llama_set_abort_callback(self.handle, _ABORT_WHEN_SET, flag.address)
         self._flag = flag  # llama.cpp keeps its address
 
-    def decode(self, tokens: Sequence[int], position: int) -> bool:
-        """Run the model over at most `batch_tokens` tokens at `position`, with logits for the last one.
+    def decode(self, tokens: Sequence[int], position: int, rows: int = 0) -> bool:
+        """Run the model over at most `batch_tokens` tokens at `position`.
 
-        Returns False when it was stopped; the cache may then hold some of the tokens. Raises DecodeError.
+        Logits are computed for the last token alone, or for the first `rows` (at most MAX_OUTPUTS). Returns False when
+        it was stopped; the cache may then hold some of the tokens. Raises DecodeError.
         """
         batch = self._batch
         count = len(tokens)
+        first, end = (0, rows) if rows else (count - 1, count)
         batch.n_tokens = count
         for i, token in enumerate(tokens):
             batch.token[i] = token
             batch.pos[i] = position + i
             batch.n_seq_id[i] = 1
             batch.seq_id[i][0] = 0
-            batch.logits[i] = i == count - 1
+            batch.logits[i] = first <= i < end
         code = C.llama_decode(self.handle, batch)
         if code not in (0, 2):
             raise DecodeError(f"llama_decode returned {code} at position {position} with {count} tokens")
@@ -325,47 +332,3 @@ class Context:
             self.clear()
             return []
         return list(ids[: count.value])
-
-
-class Sampler:
-    """Chooses the next token. Order as in llama.cpp: penalties, top-k, top-p, min-p, temperature, draw."""
-
-    PENALTY_WINDOW = 256
-    """Tokens, of the prompt and of the answer so far, that the repeat penalty looks back on."""
-
-    def __init__(self, model: Model, sampling: Sampling, seed: int) -> None:
-        self.handle = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
-        if sampling.repeat_penalty != 1.0:
-            self._add(
-                C.llama_sampler_init_penalties(
-                    model.vocabulary_size, self.PENALTY_WINDOW, sampling.repeat_penalty, 0.0, 0.0
-                )
-            )
-        if sampling.temperature <= 0:
-            self._add(C.llama_sampler_init_greedy())
-            return
-        if sampling.top_k > 0:
-            self._add(C.llama_sampler_init_top_k(sampling.top_k))
-        if sampling.top_p < 1:
-            self._add(C.llama_sampler_init_top_p(sampling.top_p, 1))
-        if sampling.min_p > 0:
-            self._add(C.llama_sampler_init_min_p(sampling.min_p, 1))
-        self._add(C.llama_sampler_init_temp(sampling.temperature))
-        self._add(C.llama_sampler_init_dist(seed))
-
-    def close(self) -> None:
-        """Free the chain. A second call does nothing."""
-        if self.handle:
-            C.llama_sampler_free(self.handle)
-            self.handle = None
-
-    def accept(self, token: int) -> None:
-        """Count a token of the prompt for the repeat penalty."""
-        C.llama_sampler_accept(self.handle, token)
-
-    def sample(self, context: Context) -> int:
-        """Draw from the last row of logits, and count the token."""
-        return int(C.llama_sampler_sample(self.handle, context.handle, -1))
-
-    def _add(self, sampler: Any) -> None:
-        C.llama_sampler_chain_add(self.handle, sampler)

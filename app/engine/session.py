@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from app import machine
 from app.engine import loading_marker, threads
 from app.engine.answer import AnswerClock
+from app.engine.draft_loading import DraftPlan, DraftTarget, LoadedDrafting, load_drafting, plan_draft
+from app.engine.drafting import Drafting
 from app.engine.generation import GenerationInput, generate_plain
 from app.engine.kv_cache import KvCache
 from app.engine.kv_store import KvStore
 from app.engine.llama import LOG, Context, Model, ModelOptions
 from app.engine.neighbours import BusyNeighbours
 from app.engine.prompt import PromptBuilder
+from app.engine.sampler import Sampler
+from app.engine.speculative import generate_speculative
 from app.engine.stop_flag import StopFlag
 from app.errors import Cancelled, LoadError, ModelFileError
 from app.events import (
@@ -31,11 +37,11 @@ from app.events import (
 from app.fit.memory import context_tokens, memory_need, too_large
 from app.fit.need import MemoryNeed
 from app.hardware import physical_cores, usable_cores
-from app.library.gguf_file import read_header
+from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import printable
 from app.library.names import model_name
 from app.paths import Paths
-from app.requests import CountTokens, Generate, LoadModel, OpenConversation, ThreadCounts
+from app.requests import CountTokens, Generate, LoadModel, OpenConversation, Sampling, ThreadCounts
 
 _WARM_UP_TOKENS = 64
 """llama.cpp's AMX kernels, the ones that kill the process on some machines, only run for batches of this size."""
@@ -55,6 +61,8 @@ class Session:
         self._store = KvStore(paths.kv_cache, _cache_key(request), request.kv_disk_limit_bytes)
         self._conversation_id = ""
         self._threads = request.threads
+        self._sources = LoadedDrafting()
+        self._make_sampler: Callable[[Model, Sampling, int], Sampler] = Sampler
         self.loaded: ModelLoaded
 
     @staticmethod
@@ -68,8 +76,11 @@ class Session:
         set. The loading marker tells what the process was at, should it die here.
         """
         start = time.perf_counter()
-        _check_header(request.path)
+        header = _check_header(request.path)
         need = memory_need(request)
+        plan = plan_draft(request, context_tokens(request.context_tokens, header.context_tokens))
+        if plan.need is not None:
+            need = dataclasses.replace(need, draft_bytes=plan.need.resident_bytes)
         if not request.load_anyway and (question := too_large(request, need)):
             return question
         safe_mode = request.safe_mode or machine.needs_safe_mode(paths.machine)
@@ -82,6 +93,8 @@ class Session:
             except BaseException:
                 session.close()
                 raise
+        # Outside the marker: a draft's death must not be taken for the model's.
+        session._load_drafting(plan, safe_mode, paths, report, stop)
         session.loaded = session._describe(need, safe_mode, (time.perf_counter() - start) * 1000)
         return session
 
@@ -94,17 +107,25 @@ class Session:
         prompt = self._prompts.build(request.messages, self._cache.tokens, room - min(256, room // 4))
         report(PromptReady(len(prompt.tokens), prompt.reused, prompt.left_out_messages, room))
         self._adaptive.begin_answer()
+        sampling = request.sampling
+        seed = secrets.randbits(31) if sampling.seed is None else sampling.seed
         given = GenerationInput(
             model=self._model,
             cache=self._cache,
             prompt=prompt,
-            sampling=request.sampling,
+            sampling=sampling,
+            seed=seed,
+            sampler=self._make_sampler(self._model, sampling, seed),
             stop_strings=self._prompts.stop_strings,
             threads=self._adaptive,
             prefill_threads=self._threads.prefill,
         )
+        drafting = self._drafting if request.speculative else None
         try:
-            yield from generate_plain(given, clock, report, stop)
+            if drafting is None:
+                yield from generate_plain(given, clock, report, stop)
+            else:
+                yield from generate_speculative(given, drafting, clock, report, stop)
         finally:
             self._keep_better_threads()
 
@@ -148,6 +169,8 @@ class Session:
 
     def close(self) -> None:
         """Free the memory. Saves nothing."""
+        if self._drafting is not None and self._drafting.model is not None:
+            self._drafting.model.close()
         self._cache.context.close()
         self._model.close()
 
@@ -159,6 +182,19 @@ class Session:
     def _filler(self) -> int:
         """Any ordinary token, for measurements."""
         return max(self._model.bos, 0)
+
+    @property
+    def _drafting(self) -> Drafting | None:
+        return self._sources.drafting
+
+    def _load_drafting(self, plan: DraftPlan, safe_mode: bool, paths: Paths, report: Report, stop: StopFlag) -> None:
+        """Raises Cancelled; the session is closed then."""
+        target = DraftTarget(self._model, self._cache, self._threads, safe_mode)
+        try:
+            self._sources = load_drafting(self._request, plan, target, paths, report, stop)
+        except BaseException:
+            self.close()
+            raise
 
     def _switch_to(self, conversation_id: str) -> None:
         if conversation_id == self._conversation_id:
@@ -234,6 +270,9 @@ class Session:
             threads=self._threads,
             safe_mode=safe_mode,
             load_ms=load_ms,
+            draft=self._sources.draft,
+            draft_problem=self._sources.problem,
+            prompt_lookup=self._drafting is not None and self._drafting.lookup is not None,
         )
 
 
@@ -270,15 +309,17 @@ def _load(request: LoadModel, paths: Paths, safe_mode: bool, report: Report, sto
         raise
 
 
-def _check_header(path: Path) -> None:
+def _check_header(path: Path) -> GgufHeader:
     """Raises ModelFileError. The sentence names the file: unlike in the list of models, nothing else does."""
     try:
-        problem, hint = read_header(path).chat_problem, ""
+        header = read_header(path)
+        problem, hint = header.chat_problem, ""
     except ModelFileError as error:
         problem, hint = error.sentence, error.hint
     name = printable(path.name)
     if problem:
         raise ModelFileError(problem if name in problem else f"“{name}” cannot be loaded. {problem}", hint)
+    return header
 
 
 def _cache_key(request: LoadModel) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 from app.engine.heap import heap_bytes
 from app.engine.llama import LOG, Context, Model, ModelOptions
@@ -45,6 +47,12 @@ def memory_need(request: LoadModel) -> MemoryNeed:
         return MemoryNeed(model.weights_bytes, *buffers, engine_bytes)
 
 
+def draft_need(request: LoadModel, draft: Path, tokens: int) -> MemoryNeed:
+    """What a draft takes beside the model at its context: the process is there already. Raises LoadError."""
+    need = memory_need(dataclasses.replace(request, path=draft, context_tokens=tokens))
+    return dataclasses.replace(need, engine_bytes=need.engine_bytes - PROCESS_BYTES)
+
+
 def context_tokens(wanted: int, trained: int) -> int:
     """The context to use: what is wanted (0: up to 8192), but never more than the model was trained for."""
     if trained <= 0:
@@ -58,10 +66,12 @@ def too_large(request: LoadModel, need: MemoryNeed) -> TooLarge | None:
     wanted = need.resident_bytes
     if wanted <= available:
         return None
+    draft = f", {size_text(need.draft_bytes)} for the draft model" if need.draft_bytes else ""
     sentence = (
         f"{request.path.stem} needs {size_text(wanted)}: {size_text(need.weights_bytes)} for the weights, "
         f"{size_text(need.kv_bytes)} for the conversation (KV cache), "
-        f"{size_text(need.compute_bytes + need.engine_bytes)} to work in. {size_text(available)} of memory are free."
+        f"{size_text(need.compute_bytes + need.engine_bytes)} to work in{draft}. "
+        f"{size_text(available)} of memory are free."
     )
     return TooLarge(request.path, need, available, sentence)
 
