@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from app.drafting import DraftCheck, DraftVerdict
 from app.engine.stop_flag import StopFlag
 from app.errors import AppError
 from app.events import (
@@ -29,7 +30,9 @@ from app.fit.curve import FitCurve
 from app.paths import Paths, default_paths
 from app.requests import (
     Bench,
+    CheckDraft,
     CollectImportance,
+    CompareDraft,
     Convert,
     CountTokens,
     Download,
@@ -63,6 +66,8 @@ class Operations:
         self._table: Mapping[type, Operation] = {
             LoadModel: self._load,
             Generate: self._generate,
+            CompareDraft: self._compare_draft,
+            CheckDraft: self._check_draft,
             OpenConversation: self._open_conversation,
             CountTokens: self._count_tokens,
             MeasureThreads: self._measure_threads,
@@ -108,6 +113,16 @@ class Operations:
     def _generate(self, request: Generate, report: Report, stop: StopFlag) -> None:
         for token in self._loaded.generate(request, report, stop):
             report(token)
+
+    def _compare_draft(self, request: CompareDraft, report: Report, stop: StopFlag) -> DraftVerdict:
+        from app.engine.draft_trial import compare_draft
+
+        return compare_draft(self._loaded, request, report, stop)
+
+    def _check_draft(self, request: CheckDraft, report: Report, stop: StopFlag) -> DraftCheck:
+        from app.engine.draft_trial import check_draft
+
+        return check_draft(self._loaded, request, report, stop)
 
     def _open_conversation(self, request: OpenConversation, report: Report, stop: StopFlag) -> ConversationOpened:
         return self._loaded.open_conversation(request)

@@ -53,16 +53,15 @@ class Session:
     """Made by `load`. Not for several threads; only the StopFlag may be set from another one."""
 
     def __init__(self, model: Model, context: Context, request: LoadModel, paths: Paths) -> None:
-        self._model = model
+        self.model = model
         self._cache = KvCache(context)
         self._request = request
         self._machine = paths.machine
         self._prompts = PromptBuilder(model)
         self._store = KvStore(paths.kv_cache, _cache_key(request), request.kv_disk_limit_bytes)
-        self._conversation_id = ""
+        self.conversation_id = ""
         self._threads = request.threads
         self._sources = LoadedDrafting()
-        self._make_sampler: Callable[[Model, Sampling, int], Sampler] = Sampler
         self.loaded: ModelLoaded
 
     @staticmethod
@@ -98,7 +97,13 @@ class Session:
         session.loaded = session._describe(need, safe_mode, (time.perf_counter() - start) * 1000)
         return session
 
-    def generate(self, request: Generate, report: Report, stop: StopFlag) -> Iterator[Token]:
+    def generate(
+        self,
+        request: Generate,
+        report: Report,
+        stop: StopFlag,
+        make_sampler: Callable[[Model, Sampling, int], Sampler] = Sampler,
+    ) -> Iterator[Token]:
         """Answer the last message; the last Token carries the statistics. Raises ContextError and TemplateError."""
         clock = AnswerClock()
         self._cache.context.abort_when(stop)
@@ -110,12 +115,12 @@ class Session:
         sampling = request.sampling
         seed = secrets.randbits(31) if sampling.seed is None else sampling.seed
         given = GenerationInput(
-            model=self._model,
+            model=self.model,
             cache=self._cache,
             prompt=prompt,
             sampling=sampling,
             seed=seed,
-            sampler=self._make_sampler(self._model, sampling, seed),
+            sampler=make_sampler(self.model, sampling, seed),
             stop_strings=self._prompts.stop_strings,
             threads=self._adaptive,
             prefill_threads=self._threads.prefill,
@@ -137,7 +142,7 @@ class Session:
     def forget_conversation(self) -> None:
         """Empty the cache without saving it; what comes next belongs to no conversation."""
         self._cache.clear()
-        self._conversation_id = ""
+        self.conversation_id = ""
 
     def count_tokens(self, request: CountTokens) -> TokenCount:
         """Length of the conversation as a prompt. Raises TemplateError."""
@@ -172,16 +177,16 @@ class Session:
         if self._drafting is not None and self._drafting.model is not None:
             self._drafting.model.close()
         self._cache.context.close()
-        self._model.close()
+        self.model.close()
 
     @property
     def _size_class(self) -> str:
-        return machine.size_class(self._model.weights_bytes)
+        return machine.size_class(self.model.weights_bytes)
 
     @property
     def _filler(self) -> int:
         """Any ordinary token, for measurements."""
-        return max(self._model.bos, 0)
+        return max(self.model.bos, 0)
 
     @property
     def _drafting(self) -> Drafting | None:
@@ -189,7 +194,7 @@ class Session:
 
     def _load_drafting(self, plan: DraftPlan, safe_mode: bool, paths: Paths, report: Report, stop: StopFlag) -> None:
         """Raises Cancelled; the session is closed then."""
-        target = DraftTarget(self._model, self._cache, self._threads, safe_mode)
+        target = DraftTarget(self.model, self._cache, self._threads, safe_mode)
         try:
             self._sources = load_drafting(self._request, plan, target, paths, report, stop)
         except BaseException:
@@ -197,12 +202,12 @@ class Session:
             raise
 
     def _switch_to(self, conversation_id: str) -> None:
-        if conversation_id == self._conversation_id:
+        if conversation_id == self.conversation_id:
             return
-        if self._conversation_id:
-            self._store.save(self._conversation_id, self._cache)
+        if self.conversation_id:
+            self._store.save(self.conversation_id, self._cache)
         self._cache.clear()
-        self._conversation_id = conversation_id
+        self.conversation_id = conversation_id
         if conversation_id:
             self._store.restore(conversation_id, self._cache)
 
@@ -210,7 +215,7 @@ class Session:
         """Decode a few tokens, and a whole batch where that has not gone well here before."""
         report(Progress(Stage.WARM_UP, 0, 1))
         self._cache.context.abort_when(stop)
-        quantization = self._model.quantization
+        quantization = self.model.quantization
         proven = safe_mode or quantization in machine.verified_file_types(self._machine)
         self._cache.context.set_threads(physical_cores(), physical_cores())
         self._time_ms([self._filler] * (1 if proven else _WARM_UP_TOKENS), stop)
@@ -256,7 +261,7 @@ class Session:
         return (time.perf_counter() - start) * 1000
 
     def _describe(self, need: MemoryNeed, safe_mode: bool, load_ms: float) -> ModelLoaded:
-        model = self._model
+        model = self.model
         return ModelLoaded(
             path=self._request.path,
             name=model_name(self._request.path, model.metadata("general.name")),
