@@ -38,7 +38,7 @@ class BatchCosts:
         self._pace = 1.0
         self._own = dict.fromkeys(self._measured, 1.0)
         self._sizes = sorted(self._measured)
-        self._fill()
+        self._filled: list[tuple[float, int]] = []
 
     @property
     def largest(self) -> int:
@@ -52,11 +52,11 @@ class BatchCosts:
 
     def filled(self, tokens: int) -> int:
         """The size, `tokens` or more, that costs least. Raises IndexError above the largest."""
-        return self._filled[tokens][1]
+        return 1 if tokens <= 1 else self._table()[tokens][1]
 
     def ms(self, tokens: int) -> float:
         """Of a batch of `tokens`, filled up."""
-        return self._filled[tokens][0]
+        return self._expected(1) if tokens <= 1 else self._table()[tokens][0]
 
     def observe(self, size: int, ms: float) -> None:
         """Take the time of a run over a batch of `size`, filled up as it was."""
@@ -65,14 +65,19 @@ class BatchCosts:
         ratio = min(ms, _OUTLIER * self._expected(size)) / self._measured[size]
         self._pace += _DRIFT * (ratio / self._own[size] - self._pace)
         self._own[size] += _CORRECTION * (ratio / self._pace - self._own[size])
-        self._fill()
+        self._filled = []
 
     def as_plain_ms(self, size: int, ms: float) -> float:
         """What one token would have taken where a batch of `size` took `ms`."""
         return ms * self._expected(1) / self._expected(size)
 
-    def _fill(self) -> None:
-        """(ms, size) of the cheapest batch for each number of tokens: asked for dozens of times a step."""
+    def _table(self) -> list[tuple[float, int]]:
+        """(ms, size) of the cheapest batch for each number of tokens: asked for dozens of times a step, or never."""
+        if not self._filled:
+            self._filled = self._cheapest()
+        return self._filled
+
+    def _cheapest(self) -> list[tuple[float, int]]:
         best = (float("inf"), 0)
         filled = []
         sizes = self._sizes.copy()
@@ -81,7 +86,7 @@ class BatchCosts:
                 size = sizes.pop()
                 best = min(best, (self._expected(size), size))
             filled.append(best)
-        self._filled = filled[::-1]
+        return filled[::-1]
 
     def _expected(self, size: int) -> float:
         return self._measured[size] * self._pace * self._own[size]

@@ -8,9 +8,7 @@ gives the same text as plain decoding, and the draft decides on nothing but the 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from statistics import median
 
 from app.drafting import DraftFigures
 from app.engine.answer import AnswerClock
@@ -21,8 +19,6 @@ from app.events import Notice, Report, ShouldStop, Token
 
 _SAY_EVERY = 16
 """Tokens between two reports of the figures."""
-_PLAIN_TIMES = 15
-"""The speed without drafts is the median of so many tokens."""
 
 
 def generate_speculative(
@@ -117,7 +113,7 @@ class _Figures:
     def __init__(self, drafting: Drafting, clock: AnswerClock) -> None:
         self._drafting, self._clock = drafting, clock
         self._drafted = self._accepted = self._steps = self._tokens = 0
-        self._plain_ms: deque[float] = deque(maxlen=_PLAIN_TIMES)
+        self._plain_ms = 0.0
         self._was_on: bool | None = None
         self._said_at = 0
 
@@ -127,7 +123,7 @@ class _Figures:
         self._tokens += len(drawn)
         self._drafted += draft.count
         self._accepted += max(0, len(drawn) - 1)
-        self._plain_ms.append(self._drafting.costs.plain_ms)
+        self._plain_ms += len(drawn) * self._drafting.costs.plain_ms
 
     def now(self) -> DraftFigures:
         """Up to now."""
@@ -138,7 +134,7 @@ class _Figures:
             steps=self._steps,
             new_tokens=self._tokens,
             ms_per_token=self._clock.decode_ms / self._tokens if self._tokens else 0.0,
-            plain_ms_per_token=median(self._plain_ms) if self._plain_ms else 0.0,
+            plain_ms_per_token=self._plain_ms / self._tokens if self._tokens else 0.0,
         )
 
     def report(self, report: Report) -> None:
