@@ -25,6 +25,7 @@ COMMANDS = {
     "quantize": "make a model smaller",
     "importance": "measure which weights of a model matter most",
     "measure": "measure a model's quality: perplexity, KL divergence, top-1 agreement",
+    "check-draft": "prove that a draft model changes nothing but the speed",
     "verify": "check a model's bytes against those that were downloaded",
 }
 
@@ -62,6 +63,6 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
         if name == chosen:
-            importlib.import_module(f"app.commands.{name}").configure(command)
+            importlib.import_module(f"app.commands.{name.replace('-', '_')}").configure(command)
             command.add_argument("--json", action="store_true", help="print one JSON object to stdout")
     return parser

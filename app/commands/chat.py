@@ -75,6 +75,8 @@ def _run(parsed: argparse.Namespace) -> int:
     report.end()
     if isinstance(session, TooLarge):
         raise refuse(session)
+    if session.loaded.draft_problem:
+        print(session.loaded.draft_problem, file=sys.stderr)
     try:
         talk = _Talk(session, stop, report, parsed)
         return talk.answer_once(question) if one_question else talk.converse()
@@ -159,8 +161,12 @@ class _Talk:
 
 def _summary(answer: AnswerStatistics) -> str:
     reused = f", reused {answer.reused_tokens:,} of {answer.prompt_tokens:,} tokens" if answer.reused_tokens else ""
+    drafted = ""
+    if answer.drafting is not None:
+        figures = answer.drafting
+        drafted = f", {answer.draft_tokens:,} of them from the draft ({figures.speed_up:.2f} × plain)"
     return (
-        f"[{answer.new_tokens:,} tokens, {answer.tokens_per_second:.1f} tokens/s, first token after "
+        f"[{answer.new_tokens:,} tokens{drafted}, {answer.tokens_per_second:.1f} tokens/s, first token after "
         f"{answer.time_to_first_token_ms:,.0f} ms{reused}]"
     )
 

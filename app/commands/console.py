@@ -33,12 +33,23 @@ _STAGES = {
     Stage.REROUND: "Rounding again, with care",
     Stage.REFERENCE: "Reading the text with the source",
     Stage.QUALITY: "Reading the text with this model",
+    Stage.LOAD_DRAFT: "Loading the draft model",
+    Stage.MEASURE_DRAFT: "Measuring what batches cost (once)",
+    Stage.CHECK_DRAFT: "Answering with and without the draft",
 }
 
 
 def add_load_arguments(parser: argparse.ArgumentParser) -> None:
-    """MODEL and how to load it."""
-    parser.add_argument("model", nargs="?", type=Path, help="a GGUF file; the starter model when left out")
+    """MODEL, its draft, and how to load them."""
+    add = parser.add_argument
+    add("model", nargs="?", type=Path, help="a GGUF file; the starter model when left out")
+    add("--draft", type=Path, metavar="FILE", help="a smaller model of the same vocabulary that drafts for this one")
+    add("--prompt-lookup", action="store_true", help="draft what followed the last time the text read like this")
+    add_load_options(parser)
+
+
+def add_load_options(parser: argparse.ArgumentParser) -> None:
+    """How to load a model."""
     add = parser.add_argument
     context = whole(LEAST_CONTEXT_TOKENS, 1_048_576)
     add("--context", type=context, metavar="N", help="context in tokens (default: as in the window's settings)")
@@ -86,6 +97,8 @@ def load_request(parsed: argparse.Namespace, settings: Settings) -> LoadModel:
         safe_mode=parsed.safe_mode,
         load_anyway=parsed.load_anyway,
         kv_disk_limit_bytes=0,
+        draft=parsed.draft.expanduser().resolve() if parsed.draft else None,
+        prompt_lookup=parsed.prompt_lookup,
     )
 
 

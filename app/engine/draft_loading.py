@@ -20,6 +20,7 @@ from app.errors import AppError, Cancelled
 from app.events import Progress, Report, Stage
 from app.fit.memory import draft_need
 from app.fit.need import MemoryNeed
+from app.library.gguf_file import read_header
 from app.library.names import model_name
 from app.paths import Paths
 from app.requests import LoadModel, ThreadCounts
@@ -76,6 +77,8 @@ def plan_draft(request: LoadModel, context_tokens: int) -> DraftPlan:
     if path is None:
         return DraftPlan()
     try:
+        if reason := read_header(path).chat_problem:
+            return DraftPlan(problem=_without(path, reason))
         if reason := vocabulary_problem(request.path, path):
             return DraftPlan(problem=_without(path, reason))
         return DraftPlan(path, draft_need(request, path, context_tokens))

@@ -85,7 +85,8 @@ def check_draft(session: Session, request: CheckDraft, report: Report, stop: Sto
         message = (Message(Role.USER, prompt),)
         plain, speculative = _Recording(session), _Recording(session)
         _answer(session, Generate("", message, sampling, speculative=False), stop, plain)
-        statistics = _answer(session, Generate("", message, sampling), stop, speculative)
+        with session.insisting_on_drafts():
+            statistics = _answer(session, Generate("", message, sampling), stop, speculative)
         tokens += len(plain.tokens)
         accepted += statistics.draft_tokens
         if (at := _first_difference(plain.tokens, speculative.tokens)) is not None:

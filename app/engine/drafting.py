@@ -8,6 +8,7 @@ counts what drafting gained and lost in units of plain tokens, and ends drafting
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,6 +26,10 @@ _READ_AT_ONCE = 16
 """Tokens that the draft model may be behind without it being asked whether reading them pays."""
 _LIKELY_MORE = 96
 """Tokens an answer is expected to have still."""
+
+
+_INSISTENT = (1, 3, 7, 2, 15, 4, 31)
+"""Lengths of drafts while checking: in and out of step with the kernels' groups of rows, and the longest."""
 
 
 class Source(StrEnum):
@@ -96,12 +101,17 @@ class Drafting:
         self._tokens = self._ms = 0.0
         self._since_plain = 0
         self._answer_tokens = 0
+        self._lengths: Iterator[int] | None = None
 
     @property
     def is_on(self) -> bool:
         """Whether any source is in use at the moment."""
         has_model = self.model is not None and not self._balances[Source.MODEL].pause
         return has_model or (self.lookup is not None and not self._balances[Source.LOOKUP].pause)
+
+    def insist(self, on: bool) -> None:
+        """Draft at every step whether it gains or not, in changing lengths: to check that it changes nothing."""
+        self._lengths = itertools.cycle(_INSISTENT) if on else None
 
     def begin_answer(self) -> None:
         """The next tokens belong to another answer."""
@@ -116,6 +126,8 @@ class Drafting:
         if self.lookup is not None:
             self.lookup.follow(tokens)
         most = min(room, LONGEST_DRAFT, self.costs.largest - 1)
+        if self._lengths is not None:
+            return self._insistent(tokens, min(most, next(self._lengths)))
         if most < 1 or self._since_plain > _PLAIN_EVERY:
             self._since_plain = 0
             return Draft()
@@ -169,6 +181,15 @@ class Drafting:
             if (value := expected - price * self.costs.ms(index + 2)) > best:
                 best, count = value, index + 1
         return count
+
+    def _insistent(self, tokens: Sequence[int], count: int) -> Draft:
+        if self.lookup is not None and self.lookup.length:
+            return Draft(tuple(self.lookup.continuation(count)), count, Source.LOOKUP)
+        if self.model is None or count < 1 or not self.model.has_room(len(tokens) + 1):
+            return Draft()
+        guessed = list(itertools.islice(self.model.guesses(tokens), count))
+        guesses, probabilities = (tuple(column) for column in zip(*guessed, strict=True)) if guessed else ((), ())
+        return Draft(guesses, len(guesses), Source.MODEL, probabilities, len(guesses) * self.model.step_ms)
 
     def _model_is_worth_it(self, tokens: Sequence[int]) -> bool:
         """Whether to ask the draft model: it may have to read the conversation first, which the answer must repay."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import secrets
 import time
@@ -138,6 +139,17 @@ class Session:
         """Save the cache of the conversation that is left and restore that of the one that is opened, if it is kept."""
         self._switch_to(request.conversation_id)
         return ConversationOpened(request.conversation_id, len(self._cache.tokens))
+
+    @contextlib.contextmanager
+    def insisting_on_drafts(self) -> Iterator[None]:
+        """While the body runs, drafts are verified at every step, also where that is slower."""
+        if self._drafting is not None:
+            self._drafting.insist(True)
+        try:
+            yield
+        finally:
+            if self._drafting is not None:
+                self._drafting.insist(False)
 
     def forget_conversation(self) -> None:
         """Empty the cache without saving it; what comes next belongs to no conversation."""

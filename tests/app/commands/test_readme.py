@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import COMMANDS
+from app.drafting import Difference, DraftCheck, DraftFigures, DraftLoaded
 from app.events import (
     AnswerStatistics,
     BenchResult,
@@ -33,7 +34,8 @@ README = (Path(__file__).resolve().parents[3] / "README.md").read_text("utf-8")
 
 
 PRINTED = (
-    AnswerStatistics, BenchResult, Converted, Downloaded, FileOrigin, FitVerdict, GgufHeader, ImportanceCollected,
+    AnswerStatistics, BenchResult, Converted, Difference, Downloaded, DraftCheck, DraftFigures, DraftLoaded,
+    FileOrigin, FitVerdict, GgufHeader, ImportanceCollected,
     MemoryBudget, MemoryNeed, ModelEntry, ModelLoaded, Quality, Quantized, ThreadCounts, Verified,
 )  # fmt: skip
 
@@ -48,6 +50,6 @@ def test_every_key_is_documented(printed: type) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_named(command: str) -> None:
     parser = argparse.ArgumentParser(add_help=False)
-    importlib.import_module(f"app.commands.{command}").configure(parser)
+    importlib.import_module(f"app.commands.{command.replace('-', '_')}").configure(parser)
     options = [option for action in parser._actions for option in action.option_strings]
     assert [option for option in options if f"`{option}" not in README] == []
