@@ -40,8 +40,8 @@ class Acceptance:
     _BINS = 10
 
     def __init__(self) -> None:
-        self._positions = [Rate(0.6, 2.0) for _ in range(LONGEST_DRAFT)]
-        self._bins = [Rate((i + 0.5) / self._BINS, 3.0) for i in range(self._BINS)]
+        self._positions = [Rate(0.6, 4.0) for _ in range(LONGEST_DRAFT)]
+        self._bins = [Rate((i + 0.5) / self._BINS, 6.0) for i in range(self._BINS)]
 
     def at_position(self, index: int) -> float:
         """Of the token at `index` (from 0) of a draft, when all before it were accepted."""

@@ -42,7 +42,7 @@ def compare_draft(session: Session, request: CompareDraft, report: Report, stop:
         sampling = dataclasses.replace(request.sampling, max_tokens=tokens, ignore_end=True, stop=(), seed=_SEED)
         return _answer(session, Generate(session.conversation_id, request.messages, sampling, speculative), stop)
 
-    report(Progress(Stage.COMPARE_DRAFT, 0, 100))
+    report(Progress(Stage.COMPARE_DRAFT, 0, round(request.seconds * 10)))
     plain_ms = answer(False, _FEWEST_TOKENS).ms_per_token_median or 1.0
     tokens = round(request.seconds * 1000 / _ANSWER_SHARE / plain_ms)
     tokens = max(_FEWEST_TOKENS, min(_MOST_TOKENS, tokens))
@@ -55,8 +55,8 @@ def compare_draft(session: Session, request: CompareDraft, report: Report, stop:
             speeds[speculative].append(statistics.tokens_per_second)
             if statistics.drafting is not None:
                 figures.append(statistics.drafting)
-        share = (time.perf_counter() - begin) / request.seconds
-        report(Progress(Stage.COMPARE_DRAFT, min(100, round(100 * share)), 100))
+        seconds = time.perf_counter() - begin
+        report(Progress(Stage.COMPARE_DRAFT, round(min(seconds, request.seconds) * 10), round(request.seconds * 10)))
     return DraftVerdict(
         plain_tokens_per_second=median(speeds[False]),
         speculative_tokens_per_second=median(speeds[True]),

@@ -60,10 +60,10 @@ class Draft:
 class Balance:
     """Plain tokens won and lost by one source. Below the limit it pauses, each time longer."""
 
-    _LOWEST = -1.5
+    _LOWEST = -2.5
     _HIGHEST = 4.0
-    _CREDIT = 1.0
-    _SHORTEST = 16
+    _CREDIT = 0.75
+    _SHORTEST = 8
     _LONGEST = 1024
 
     value: float = 0.0
