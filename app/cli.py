@@ -25,6 +25,7 @@ COMMANDS = {
     "quantize": "make a model smaller",
     "importance": "measure which weights of a model matter most",
     "measure": "measure a model's quality: perplexity, KL divergence, top-1 agreement",
+    "drafts": "list the models that can draft for a model, and why others cannot",
     "check-draft": "prove that a draft model changes nothing but the speed",
     "verify": "check a model's bytes against those that were downloaded",
 }

@@ -22,6 +22,7 @@ from app.fit.memory import draft_need
 from app.fit.need import MemoryNeed
 from app.library.gguf_file import read_header
 from app.library.names import model_name
+from app.library.vocabulary import read_vocabulary, vocabulary_problem
 from app.paths import Paths
 from app.requests import LoadModel, ThreadCounts
 
@@ -30,11 +31,6 @@ _STRIDE = 7919
 """A prime: the tokens of a timed batch are spread over the vocabulary, because in a mixture they need other experts."""
 
 _CANNOT_TAKE_BACK = "hybrid models cannot take tokens back"
-
-
-def vocabulary_problem(target: Path, draft: Path) -> str:
-    """TODO"""
-    return ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,7 +75,7 @@ def plan_draft(request: LoadModel, context_tokens: int) -> DraftPlan:
     try:
         if reason := read_header(path).chat_problem:
             return DraftPlan(problem=_without(path, reason))
-        if reason := vocabulary_problem(request.path, path):
+        if reason := vocabulary_problem(read_vocabulary(request.path), read_vocabulary(path)):
             return DraftPlan(problem=_without(path, reason))
         return DraftPlan(path, draft_need(request, path, context_tokens))
     except AppError as error:

@@ -22,6 +22,16 @@ _NAMES = """
 """
 KNOWN_ARCHITECTURES = frozenset(_NAMES.split())
 
+_TAKE_NOTHING_BACK = """
+    mamba mamba2 rwkv6 rwkv6qwen2 rwkv7 arwkv7 jamba falcon-h1 plamo2 granitehybrid lfm2 lfm2moe nemotron_h
+    nemotron_h_moe qwen3next kimi-linear bailingmoe3 kimi-k3 glm5-next qwen35 qwen35moe qwen4exp deepseek4 minimax-01
+"""
+CANNOT_TAKE_BACK = frozenset(_TAKE_NOTHING_BACK.split())
+"""Recurrent and hybrid models: some layers keep a state that cannot be rolled back to before a token.
+
+From `llm_arch_is_recurrent` and `llm_arch_is_hybrid` of the same source.
+"""
+
 _EMBEDDING = (
     "This is an embedding model: it turns text into numbers for searching and does not answer.",
     "bert modern-bert nomic-bert nomic-bert-moe neo-bert jina-bert-v2 jina-bert-v3 eurobert"

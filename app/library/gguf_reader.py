@@ -18,6 +18,8 @@ MAGIC = b"GGUF"
 STRING, ARRAY = 8, 9
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 
+_INTEGERS = (0, 1, 2, 3, 4, 5, 10, 11)
+
 MAX_KEYS = 65_536
 MAX_TENSORS = 100_000
 MAX_KEY_BYTES = 65_535
@@ -29,6 +31,8 @@ MAX_ARRAY_ELEMENTS = 1 << 30
 MAX_HEADER_BYTES = 1 << 29
 MAX_KEPT_TEXT_BYTES = 4096
 MAX_KEPT_ELEMENTS = 1024
+MAX_WHOLE_ELEMENTS = 1 << 21
+"""Of a list that is kept whole; the largest vocabularies have a quarter of a million tokens."""
 MAX_ELEMENTS = 1 << 62
 BUFFER_BYTES = 1 << 20
 
@@ -49,16 +53,25 @@ class TensorInfo:
 
 @dataclass(slots=True)
 class RawHeader:
-    """What a header holds. `values` has the keys that were asked for; `lengths` those of all arrays and texts."""
+    """What a header holds. `values` has the keys that were asked for; `lengths` those of all arrays and texts.
+
+    `lists` has the arrays that were asked for whole: texts as bytes, numbers as they are.
+    """
 
     values: dict[str, Value] = field(default_factory=dict)
     lengths: dict[str, int] = field(default_factory=dict)
     tensors: list[TensorInfo] = field(default_factory=list)
     data_start: int = 0
+    lists: dict[str, tuple[bytes, ...] | tuple[int, ...]] = field(default_factory=dict)
 
 
-def read_raw(file: BinaryIO, file_bytes: int, wanted: Callable[[str], bool]) -> RawHeader:
-    """Read the header of a file opened in binary mode that begins with MAGIC. Raises ModelFileError, OSError."""
+def read_raw(
+    file: BinaryIO, file_bytes: int, wanted: Callable[[str], bool], whole: frozenset[str] = frozenset()
+) -> RawHeader:
+    """Read the header of a file opened in binary mode that begins with MAGIC. Raises ModelFileError, OSError.
+
+    Arrays are kept where they are short, or named in `whole`.
+    """
     reader = _Reader(file, file_bytes)
     reader.skip(len(MAGIC))
     _check_version(reader.u32())
@@ -67,7 +80,7 @@ def read_raw(file: BinaryIO, file_bytes: int, wanted: Callable[[str], bool]) -> 
         raise damaged(f"it claims {max(tensors, keys):,} {'tensors' if tensors > MAX_TENSORS else 'entries'}")
     header = RawHeader()
     for _ in range(keys):
-        _read_entry(reader, header, wanted)
+        _read_entry(reader, header, wanted, whole)
     names: set[str] = set()
     for _ in range(tensors):
         tensor = _read_tensor(reader)
@@ -99,7 +112,7 @@ def _check_version(version: int) -> None:
         )
 
 
-def _read_entry(reader: _Reader, header: RawHeader, wanted: Callable[[str], bool]) -> None:
+def _read_entry(reader: _Reader, header: RawHeader, wanted: Callable[[str], bool], whole: frozenset[str]) -> None:
     key = reader.text(MAX_KEY_BYTES, "a name")
     if not key or key in header.lengths:
         raise damaged(f"the entry “{printable(key)}” is there twice" if key else "an entry has no name")
@@ -107,7 +120,7 @@ def _read_entry(reader: _Reader, header: RawHeader, wanted: Callable[[str], bool
     keep = wanted(key)
     header.lengths[key] = 1
     if kind == ARRAY:
-        _read_array(reader, header, key, keep)
+        _read_array(reader, header, key, keep, key in whole)
     elif kind == STRING:
         header.lengths[key] = length = reader.length("a text")
         kept = reader.take(min(length, MAX_KEPT_TEXT_BYTES)) if keep else b""
@@ -122,14 +135,16 @@ def _read_entry(reader: _Reader, header: RawHeader, wanted: Callable[[str], bool
         raise damaged(f"the entry “{printable(key)}” has the unknown type {kind}")
 
 
-def _read_array(reader: _Reader, header: RawHeader, key: str, keep: bool) -> None:
+def _read_array(reader: _Reader, header: RawHeader, key: str, keep: bool, keep_whole: bool) -> None:
     kind, count = reader.u32(), reader.u64()
     if kind not in SCALARS and kind != STRING:
         raise damaged(f"the list “{printable(key)}” has the unknown type {kind}")
     if count > MAX_ARRAY_ELEMENTS:
         raise damaged(f"the list “{printable(key)}” claims {count:,} elements")
     header.lengths[key] = count
-    if kind == STRING:
+    if keep_whole and count <= MAX_WHOLE_ELEMENTS and kind in (STRING, *_INTEGERS):
+        header.lists[key] = reader.strings(count) if kind == STRING else reader.integers(SCALARS[kind], count)
+    elif kind == STRING:
         reader.skip_strings(count)
     elif keep and count <= MAX_KEPT_ELEMENTS:
         header.values[key] = tuple(reader.scalar(SCALARS[kind]) for _ in range(count))
@@ -240,11 +255,21 @@ class _Reader:
         if self.position > self._file_bytes:
             raise self._cut_off()
 
+    def strings(self, count: int) -> tuple[bytes, ...]:
+        """`count` texts, as bytes."""
+        self._count_strings(count)
+        return tuple(self.take(self.length("a text")) for _ in range(count))
+
+    def integers(self, form: str, count: int) -> tuple[int, ...]:
+        """`count` whole numbers of the same form."""
+        size = count * struct.calcsize(form)
+        if size > self._file_bytes - self.position:
+            raise self._cut_off()
+        return struct.unpack(f"<{count}{form[1:]}", self.take(size))
+
     def skip_strings(self, count: int) -> None:
         """Walk over `count` texts: a length of 8 bytes and the bytes, each. No text is made of them."""
-        self._strings += count
-        if self._strings > MAX_STRINGS:
-            raise damaged(f"its lists claim {self._strings:,} texts")
+        self._count_strings(count)
         unpack = struct.Struct("<Q").unpack_from
         while count:
             self._need(8)
@@ -254,6 +279,11 @@ class _Reader:
                 count -= 1
             self._at = at
             self.skip(0)
+
+    def _count_strings(self, count: int) -> None:
+        self._strings += count
+        if self._strings > MAX_STRINGS:
+            raise damaged(f"its lists claim {self._strings:,} texts")
 
     def _need(self, size: int) -> None:
         """Have `size` bytes in the buffer from the present place on."""

@@ -22,6 +22,7 @@ from app.events import (
     Quantized,
     Verified,
 )
+from app.fit.drafts import DraftCandidate
 from app.fit.judgement import MemoryBudget
 from app.fit.need import MemoryNeed
 from app.fit.verdict import FitVerdict
@@ -35,7 +36,7 @@ README = (Path(__file__).resolve().parents[3] / "README.md").read_text("utf-8")
 
 PRINTED = (
     AnswerStatistics, BenchResult, Converted, Difference, Downloaded, DraftCheck, DraftFigures, DraftLoaded,
-    FileOrigin, FitVerdict, GgufHeader, ImportanceCollected,
+    DraftCandidate, FileOrigin, FitVerdict, GgufHeader, ImportanceCollected,
     MemoryBudget, MemoryNeed, ModelEntry, ModelLoaded, Quality, Quantized, ThreadCounts, Verified,
 )  # fmt: skip
 
