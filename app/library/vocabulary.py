@@ -79,14 +79,14 @@ def vocabulary_problem(target: Vocabulary, draft: Vocabulary) -> str:
     """
     if draft.kind != target.kind:
         return "its vocabulary is of another kind"
-    if draft.bos != target.bos:
-        return "it begins a text with another token"
-    if draft.eos != target.eos:
-        return "it ends a text with another token"
     shorter = min(len(draft.tokens), len(target.tokens))
     more = _words(draft, shorter) - _words(target, shorter)
     if abs(more) > MOST_DIFFERENCE:
         return f"its vocabulary has {abs(more):,} tokens {'more' if more > 0 else 'fewer'}"
+    if draft.bos != target.bos:
+        return "it begins a text with another token"
+    if draft.eos != target.eos:
+        return "it ends a text with another token"
     if draft.tokens[FIRST_COMPARED:shorter] == target.tokens[FIRST_COMPARED:shorter]:
         return ""
     for token in range(FIRST_COMPARED, shorter):
