@@ -56,6 +56,11 @@ class Paths:
         return self.home / "speed.json"
 
     @property
+    def drafts(self) -> Path:
+        """The draft chosen for each model, and what each was found to gain."""
+        return self.home / "drafts.json"
+
+    @property
     def ledger(self) -> Path:
         """What was measured of each model: quality, speed, memory."""
         return self.home / "ledger.json"

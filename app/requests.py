@@ -131,6 +131,9 @@ class CheckDraft:
     new_tokens: int = 64
 
 
+DraftTrial = CompareDraft | CheckDraft
+
+
 @dataclass(frozen=True, slots=True)
 class OpenConversation:
     """Save the KV cache of the conversation that is left and restore that of this one. Empty: only save."""

@@ -73,6 +73,11 @@ class Settings:
         0, "Speed", "Threads for reading the prompt", "0 takes the number measured as fastest on this machine.",
         minimum=0, maximum=256, reload=True,
     )  # fmt: skip
+    prompt_lookup: bool = _setting(
+        True, "Speed", "Guess from the text so far",
+        "Where text repeats, what followed last time is tried first. Takes no memory and never changes an answer.",
+        reload=True,
+    )  # fmt: skip
     kv_disk_limit_gb: float = _setting(
         4.0, "Storage", "Saved conversation caches", "A long chat goes on without being read again. Oldest go first.",
         unit="GB", minimum=0, maximum=1000,

@@ -22,6 +22,10 @@ STAGE_WORDS = {
     Stage.REROUND: "Rounding again, with care",
     Stage.REFERENCE: "Reading the text with the source",
     Stage.QUALITY: "Reading the text with this model",
+    Stage.LOAD_DRAFT: "Loading the draft model",
+    Stage.MEASURE_DRAFT: "Measuring what drafting costs",
+    Stage.COMPARE_DRAFT: "Comparing with and without the draft",
+    Stage.CHECK_DRAFT: "Checking that the draft changes nothing",
 }
 
 STATE_WORDS = {

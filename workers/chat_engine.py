@@ -6,24 +6,30 @@ The state is derived from what is going on and never set by hand; it has changed
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import Any
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, QTimer
 
-from app import machine
-from app.engine.first_decode import died_in_first_answer, died_in_warm_up, safe_mode_notice
-from app.engine.loading_marker import read_marker
+from app.drafting import DraftFigures, DraftVerdict
 from app.events import AnswerStatistics, ModelLoaded, Notice, Progress, PromptReady, Token, TooLarge
 from app.paths import Paths
 from app.process_outcome import Ending, ProcessOutcome
-from app.requests import CountTokens, Generate, LoadModel, MeasureThreads, Message, OpenConversation, Request
+from app.requests import (
+    CountTokens,
+    DraftTrial,
+    Generate,
+    LoadModel,
+    MeasureThreads,
+    Message,
+    OpenConversation,
+    Request,
+)
+from workers.engine_signals import EngineSignals, EngineState
 from workers.process import ChildProcess, worker_command
 from workers.protocol import End, Failure, Hello, Line, Stop
-from workers.recovery import crash_failure
+from workers.recovery import Death, Rescue, crash_failure, rescue
 from workers.request_queue import Asked, RequestQueue
 
 STOP_GRACE_MS = 2000
@@ -35,38 +41,8 @@ SAVE_GRACE_MS = 10_000
 _NO_MODEL = "No model is loaded."
 
 
-class EngineState(StrEnum):
-    """What the engine is doing. There is a child in all but EMPTY and CRASHED."""
-
-    EMPTY = "empty"
-    LOADING = "loading"
-    """Loading a model, or measuring thread counts. Requests wait."""
-    READY = "ready"
-    GENERATING = "generating"
-    STOPPING = "stopping"
-    CRASHED = "crashed"
-    """The child died and nobody had asked it to. No model is loaded."""
-
-
-class ChatEngine(QObject):
+class ChatEngine(EngineSignals):
     """The loaded model. Every `generate` ends with exactly one `answer_ended`, in the order they were asked."""
-
-    state_changed = Signal(object)  # EngineState
-    progress = Signal(object)  # Progress
-    model_loaded = Signal(object)  # ModelLoaded
-    too_large = Signal(object)
-    """TooLarge: ask the user, and `load` again with `load_anyway`."""
-    prompt_ready = Signal(object)  # PromptReady
-    token = Signal(object)  # Token
-    answer_finished = Signal(object)
-    """AnswerStatistics, also of an answer that was stopped. Followed by `answer_ended`."""
-    answer_ended = Signal(str)
-    """Empty, or the sentence why the answer did not finish."""
-    token_count = Signal(object)  # TokenCount
-    conversation_opened = Signal(object)  # ConversationOpened
-    threads_measured = Signal(object)  # ThreadCounts
-    failed = Signal(object)  # Failure
-    notice = Signal(str)
 
     def __init__(self, paths: Paths, command: Sequence[str] | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -121,9 +97,9 @@ class ChatEngine(QObject):
             self._leave()
 
     def generate(self, request: Generate) -> None:
-        """Answer. Waits while a model is loading; an answer that is running or waiting is stopped first."""
+        """Answer. Waits while a model is loading; an answer or trial that is running or waiting is stopped first."""
         self._queue.stop_waiting_answers()
-        if self._queue.running is not None and self._queue.running.is_answer:
+        if self._queue.running is not None and (self._queue.running.is_answer or self._queue.running.is_trial):
             self._stop_running()
         self._ask(request)
 
@@ -152,6 +128,14 @@ class ChatEngine(QObject):
             self._ask(MeasureThreads())
         else:
             self.failed.emit(Failure(_NO_MODEL, "Load one on the Models page, then measure."))
+
+    def try_draft(self, request: DraftTrial) -> None:
+        """Measure what the draft gains, or prove that it changes nothing. `trial_ended` comes in any case."""
+        if self._will_answer:
+            self._ask(request)
+            return
+        self.failed.emit(Failure(_NO_MODEL, "Load one, then try the draft."))
+        self.trial_ended.emit()
 
     def close(self, timeout_ms: int = 5000) -> None:
         """Unload and wait for it, `timeout_ms` at most; then the child is killed. Hide the window first."""
@@ -224,7 +208,7 @@ class ChatEngine(QObject):
             return EngineState.LOADING
         if self._leaving or (running is not None and running.stopped):
             return EngineState.STOPPING
-        if self._model is None or self._queue.wants(MeasureThreads):
+        if self._model is None or self._queue.wants(MeasureThreads, DraftTrial):
             return EngineState.LOADING
         return EngineState.GENERATING if self._queue.wants(Generate) else EngineState.READY
 
@@ -273,6 +257,8 @@ class ChatEngine(QObject):
         for asked in self._queue.clear():
             if asked.is_answer:
                 self.answer_ended.emit("" if asked.stopped else sentence)
+            elif asked.is_trial:
+                self.trial_ended.emit()
 
     def _on_line(self, line: Line) -> None:
         running = self._queue.running
@@ -301,6 +287,8 @@ class ChatEngine(QObject):
                 self.prompt_ready.emit(event)
             case Notice():
                 self.notice.emit(event.sentence)
+            case DraftFigures():
+                self.drafting.emit(event)
 
     def _on_end(self, request: Request, end: End, value: Any) -> None:
         match request:
@@ -314,6 +302,8 @@ class ChatEngine(QObject):
                 # A template that fails would say so at every key; the answer will say it once.
                 if end is End.RESULT and self._queue.count is None and not self._leaving:
                     self.token_count.emit(value)
+            case _ if isinstance(request, DraftTrial):
+                self._end_trial(end, value)
             case _ if end is End.FAILED:
                 self.failed.emit(value)
             case OpenConversation() if end is End.RESULT and not self._leaving:
@@ -321,6 +311,14 @@ class ChatEngine(QObject):
             case MeasureThreads() if end is End.RESULT:
                 self._refresh_state()
                 self.threads_measured.emit(value)
+
+    def _end_trial(self, end: End, value: Any) -> None:
+        self._refresh_state()
+        if end is End.FAILED:
+            self.failed.emit(value)
+        elif end is End.RESULT:
+            (self.draft_verdict if isinstance(value, DraftVerdict) else self.draft_checked).emit(value)
+        self.trial_ended.emit()
 
     def _end_load(self, end: End, value: Any) -> None:
         if end is End.RESULT and isinstance(value, ModelLoaded):
@@ -349,16 +347,15 @@ class ChatEngine(QObject):
         asked = self._queue.finish()
         if outcome.ending is Ending.STOPPED:
             self._after_planned_end(asked)
-        elif asked is not None and self._deserves_safe_mode(outcome, pid, asked):
-            self._reload_in_safe_mode(outcome, asked)
+        elif (way_out := self._way_out(outcome, pid, asked)) is not None and asked is not None:
+            self._take_way_out(way_out, asked)
         else:
             self._after_crash(outcome, asked)
 
     def _after_planned_end(self, asked: Asked | None) -> None:
         parting, self._parting = self._parting, []
         self._settle_without_child()
-        if asked is not None and asked.is_answer:
-            self._end_answer("")
+        self._end_lost(asked, "")
         for say in parting:
             say()
         if self._child is None:
@@ -369,11 +366,17 @@ class ChatEngine(QObject):
         self._parting = []
         self._crashed = self._next_load is None
         self._settle_without_child()
-        if asked is not None and asked.is_answer:
-            self._end_answer("" if asked.stopped else failure.sentence)
+        self._end_lost(asked, failure.sentence)
         if self._child is None:
             self._refuse_waiting(failure.sentence)
         self.failed.emit(failure)
+
+    def _end_lost(self, asked: Asked | None, problem: str) -> None:
+        """End what the child was at when it ended."""
+        if asked is not None and asked.is_answer:
+            self._end_answer("" if asked.stopped else problem)
+        elif asked is not None and asked.is_trial:
+            self.trial_ended.emit()
 
     def _settle_without_child(self) -> None:
         """No child now; a new one where another model is wanted."""
@@ -382,19 +385,14 @@ class ChatEngine(QObject):
             self._start_child()
         self._refresh_state()
 
-    def _deserves_safe_mode(self, outcome: ProcessOutcome, pid: int | None, asked: Asked) -> bool:
-        if asked.stopped or self._leaving:
-            return False
-        if isinstance(asked.request, LoadModel):
-            return died_in_warm_up(outcome, read_marker(self._paths.loading_marker), pid)
-        return asked.is_answer and died_in_first_answer(outcome, self._model, self._has_answered)
+    def _way_out(self, outcome: ProcessOutcome, pid: int | None, asked: Asked | None) -> Rescue | None:
+        if asked is None or self._leaving or self._load_request is None:
+            return None
+        return rescue(Death(outcome, pid, asked, self._load_request, self._model, self._has_answered), self._paths)
 
-    def _reload_in_safe_mode(self, outcome: ProcessOutcome, asked: Asked) -> None:
-        assert self._load_request is not None
-        if asked.is_answer:  # its kernels had gone well in the warm-up: not for this machine to remember
+    def _take_way_out(self, way_out: Rescue, asked: Asked) -> None:
+        if way_out.again:
             self._queue.put_back(asked)
-        else:
-            machine.remember_safe_mode(self._paths.machine, outcome.sentence)
-        self._next_load = dataclasses.replace(self._load_request, safe_mode=True)
+        self._next_load = way_out.load
         self._settle_without_child()
-        self.notice.emit(safe_mode_notice(outcome, remembered=not asked.is_answer))
+        self.notice.emit(way_out.notice)

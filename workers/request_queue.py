@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from types import UnionType
 
-from app.requests import CountTokens, Generate, LoadModel, MeasureThreads, OpenConversation, Request
+from app.requests import (
+    CountTokens,
+    DraftTrial,
+    Generate,
+    LoadModel,
+    MeasureThreads,
+    OpenConversation,
+    Request,
+)
 
 
 @dataclass(slots=True)
@@ -23,9 +32,14 @@ class Asked:
         return isinstance(self.request, Generate)
 
     @property
+    def is_trial(self) -> bool:
+        """Compares or checks a draft; ends with `trial_ended`."""
+        return isinstance(self.request, DraftTrial)
+
+    @property
     def can_stop(self) -> bool:
         """The others are over in a moment, or are better done to the end."""
-        return isinstance(self.request, LoadModel | Generate | MeasureThreads)
+        return isinstance(self.request, LoadModel | Generate | MeasureThreads) or self.is_trial
 
 
 class RequestQueue:
@@ -76,7 +90,7 @@ class RequestQueue:
         for asked in self._waiting:
             asked.stopped = asked.stopped or asked.is_answer
 
-    def wants(self, kind: type[Generate] | type[MeasureThreads]) -> bool:
-        """A request of this kind runs or waits, and has not been stopped."""
+    def wants(self, *kinds: type | UnionType) -> bool:
+        """A request of one of these kinds runs or waits, and has not been stopped."""
         asked = [*self._waiting] if self.running is None else [self.running, *self._waiting]
-        return any(isinstance(one.request, kind) and not one.stopped for one in asked)
+        return any(isinstance(one.request, kind) and not one.stopped for one in asked for kind in kinds)

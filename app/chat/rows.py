@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from app.chat.conversation import MessageState, StoredMessage
+from app.drafting import DraftFigures
 from app.events import AnswerStatistics, StopReason
 from app.requests import Role, Sampling
 
@@ -49,18 +50,32 @@ def encode_statistics(statistics: AnswerStatistics | None) -> str | None:
 def decode_statistics(stored: Any) -> AnswerStatistics | None:
     """The statistics of a column, or None where they are not all there."""
     data = _object(stored)
+    reason = data.pop("stop_reason", None)
+    drafting = data.pop("drafting", None)
+    numbers = _numbers(AnswerStatistics, data, except_for=("stop_reason", "drafting"))
+    if numbers is None or reason not in set(StopReason):
+        return None
+    return AnswerStatistics(**numbers, stop_reason=StopReason(reason), drafting=_decode_drafting(drafting))
+
+
+def _decode_drafting(data: Any) -> DraftFigures | None:
+    if not isinstance(data, dict) or not isinstance(data.get("is_on"), bool):
+        return None
+    numbers = _numbers(DraftFigures, data, except_for=("is_on",))
+    return None if numbers is None else DraftFigures(is_on=data["is_on"], **numbers)
+
+
+def _numbers(kind: Any, data: dict[str, Any], except_for: tuple[str, ...]) -> dict[str, Any] | None:
+    """The fields of a dataclass that are numbers, as the types they should have; None where one is not there."""
     values: dict[str, Any] = {}
-    for f in dataclasses.fields(AnswerStatistics):
+    for f in dataclasses.fields(kind):
+        if f.name in except_for:
+            continue
         value = data.get(f.name, f.default)
-        if f.name == "stop_reason":
-            if value not in set(StopReason):
-                return None
-            values[f.name] = StopReason(value)
-        elif not _is_number(value):
+        if not _is_number(value):
             return None
-        else:
-            values[f.name] = float(value) if f.type == "float" else int(value)
-    return AnswerStatistics(**values)
+        values[f.name] = float(value) if f.type == "float" else int(value)
+    return values
 
 
 def decode_message(row: Iterable[Any], sibling_ids: tuple[int, ...] = ()) -> StoredMessage:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from app.chat.conversation import Conversation, MessageState
 from app.chat.rows import decode_message, decode_sampling, decode_statistics, encode_sampling, encode_statistics
 from app.chat.store import ChatStore
+from app.drafting import DraftFigures
 from app.events import AnswerStatistics
 from app.requests import Role, Sampling
 
@@ -86,3 +89,21 @@ def test_a_conversation_with_a_bad_field_opens(store: ChatStore, database: Path,
 def test_an_unknown_role_or_state_is_taken_for_the_likeliest() -> None:
     message = decode_message((1, None, "tool", "text", 0, "", "half", None))
     assert (message.role, message.state) == (Role.ASSISTANT, MessageState.COMPLETE)
+
+
+def test_what_drafting_did_is_kept(statistics: AnswerStatistics) -> None:
+    figures = DraftFigures(True, 30, 20, 12, 32, 40.5, 80.25)
+    drafted = dataclasses.replace(statistics, drafting=figures)
+    assert decode_statistics(encode_statistics(drafted)) == drafted
+
+
+@pytest.mark.parametrize("drafting", [3, [], {}, {"is_on": True}, {"is_on": True, "steps": "many"}])
+def test_bad_figures_of_drafting_leave_the_other_statistics(statistics: AnswerStatistics, drafting: object) -> None:
+    stored = json.loads(encode_statistics(statistics) or "") | {"drafting": drafting}
+    assert decode_statistics(json.dumps(stored)) == statistics
+
+
+def test_statistics_from_before_there_were_drafts_are_read(statistics: AnswerStatistics) -> None:
+    stored = json.loads(encode_statistics(statistics) or "")
+    del stored["drafting"]
+    assert decode_statistics(json.dumps(stored)) == statistics
