@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -43,6 +43,8 @@ class Answer:
     conversation_id: str
     message: StoredMessage
     text: str = ""
+    pieces: list[tuple[str, bool]] = field(default_factory=list)
+    """Its text as it came, each piece guessed by a draft or not."""
     statistics: AnswerStatistics | None = None
     unsaved: bool = False
 
@@ -60,6 +62,8 @@ class Answering(QObject):
     """Conversation id, message id, what it waits for; "" for nothing more."""
     prompt_ready = Signal(str, int, object)
     """Conversation id, message id, PromptReady."""
+    drafted = Signal(str, int, object)
+    """Conversation id, message id, pieces (text, whether a draft guessed it); `finished` follows."""
     finished = Signal(str, object)
     """Conversation id, StoredMessage as it is now."""
     problem = Signal(str, int, str)
@@ -220,6 +224,8 @@ class Answering(QObject):
             None,
             self.trouble.emit,
         )
+        if answer.statistics is not None and answer.statistics.draft_tokens:
+            self.drafted.emit(answer.conversation_id, message.id, tuple(answer.pieces))
         self.finished.emit(answer.conversation_id, message)
         if sentence:
             self.problem.emit(answer.conversation_id, message.id, sentence)
@@ -259,6 +265,7 @@ class Answering(QObject):
             if not answer.text:
                 self.waiting.emit(answer.conversation_id, answer.message.id, "")
             answer.text += token.text
+            answer.pieces.append((token.text, token.from_draft))
             answer.unsaved = True
             self.text_changed.emit(answer.conversation_id, answer.message.id, answer.text)
 

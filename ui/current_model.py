@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,8 @@ _SPARE_BYTES = 100_000_000
 """What is left free when a smaller context is offered: it must not be refused again for a few bytes."""
 
 
-def load_request(path: Path, settings: Settings) -> LoadModel:
-    """The request that loads `path` as the settings say."""
+def load_request(path: Path, settings: Settings, draft: Path | None = None) -> LoadModel:
+    """The request that loads `path` as the settings say, with the draft that was chosen for it."""
     return LoadModel(
         path,
         context_tokens=settings.context_tokens,
@@ -31,6 +32,8 @@ def load_request(path: Path, settings: Settings) -> LoadModel:
         flash_attention=settings.flash_attention,
         threads=ThreadCounts(settings.decode_threads, settings.prefill_threads),
         kv_disk_limit_bytes=int(settings.kv_disk_limit_gb * 1e9),
+        draft=draft,
+        prompt_lookup=settings.prompt_lookup,
     )
 
 
@@ -52,8 +55,16 @@ class CurrentModel(QObject):
     asked = Signal(object)
     """Path that is being loaded from now on"""
 
-    def __init__(self, engine: ChatEngine, settings: SettingsStore, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        engine: ChatEngine,
+        settings: SettingsStore,
+        parent: QObject | None = None,
+        chosen_draft: Callable[[Path], Path | None] = lambda _path: None,
+    ) -> None:
+        """`chosen_draft` tells the draft that the user has chosen for a model."""
         super().__init__(parent)
+        self._chosen_draft = chosen_draft
         self._engine = engine
         self._settings = settings
         self._request: LoadModel | None = None
@@ -69,7 +80,7 @@ class CurrentModel(QObject):
         """The model in memory was loaded with other settings than those of now."""
         if self._request is None or self._engine.model is None:
             return False
-        wanted = load_request(self._request.path, self._settings.current)
+        wanted = load_request(self._request.path, self._settings.current, self._request.draft)
         return (
             dataclasses.replace(
                 wanted, load_anyway=self._request.load_anyway, kv_disk_limit_bytes=self._request.kv_disk_limit_bytes
@@ -78,7 +89,7 @@ class CurrentModel(QObject):
         )
 
     def load(self, path: Path) -> None:
-        self._ask(load_request(path, self._settings.current))
+        self._ask(load_request(path, self._settings.current, self._chosen_draft(path)))
 
     def reload(self) -> None:
         """Load the same model again, as the settings are now."""
@@ -89,6 +100,11 @@ class CurrentModel(QObject):
         """The user has read the arithmetic and wants it nonetheless."""
         if self._request is not None:
             self._ask(dataclasses.replace(self._request, load_anyway=True))
+
+    def load_without_draft(self) -> None:
+        """The same model alone, this time only."""
+        if self._request is not None:
+            self._ask(dataclasses.replace(self._request, draft=None))
 
     def load_with_context(self, tokens: int) -> None:
         """The same model with a smaller context, this time only."""

@@ -21,14 +21,17 @@ from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QApplication, QMessageBox, QWidget
 
 from app import paths as app_paths
+from app.draft_book import read_choice
 from app.errors import StorageError
 from app.fit.budget import budget_of, memory_budget
 from app.fit.judgement import MemoryBudget
 from app.hardware import total_memory_bytes
 from app.library.library import purge_deleted
+from app.library.names import family_name
 from app.paths import Paths, default_paths
 from app.settings import load_settings, set_aside_damaged
 from ui.current_model import CurrentModel
+from ui.drafts import Drafts
 from ui.errors import ExceptHook
 from ui.icons import icon
 from ui.item_models.models import ModelsModel
@@ -121,11 +124,15 @@ class Program(QObject):
         self.tasks = TaskRunner(self)
         self.sampler = MemorySampler(lambda: self.engine.child_pid, self)
         self.models = ModelsModel(self)
-        self.current = CurrentModel(self.engine, self.settings, self)
+        self.current = CurrentModel(self.engine, self.settings, self, self._chosen_draft)
         self._hub: HubServices | None = None
         self._measuring: Measuring | None = None
         self.window = MainWindow(self.engine, self.settings, self.models, self.current)
         self.chat_page = ChatPage(self.engine, self.storage, self.settings, self.tasks)
+        self.drafts = Drafts(
+            self.window.top.draft, self.engine, self.current, self.models, self.settings, self.tasks, paths,
+            self.window.notice, lambda: self.chat_page.conversation.asked_last(), self,
+        )  # fmt: skip
         self._add_pages()
         self._connect(theme)
 
@@ -176,6 +183,10 @@ class Program(QObject):
         self.storage.close()
         self.tasks.close()
         forget_marker(self._paths)
+
+    def _chosen_draft(self, model: Path) -> Path | None:
+        draft = read_choice(self._paths.drafts, model).draft
+        return Path(draft) if draft else None
 
     @property
     def _window_state(self) -> Path:
@@ -279,6 +290,7 @@ class Program(QObject):
     def _connect(self, theme: ThemeWatcher) -> None:
         window = self.window
         window.closed.connect(self._on_closed)
+        window.top.draft.popup.search_requested.connect(self._search_draft)
         window.top.picker.manage_requested.connect(lambda: window.show_page(MODELS))
         self.sampler.sampled.connect(window.show_memory)
         self.engine.model_loaded.connect(lambda model: self.models.set_loaded(model.path))
@@ -289,6 +301,12 @@ class Program(QObject):
         self.storage.notice.connect(window.notice.show_notice)
         self.storage.failed.connect(lambda sentence, hint: window.show_failure(Failure(sentence, hint)))
         QApplication.instance().applicationStateChanged.connect(self._on_application_state)
+
+    def _search_draft(self) -> None:
+        """Discover, with the family's name to search for: its smaller members are the likeliest drafts."""
+        self.window.show_page(DISCOVER)
+        if self.engine.model is not None:
+            self.discover_page.look_for(family_name(self.engine.model.name))
 
     def _loaded_path(self) -> Path | None:
         return self.engine.model.path if self.engine.model else None

@@ -157,6 +157,7 @@ class MainWindow(QMainWindow):
         current.asked.connect(self.top.show_asked)
         current.asked.connect(lambda _path: self._on_asked())
         self.too_large.load_anyway.connect(current.load_anyway)
+        self.too_large.without_draft.connect(current.load_without_draft)
         self.too_large.smaller_context_chosen.connect(current.load_with_context)
         self.rail.chosen.connect(self.show_page)
         self.top.picker.picked.connect(current.load)

@@ -39,9 +39,12 @@ class Tokens:
     danger_surface: str
     warning_surface: str
     notice_surface: str
+    guessed_surface: str
+    """Behind words that a draft guessed; they are underlined too."""
     memory_weights: str
     memory_kv: str
     memory_buffers: str
+    memory_draft: str
     memory_rest: str
     memory_others: str
     code_keyword: str
@@ -64,9 +67,9 @@ LIGHT = Tokens(
     hairline="#e2e2de", outline="#878b92", text="#1c1d1f", text_secondary="#5a5e66",
     accent="#0d6670", accent_hover="#0a525a", on_accent="#ffffff", danger="#b3261e", on_danger="#ffffff",
     warning="#7f5200", success="#1d6b39",
-    danger_surface="#fbe9e7", warning_surface="#fbf1dc", notice_surface="#e6f1f2",
-    memory_weights="#0d6670", memory_kv="#3f7fd0", memory_buffers="#b06a1f", memory_rest="#8a5aa8",
-    memory_others="#858990",
+    danger_surface="#fbe9e7", warning_surface="#fbf1dc", notice_surface="#e6f1f2", guessed_surface="#dcecec",
+    memory_weights="#0d6670", memory_kv="#3f7fd0", memory_buffers="#b06a1f", memory_draft="#3d8b5f",
+    memory_rest="#8a5aa8", memory_others="#858990",
     code_keyword="#8a2f8f", code_string="#22672f", code_comment="#63676e", code_number="#9a4300",
     code_function="#1f52a8",
 )  # fmt: skip
@@ -77,9 +80,9 @@ DARK = Tokens(
     hairline="#33353a", outline="#7d828b", text="#e8e9eb", text_secondary="#a7abb3",
     accent="#63c3cd", accent_hover="#85d3db", on_accent="#0c2225", danger="#ff8a80", on_danger="#3a0905",
     warning="#f0bd62", success="#7fd39a",
-    danger_surface="#3f2322", warning_surface="#3a301c", notice_surface="#1f3336",
-    memory_weights="#63c3cd", memory_kv="#7aa9ee", memory_buffers="#e0a45c", memory_rest="#c19ade",
-    memory_others="#868b94",
+    danger_surface="#3f2322", warning_surface="#3a301c", notice_surface="#1f3336", guessed_surface="#1f3d42",
+    memory_weights="#63c3cd", memory_kv="#7aa9ee", memory_buffers="#e0a45c", memory_draft="#7fd0a0",
+    memory_rest="#c19ade", memory_others="#868b94",
     code_keyword="#d59ae0", code_string="#93cf9b", code_comment="#9a9fa8", code_number="#efa56f",
     code_function="#8fb8f5",
 )  # fmt: skip

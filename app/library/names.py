@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from app import paths
@@ -9,6 +10,8 @@ from app.library.gguf_reader import printable
 from app.library.split import split_name
 
 MAX_NAME = 120
+
+_SIZE_OR_TYPE = re.compile(r"(?i)[-_. ](?:\d+(?:\.\d+)?[bm]\b|a\d+b|i?q\d|bf16|f16|f32|gguf|instruct|chat|it\b|base)")
 
 
 def model_name(path: Path, name_in_header: str) -> str:
@@ -19,3 +22,12 @@ def model_name(path: Path, name_in_header: str) -> str:
     if name_in_header and (path == paths.STARTER_MODEL or path.name.startswith("sha256-")):
         return name_in_header
     return printable((split_name(path.name) or (path.stem,))[0], MAX_NAME)
+
+
+def family_name(name: str) -> str:
+    """The name up to the first part that says a size, a type or a purpose: "Qwen2.5" of "Qwen2.5-7B-Instruct-Q4_K_M".
+
+    A way to search for the other sizes of a model; the whole name where nothing of that kind is in it.
+    """
+    found = _SIZE_OR_TYPE.search(name)
+    return name[: found.start()] if found and found.start() else name

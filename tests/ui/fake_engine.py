@@ -32,7 +32,7 @@ from app.events import (
     TooLarge,
 )
 from app.fit.need import MemoryNeed
-from app.requests import Generate, LoadModel, Message, ThreadCounts
+from app.requests import DraftTrial, Generate, LoadModel, Message, ThreadCounts
 from workers.chat_engine import EngineState
 from workers.protocol import Failure
 
@@ -92,6 +92,10 @@ class FakeEngine(QObject):
     token_count = Signal(object)
     conversation_opened = Signal(object)
     threads_measured = Signal(object)
+    drafting = Signal(object)
+    draft_verdict = Signal(object)
+    draft_checked = Signal(object)
+    trial_ended = Signal()
     failed = Signal(object)
     notice = Signal(str)
 
@@ -160,6 +164,10 @@ class FakeEngine(QObject):
         self.calls.append(("measure_threads", ()))
         if not self.hold:
             self.threads_measured.emit(ThreadCounts(2, 2))
+
+    def try_draft(self, request: DraftTrial) -> None:
+        """The test says what comes of it: `draft_verdict`, `draft_checked`, `trial_ended`."""
+        self.calls.append(("try_draft", (request,)))
 
     def close(self) -> None:
         self.calls.append(("close", ()))

@@ -108,6 +108,11 @@ class DiscoverPage(QWidget):
                 if status.needs_access and status.plan.repository == self._repository.id:
                     self._downloads.resume(status.id)
 
+    def look_for(self, text: str) -> None:
+        """Search for `text`, as if it had been typed."""
+        self.search.field.setText(text)
+        self.focus_search()
+
     def focus_search(self) -> None:
         self.search.field.setFocus()
         self.search.field.selectAll()

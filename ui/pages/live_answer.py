@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject
 from app.events import PromptReady
 from ui import chat_words
 from ui.answering import Answering
+from ui.widgets.guessed_view import Piece
 from ui.widgets.message_row import Note
 from ui.widgets.transcript import Transcript
 
@@ -24,11 +25,17 @@ class LiveAnswer(QObject):
         answering.text_changed.connect(self._on_text)
         answering.waiting.connect(self._on_waiting)
         answering.prompt_ready.connect(self._on_prompt_ready)
+        answering.drafted.connect(self._on_drafted)
         answering.problem.connect(self._on_problem)
 
     def _on_text(self, conversation_id: str, message_id: int, text: str) -> None:
         if conversation_id == self._open_id():
             self._transcript.stream(message_id, text)
+
+    def _on_drafted(self, conversation_id: str, message_id: int, pieces: tuple[Piece, ...]) -> None:
+        row = self._transcript.row(message_id) if conversation_id == self._open_id() else None
+        if row is not None:
+            row.pieces = pieces  # seen when `finished`, which follows, refreshes the message
 
     def _on_problem(self, conversation_id: str, message_id: int, sentence: str) -> None:
         if conversation_id == self._open_id():

@@ -37,13 +37,16 @@ def memory_parts(
     weights = min(planned.weights_bytes, child_bytes)
     kv = min(planned.kv_bytes, child_bytes - weights)
     buffers = min(planned.compute_bytes, child_bytes - weights - kv)
-    rest = child_bytes - weights - kv - buffers + window_bytes
-    others = max(0, total_bytes - available_bytes - weights - kv - buffers - rest)
-    free = max(0, total_bytes - weights - kv - buffers - rest - others)
+    draft = min(planned.draft_bytes, child_bytes - weights - kv - buffers)
+    rest = child_bytes - weights - kv - buffers - draft + window_bytes
+    others = max(0, total_bytes - available_bytes - weights - kv - buffers - draft - rest)
+    free = max(0, total_bytes - weights - kv - buffers - draft - rest - others)
+    beside = (MemoryPart("Draft model", draft, "memory_draft"),) if planned.draft_bytes else ()
     return (
         MemoryPart("Weights", weights, "memory_weights"),
         MemoryPart("Conversation (KV cache)", kv, "memory_kv"),
         MemoryPart("Working buffers", buffers, "memory_buffers"),
+        *beside,
         MemoryPart("Rest of Bantam", rest, "memory_rest"),
         MemoryPart("Other programs", others, "memory_others"),
         MemoryPart("Free", free, ""),
@@ -68,6 +71,7 @@ class MemoryBar(QWidget):
         if parts == self._parts:
             return
         self._parts = parts
+        self.updateGeometry()  # a draft has a row of its own
         self.setAccessibleDescription(", ".join(f"{part.word} {size(part.count_bytes)}" for part in parts))
         self.update()
 

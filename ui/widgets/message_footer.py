@@ -24,6 +24,7 @@ class Action:
 COPY = Action("copy", "copy", "Copy message")
 REGENERATE = Action("regenerate", "refresh-cw", "Answer again")
 EDIT = Action("edit", "pencil", "Edit and send again")
+GUESSED = Action("guessed", "highlighter", "Show what the draft guessed")
 BRANCH = Action("branch", "git-branch", "New chat from here")
 
 
@@ -43,6 +44,7 @@ class MessageActions(QWidget):
         if at_end:
             self._row.addStretch()
         self._siblings = self._make_siblings()
+        self._hidden: frozenset[str] = frozenset()
         self._buttons = {action.name: self._add(action) for action in actions}
         if not at_end:
             self._row.addStretch()
@@ -69,13 +71,17 @@ class MessageActions(QWidget):
     def has_siblings(self) -> bool:
         return not self._siblings.isHidden()
 
+    def hide_actions(self, names: frozenset[str]) -> None:
+        """Those that make no sense for this message."""
+        self._hidden = names
+
     def set_quiet(self, quiet: bool) -> None:
         """Out of sight but in place, so that nothing moves; the versions of a message always show."""
-        for button in self._buttons.values():
+        for name, button in self._buttons.items():
             policy = button.sizePolicy()
-            policy.setRetainSizeWhenHidden(True)
+            policy.setRetainSizeWhenHidden(name not in self._hidden)
             button.setSizePolicy(policy)
-            button.setVisible(not quiet)
+            button.setVisible(not quiet and name not in self._hidden)
 
     def _make_siblings(self) -> QWidget:
         box = QWidget(self)

@@ -12,6 +12,7 @@ from app.requests import Role
 from ui import reasoning
 
 if TYPE_CHECKING:
+    from ui.widgets.guessed_view import Piece
     from ui.widgets.message_widget import MessageWidget
 
 _CHARACTER_WIDTH = 6.6
@@ -42,6 +43,8 @@ class MessageRow:
     height: int = 0
     measured: bool = False
     reasoning_open: bool = False
+    pieces: tuple[Piece, ...] = ()
+    """The answer in pieces, each guessed by a draft or not: while this conversation stays open after the answer."""
     widget: MessageWidget | None = None
     _reasoning_since: float | None = None
     _reasoning_ms: float | None = field(default=None)

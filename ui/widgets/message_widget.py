@@ -10,12 +10,14 @@ from app.chat.conversation import MessageState
 from ui import chat_words, reasoning
 from ui.theme import color, tokens
 from ui.widgets.code_view import RequestLexer
+from ui.widgets.guessed_view import GuessedView
 from ui.widgets.message_body import MessageBody
 from ui.widgets.message_footer import (
     ACTIONS_HEIGHT,
     BRANCH,
     COPY,
     EDIT,
+    GUESSED,
     REGENERATE,
     Action,
     MessageActions,
@@ -110,6 +112,7 @@ class MessageWidget(QWidget):
         actions = self.buttons
         actions.set_sibling(self.row.message.sibling_number, max(1, len(self.row.message.sibling_ids)))
         actions.set_enabled(self.row.actions_enabled)
+        actions.hide_actions(frozenset() if self.row.pieces else frozenset({GUESSED.name}))
         actions.set_quiet(not self._is_pointed_at())
 
     def _is_pointed_at(self) -> bool:
@@ -241,12 +244,13 @@ class UserMessage(MessageWidget):
 class AnswerMessage(MessageWidget):
     """What the model wrote: model, what was left out, reasoning, answer, how it ended, statistics."""
 
-    ACTIONS = (COPY, REGENERATE, BRANCH)
+    ACTIONS = (COPY, REGENERATE, BRANCH, GUESSED)
 
     def __init__(self, row: MessageRow, request_lexer: RequestLexer, parent: QWidget | None = None) -> None:
         super().__init__(row, parent)
         self._request_lexer = request_lexer
         self._reasoning: ReasoningView | None = None
+        self._guessed: GuessedView | None = None
         self._live = False
         self.body = MessageBody(request_lexer, self)
         self.body.address_clicked.connect(self.address_clicked)
@@ -298,6 +302,16 @@ class AnswerMessage(MessageWidget):
         y = self._place_note(y, width)
         y = self._place_label("statistics", y + _GAP, width)
         return y + ACTIONS_HEIGHT
+
+    def _on_triggered(self, name: str) -> None:
+        statistics = self.row.message.statistics
+        if name != GUESSED.name or statistics is None:
+            super()._on_triggered(name)
+            return
+        if self._guessed is None:
+            self._guessed = GuessedView(self)
+        self._guessed.show_pieces(self.row.pieces, statistics.new_tokens, statistics.draft_tokens)
+        self._guessed.open_over(self.parentWidget())
 
     def _show_left_out(self) -> None:
         """Said when it happens, and again from the statistics when the chat is opened later."""

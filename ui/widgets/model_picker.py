@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QPoint, QRect, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QPoint, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QPainter
 from PySide6.QtWidgets import (
     QFrame,
@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QListView,
     QPushButton,
-    QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QVBoxLayout,
@@ -25,10 +24,9 @@ from app.library.library import ModelEntry, ModelSource
 from app.settings import Settings
 from ui.icons import set_icon
 from ui.item_models.models import ENTRY_ROLE, LOADED_ROLE, SOURCE_WORDS, ModelsFilter, ModelsModel
-from ui.theme import color, text_font, tokens
+from ui.widgets.two_line_row import ROW_HEIGHT, paint_row
 from ui.words import grouped, size
 
-_ROW_HEIGHT = 48
 _WIDTH = 440
 _MOST_ROWS = 8
 
@@ -69,39 +67,11 @@ class ModelRowDelegate(QStyledItemDelegate):
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         entry: ModelEntry = index.data(ENTRY_ROLE)
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if option.state & (QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_MouseOver):
-            painter.setPen(Qt.PenStyle.NoPen)
-            selected = bool(option.state & QStyle.StateFlag.State_Selected)
-            painter.setBrush(color("selected" if selected else "hover"))
-            painter.drawRoundedRect(option.rect, tokens().radius, tokens().radius)
-        inside = option.rect.adjusted(10, 6, -10, -6)
         words, tone = self._verdict.words(entry, bool(index.data(LOADED_ROLE)))
-        right = self._paint_verdict(painter, inside, words, tone)
-        self._paint_lines(painter, inside.adjusted(0, 0, -right, 0), entry)
-        painter.restore()
+        paint_row(painter, option, entry.name, facts(entry), words, tone, muted=bool(entry.problem))
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
-        return QSize(_WIDTH - 24, _ROW_HEIGHT)
-
-    def _paint_verdict(self, painter: QPainter, area: QRect, words: str, tone: str) -> int:
-        painter.setFont(text_font())
-        painter.setPen(color(tone))
-        painter.drawText(area, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, words)
-        return painter.fontMetrics().horizontalAdvance(words) + 16
-
-    def _paint_lines(self, painter: QPainter, area: QRect, entry: ModelEntry) -> None:
-        upper = QRect(area.left(), area.top(), area.width(), area.height() // 2)
-        lower = QRect(area.left(), upper.bottom() + 1, area.width(), area.height() // 2)
-        painter.setFont(text_font(strong=True))
-        painter.setPen(color("text_secondary" if entry.problem else "text"))
-        metrics, middle = painter.fontMetrics(), Qt.AlignmentFlag.AlignVCenter
-        painter.drawText(upper, middle, metrics.elidedText(entry.name, Qt.TextElideMode.ElideMiddle, area.width()))
-        painter.setFont(text_font(tokens().size_caption, tabular=True))
-        painter.setPen(color("text_secondary"))
-        text = painter.fontMetrics().elidedText(facts(entry), Qt.TextElideMode.ElideRight, area.width())
-        painter.drawText(lower, middle, text)
+        return QSize(_WIDTH - 24, ROW_HEIGHT)
 
 
 def facts(entry: ModelEntry) -> str:
@@ -165,7 +135,7 @@ class ModelPopup(QFrame):
         index = self._rows.row_of(loaded) if loaded else QModelIndex()
         self.list.setCurrentIndex(index if index.isValid() else self._rows.index(0, 0))
         rows = min(max(self._rows.rowCount(), 1), _MOST_ROWS)
-        self.list.setFixedHeight(rows * _ROW_HEIGHT + 2)
+        self.list.setFixedHeight(rows * ROW_HEIGHT + 2)
         self.setFixedWidth(_WIDTH)
         self.adjustSize()
         self.move(anchor.mapToGlobal(QPoint(0, anchor.height() + 4)))

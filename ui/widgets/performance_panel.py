@@ -17,6 +17,7 @@ from app.events import AnswerStatistics, ModelLoaded, Progress, PromptReady, Sta
 from app.fit.need import MemoryNeed
 from app.requests import ThreadCounts
 from ui.theme import text_font, tokens
+from ui.widgets.drafting_rows import DraftingRows
 from ui.widgets.memory_bar import MemoryBar, memory_parts
 from ui.widgets.speed_plot import SpeedPlot
 from ui.words import STAGE_WORDS, STATE_WORDS, grouped, milliseconds, size
@@ -80,6 +81,7 @@ class PerformancePanel(QWidget):
         engine.model_loaded.connect(self._on_model_loaded)
         engine.prompt_ready.connect(self._on_prompt_ready)
         engine.token.connect(self._on_token)
+        engine.drafting.connect(self.drafting.show_figures)
         engine.answer_finished.connect(self._on_answer_finished)
         engine.threads_measured.connect(self._show_threads)
 
@@ -91,6 +93,7 @@ class PerformancePanel(QWidget):
             self._stage = None
         if state in (EngineState.EMPTY, EngineState.CRASHED):
             self._need = None
+            self.drafting.show_sources(None)
             self.threads.setText(_NONE)
         self._render_soon()
 
@@ -101,6 +104,7 @@ class PerformancePanel(QWidget):
     def _on_model_loaded(self, model: ModelLoaded) -> None:
         self._need = model.need
         self._show_threads(model.threads)
+        self.drafting.show_sources(model)
 
     def _show_threads(self, threads: ThreadCounts) -> None:
         self.threads.setText(f"{threads.decode} answering, {threads.prefill} reading")
@@ -127,6 +131,8 @@ class PerformancePanel(QWidget):
         if answer.ms_per_token_median:
             self._recent.append(answer.ms_per_token_median)
         self._answer_rate = answer.tokens_per_second
+        if answer.drafting is not None:
+            self.drafting.show_figures(answer.drafting)
         self._render()
 
     # what is shown
@@ -183,6 +189,8 @@ class PerformancePanel(QWidget):
         column.addWidget(self.plot)
         column.addSpacing(16)
         self._build_rows(column)
+        self.drafting = DraftingRows()
+        column.addWidget(self.drafting)
         column.addSpacing(16)
         line = QFrame()
         line.setProperty("role", "hairline")

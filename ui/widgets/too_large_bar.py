@@ -1,4 +1,4 @@
-"""The question before a model that needs more than the memory that is free: the arithmetic, and three ways on."""
+"""The question before a model that needs more than the memory that is free: the arithmetic, and the ways on."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from ui.words import grouped
 
 
 class TooLargeBar(MessageBar):
-    """Load anyway, use a smaller context where one would fit, or cancel."""
+    """Load anyway, leave out the draft, use a smaller context where one would fit, or cancel."""
 
     load_anyway = Signal()
+    without_draft = Signal()
     smaller_context_chosen = Signal(int)
     """context in tokens"""
 
@@ -29,5 +30,7 @@ class TooLargeBar(MessageBar):
         if tokens:
             text = f"Use a smaller context ({grouped(tokens)} tokens)"
             self.add_button(text, lambda: self.smaller_context_chosen.emit(tokens), role="primary")
+        if question.need.draft_bytes:
+            self.add_button("Load without the draft", self.without_draft.emit, role="" if tokens else "primary")
         self.add_button("Load anyway", self.load_anyway.emit)
         self.add_button("Cancel", self.dismiss, closes=False)

@@ -12,6 +12,7 @@ from app.events import ModelLoaded, Progress, Stage
 from app.settings import Settings
 from ui.icons import set_icon
 from ui.item_models.models import ModelsModel
+from ui.widgets.draft_picker import DraftPicker
 from ui.widgets.model_picker import ModelPicker
 from ui.words import STAGE_WORDS, STATE_WORDS
 from workers.chat_engine import EngineState
@@ -19,7 +20,15 @@ from workers.chat_engine import EngineState
 if TYPE_CHECKING:
     from workers.chat_engine import ChatEngine
 
-_LOADING_STAGES = (Stage.LOAD, Stage.WARM_UP, Stage.MEASURE_THREADS)
+_LOADING_STAGES = (
+    Stage.LOAD,
+    Stage.WARM_UP,
+    Stage.MEASURE_THREADS,
+    Stage.LOAD_DRAFT,
+    Stage.MEASURE_DRAFT,
+    Stage.COMPARE_DRAFT,
+    Stage.CHECK_DRAFT,
+)
 
 
 class TopBar(QWidget):
@@ -34,6 +43,7 @@ class TopBar(QWidget):
         super().__init__(parent)
         self._engine = engine
         self.picker = ModelPicker(models, settings)
+        self.draft = DraftPicker()
         self._build()
         engine.state_changed.connect(self._on_state_changed)
         engine.progress.connect(self._on_progress)
@@ -73,8 +83,8 @@ class TopBar(QWidget):
         self.state.setAccessibleName("State")
         self.stop = QToolButton()
         set_icon(self.stop, "x", "text_secondary", 16)
-        self.stop.setToolTip("Stop loading (Esc)")
-        self.stop.setAccessibleName("Stop loading")
+        self.stop.setToolTip("Stop (Esc)")
+        self.stop.setAccessibleName("Stop")
         self.stop.clicked.connect(self.stop_requested)
         panel = QToolButton()
         set_icon(panel, "panel-right")
@@ -90,7 +100,7 @@ class TopBar(QWidget):
         row = QHBoxLayout()
         row.setContentsMargins(16, 8, 12, 4)
         row.setSpacing(8)
-        for widget in (self.picker, self.state, self.stop):
+        for widget in (self.picker, self.draft, self.state, self.stop):
             row.addWidget(widget, 0, Qt.AlignmentFlag.AlignVCenter)
         row.addStretch()
         row.addWidget(panel)

@@ -1,0 +1,56 @@
+"""What is said of drafts, in the user's words."""
+
+from __future__ import annotations
+
+from app.drafting import DraftCheck, DraftVerdict
+from app.fit.drafts import ASSUMED_ACCEPTANCE, DraftCandidate
+from ui.widgets.draft_picker import DraftRow
+from ui.words import grouped, size
+
+
+def gain(ratio: float | None) -> str:
+    """ "1.7 ×"; "" while it was not measured."""
+    return "" if ratio is None else f"{ratio:.1f} ×" if ratio < 9.95 else f"{ratio:.0f} ×"
+
+
+def row_of(candidate: DraftCandidate, ratio: float | None) -> DraftRow:
+    """The line of a model in the list; `ratio` is what it was measured to gain."""
+    if candidate.problem:
+        facts = f"Cannot draft: {candidate.problem}"
+        return DraftRow(candidate.path, candidate.name, facts, usable=False)
+    memory = f"about {size(candidate.memory_bytes)} of memory"
+    if ratio is not None:
+        tone = "success" if ratio >= 1 else "warning"
+        return DraftRow(candidate.path, candidate.name, f"{memory} · measured here", gain(ratio), tone)
+    share = round(ASSUMED_ACCEPTANCE * 10)
+    facts = f"{memory} · predicted, if {share} of 10 guesses are right"
+    return DraftRow(candidate.path, candidate.name, facts, f"about {gain(candidate.predicted_speed_up)}")
+
+
+def verdict_words(verdict: DraftVerdict) -> str:
+    """ "1.7 × faster here: on. …"."""
+    rates = f"{verdict.speculative_tokens_per_second:.1f} tokens/s against {verdict.plain_tokens_per_second:.1f}"
+    if verdict.ratio >= 1:
+        share = f"{100 * verdict.acceptance:.0f} % of its guesses were right"
+        return f"{gain(verdict.ratio)} faster here: on. {rates}; {share}."
+    return f"{gain(verdict.ratio)}: off, because it would be slower here. {rates}."
+
+
+def check_words(check: DraftCheck) -> str:
+    """What the proof showed."""
+    same = check.prompts - len(check.differences)
+    counted = f"{grouped(check.tokens)} tokens, {grouped(check.accepted_tokens)} from the draft"
+    said = f"Identical in {same} of {check.prompts} answers ({counted})."
+    if not check.accepted_tokens:
+        return f"{said} No token came from the draft, so that nothing was checked."
+    if not check.differences:
+        return said
+    if check.is_sound:
+        return f"{said} The others differ where two words were equally likely: that is rounding, and no fault."
+    worst = max(check.differences, key=lambda one: one.margin)
+    return f"{said} “{worst.prompt}” differs by more than rounding explains. This is a fault in Bantam."
+
+
+def notice_of(words: str) -> str:
+    """The same for the bar over the page."""
+    return f"Draft: {words}"
