@@ -167,7 +167,7 @@ class Answering(QObject):
         elif self._engine.state in _WITHOUT_MODEL:
             self._give_up()
         elif self._engine.state is EngineState.LOADING:
-            self._say_waiting("Waits until the model is loaded")
+            self._say_waiting("Waits until the model is ready")
 
     def _say_waiting(self, words: str) -> None:
         for question in self._queue:

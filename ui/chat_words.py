@@ -68,7 +68,7 @@ def model_line(loading: bool, missing: bool) -> str:
     """Under the composer, while a message would not be answered at once."""
     if missing:
         return "No model is loaded. Choose one with Ctrl+L; what you write here is kept."
-    return "The model is being loaded. A message sent now is answered as soon as it is there." if loading else ""
+    return "The model is not ready yet. A message sent now is answered as soon as it is." if loading else ""
 
 
 def context_line(tokens: int | None, context_tokens: int) -> str:

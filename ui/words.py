@@ -24,8 +24,8 @@ STAGE_WORDS = {
     Stage.QUALITY: "Reading the text with this model",
     Stage.LOAD_DRAFT: "Loading the draft model",
     Stage.MEASURE_DRAFT: "Measuring what drafting costs",
-    Stage.COMPARE_DRAFT: "Comparing with and without the draft",
-    Stage.CHECK_DRAFT: "Checking that the draft changes nothing",
+    Stage.COMPARE_DRAFT: "Comparing with the draft",
+    Stage.CHECK_DRAFT: "Checking the draft",
 }
 
 STATE_WORDS = {

@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 from ui.icons import set_icon
 from ui.widgets.two_line_row import ROW_HEIGHT, paint_row
 
-_WIDTH = 480
+_WIDTH = 560
 _MOST_ROWS = 6
 _Index = QModelIndex | QPersistentModelIndex
 _ROW_ROLE = Qt.ItemDataRole.UserRole + 1
@@ -122,7 +122,7 @@ class DraftPopup(QFrame):
         number = next((i for i, row in enumerate(rows) if row.path == chosen), 0)
         self.list.setCurrentIndex(self._rows.index(number, 0))
         self.list.setFixedHeight(min(max(len(rows), 1), _MOST_ROWS) * ROW_HEIGHT + 2)
-        self.adjustSize()
+        self._fit()
 
     @property
     def rows(self) -> tuple[DraftRow, ...]:
@@ -135,7 +135,7 @@ class DraftPopup(QFrame):
         self.verdict.setProperty("role", role)
         self.verdict.style().polish(self.verdict)
         self.verdict.setVisible(bool(text))
-        self.adjustSize()
+        self._fit()
 
     def set_can_try(self, can: bool) -> None:
         """Whether a draft is loaded that can be measured and checked now."""
@@ -144,11 +144,15 @@ class DraftPopup(QFrame):
 
     def open_below(self, anchor: QWidget) -> None:
         """Show under `anchor`."""
-        self.setFixedWidth(_WIDTH)
-        self.adjustSize()
+        self._fit()
         self.move(anchor.mapToGlobal(QPoint(0, anchor.height() + 4)))
         self.show()
         self.list.setFocus()
+
+    def _fit(self) -> None:
+        """As high as it has to be: `adjustSize` takes lines that wrap for lower than they are."""
+        if self.layout() is not None:
+            self.setFixedSize(_WIDTH, self.layout().totalHeightForWidth(_WIDTH))
 
     def _pick(self, index: QModelIndex) -> None:
         row = index.data(_ROW_ROLE)

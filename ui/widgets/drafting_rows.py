@@ -10,6 +10,8 @@ from app.events import ModelLoaded
 from ui.theme import text_font
 
 _NONE = "–"
+_OFF = "off: it would be slower"
+_WIDTH = 180
 _FEWEST = 8
 """Drafted tokens; before so many a share says nothing."""
 
@@ -19,29 +21,17 @@ class DraftingRows(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        title = QLabel("Draft")
-        title.setProperty("role", "strong")
-        self.state = QLabel()
-        self.state.setProperty("role", "secondary")
-        self.state.setWordWrap(True)
-        self.state.setTextFormat(Qt.TextFormat.PlainText)
-        self.state.setAccessibleName("What drafts")
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setHorizontalSpacing(8)
         form.setVerticalSpacing(4)
-        self.acceptance = _row(
-            form, "Right guesses", "Of the drafted tokens, those that the model agreed with"
-        )
+        self.state = _row(form, "Draft", "What guesses the next tokens")
+        self.state.setTextFormat(Qt.TextFormat.PlainText)
+        self.acceptance = _row(form, "Right guesses", "Of the drafted tokens, those that the model agreed with")
         self.per_step = _row(form, "Tokens a step", "New tokens for each run of the model; 1 is plain decoding")
-        self.speed_up = _row(
-            form, "Against plain", "How many times as fast as without drafts, measured meanwhile"
-        )
+        self.speed_up = _row(form, "Against plain", "How many times as fast as without drafts, measured meanwhile")
         column = QVBoxLayout(self)
-        column.setContentsMargins(0, 16, 0, 0)
-        column.setSpacing(4)
-        column.addWidget(title)
-        column.addWidget(self.state)
+        column.setContentsMargins(0, 4, 0, 0)
         column.addLayout(form)
         self._source = ""
         self.show_sources(None)
@@ -50,19 +40,23 @@ class DraftingRows(QWidget):
         """What the loaded model drafts with; without anything the rows are hidden."""
         draft = model.draft.name if model is not None and model.draft is not None else ""
         lookup = model is not None and model.prompt_lookup
-        self._source = draft or ("Where the text repeats" if lookup else "")
+        self._source = draft or ("where the text repeats" if lookup else "")
         self.setVisible(bool(self._source))
-        self.state.setText(self._source)
+        self._say(self._source)
         for value in (self.acceptance, self.per_step, self.speed_up):
             value.setText(_NONE)
 
     def show_figures(self, figures: DraftFigures) -> None:
         """How it goes in the answer that is written."""
-        self.state.setText(self._source if figures.is_on else f"{self._source}: off, it would be slower here")
+        self._say(self._source if figures.is_on else _OFF)
         known = figures.drafted_tokens >= _FEWEST
         self.acceptance.setText(f"{100 * figures.acceptance:.0f} %" if known else _NONE)
         self.per_step.setText(f"{figures.tokens_per_step:.1f}" if figures.steps else _NONE)
         self.speed_up.setText(f"{figures.speed_up:.2f} ×" if figures.speed_up and figures.steps > 1 else _NONE)
+
+    def _say(self, text: str) -> None:
+        self.state.setText(self.state.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, _WIDTH))
+        self.state.setToolTip(text)
 
 
 def _row(form: QFormLayout, word: str, help: str) -> QLabel:
