@@ -162,7 +162,7 @@ def test_messages_wait_while_the_model_is_loaded(
     engine.load(LOAD)
     with qtbot.waitSignal(answering.waiting) as waiting:
         answering.send(conversation.id, None, "hi")
-    assert "model is loaded" in waiting.args[2]
+    assert "model is ready" in waiting.args[2]
     with qtbot.waitSignal(answering.finished):
         engine.hold = False
         engine.step()

@@ -81,6 +81,9 @@ class Heard:
         "token_count",
         "conversation_opened",
         "threads_measured",
+        "drafting",
+        "draft_verdict",
+        "draft_checked",
         "failed",
         "notice",
     )

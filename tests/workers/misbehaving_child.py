@@ -68,6 +68,10 @@ class Misbehaviour:
         paths = default_paths()
         paths.home.mkdir(parents=True, exist_ok=True)
         words = request.path.stem.split("+")
+        if request.draft is not None:
+            with loading_marker.loading(paths.loading_marker, request.draft, request.safe_mode):
+                for word in request.draft.stem.split("+"):
+                    self.behave(word, report, stop, Stage.LOAD)
         with loading_marker.loading(paths.loading_marker, request.path, request.safe_mode) as stage:
             report(Progress(Stage.LOAD, 0, 100))
             if "in warm up" in words:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -135,6 +137,24 @@ class TestSafeMode:
         heard.engine.generate(ask("before the first token+segfault"))
         heard.wait_for("failed")
         assert not machine.needs_safe_mode(paths.machine)
+
+
+class TestDrafts:
+    def test_a_draft_that_dies_while_it_is_loaded_is_left_out(self, heard: Heard, paths: Paths) -> None:
+        heard.engine.load(dataclasses.replace(model("finish"), draft=Path("segfault.gguf")))
+        heard.engine.generate(ask("finish"))
+        heard.wait_for("answer_ended")
+        assert heard.of("failed") == []
+        assert heard.of("answer_ended") == [""]
+        assert heard.of("notice") == [
+            "The draft model segfault made the engine crash. The model is loaded again without it."
+        ]
+        assert not machine.needs_safe_mode(paths.machine)
+
+    def test_a_death_of_the_model_beside_a_sound_draft_is_the_model_s(self, heard: Heard) -> None:
+        heard.engine.load(dataclasses.replace(model("segfault"), draft=Path("finish.gguf")))
+        heard.wait_for("failed")
+        assert heard.engine.state is EngineState.CRASHED
 
 
 class TestClosing:
