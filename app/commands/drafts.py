@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.commands.console import as_dict, print_json
 from app.fit.drafts import ASSUMED_ACCEPTANCE, DraftCandidate, draft_candidates
 from app.library.gguf_file import read_header
 from app.library.library import ModelEntry, ModelSource, scan
-from app.paths import default_paths
-from app.settings import load_settings
+from app.library.manifest import origin_of
+from app.paths import Paths, default_paths
+from app.settings import Settings, load_settings
 from app.units import size_text
+
+if TYPE_CHECKING:
+    from app.hub.draft_suggestions import DraftSuggestion
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("model", type=Path, help="a GGUF file")
+    parser.add_argument("--hub", action="store_true", help="suggest smaller models of its family on the hub too")
     parser.set_defaults(run=_run)
 
 
@@ -25,14 +31,39 @@ def _run(parsed: argparse.Namespace) -> int:
     settings = load_settings(paths.settings)
     path = parsed.model.expanduser().resolve()
     header = read_header(path)
-    target = ModelEntry(path, path.stem, header.file_bytes, header, "", ModelSource.SINGLE_FILE)
+    origin = origin_of(path)
+    target = ModelEntry(path, path.stem, header.file_bytes, header, "", ModelSource.SINGLE_FILE, origin=origin)
     candidates = draft_candidates(target, scan(paths, settings), settings.context_tokens, settings.kv_type)
     candidates = tuple(one for one in candidates if one.path != path)
+    suggestions = _suggestions(target, paths, settings) if parsed.hub else ()
     if parsed.json:
-        print_json({"drafts": [as_dict(one) for one in candidates]})
+        plain = {"drafts": [as_dict(one) for one in candidates]}
+        print_json(plain | ({"suggestions": [as_dict(one) for one in suggestions]} if parsed.hub else {}))
     else:
         print(_text(candidates))
+        if parsed.hub:
+            print(_suggestions_text(suggestions))
     return 0
+
+
+def _suggestions(target: ModelEntry, paths: Paths, settings: Settings) -> tuple[DraftSuggestion, ...]:
+    from app.commands.hub import hub_of
+    from app.hub.draft_suggestions import draft_suggestions
+
+    return draft_suggestions(hub_of(settings), target, paths.headers)
+
+
+def _suggestions_text(suggestions: tuple[DraftSuggestion, ...]) -> str:
+    if not suggestions:
+        return "On the hub: no smaller model of its family was found."
+    return "\n".join(["On the hub:", *(f"  {_suggestion_line(one)}" for one in suggestions)])
+
+
+def _suggestion_line(one: DraftSuggestion) -> str:
+    if one.problem:
+        return f"{one.repository} {one.label}: cannot draft: {one.problem}"
+    get = f"“bantam get {one.repository} {one.label}”"
+    return f"{one.repository} {one.label}: can draft, {size_text(one.size_bytes)}: {get}"
 
 
 def _text(candidates: tuple[DraftCandidate, ...]) -> str:

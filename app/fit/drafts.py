@@ -86,11 +86,18 @@ def _problem(target: ModelEntry, model: ModelEntry) -> str:
         return "its header could not be read"
     if model.path == target.path:
         return "this is the model itself"
-    if {target.header.architecture, model.header.architecture} & CANNOT_TAKE_BACK:
+    return header_problem(target.header, model.header) or vocabularies_problem(target.path, model.path)
+
+
+def header_problem(target: GgufHeader, draft: GgufHeader) -> str:
+    """What the headers alone say against a draft, in words that follow "it cannot draft: "; "" where nothing."""
+    if {target.architecture, draft.architecture} & CANNOT_TAKE_BACK:
         return TAKES_NOTHING_BACK
-    if _read_bytes(model.header) > AS_LARGE * _read_bytes(target.header):
+    if draft.chat_problem:
+        return "it is no model for chat"
+    if _read_bytes(draft) > AS_LARGE * _read_bytes(target):
         return "as large as the model itself"
-    return vocabularies_problem(target.path, model.path)
+    return ""
 
 
 def vocabularies_problem(target: Path, draft: Path) -> str:

@@ -15,6 +15,7 @@ from app.events import MachineSpeed, TensorSpeed
 from app.fit.judging import MADE_TYPES
 from app.fit.speed_book import SpeedBook, write_speed_book
 from app.paths import STARTER_MODEL, Paths, default_paths
+from tests.app.engine.drafts import draft_file
 from tests.hub_server import Fault, HubServer
 from tests.hub_server.fixtures import hub, starter_repository
 from tests.real_models import STDLIB_3M
@@ -125,3 +126,24 @@ def test_offline_is_one_sentence() -> None:
     done = bantam(None, "get", "a/b")
     assert done.returncode == 1
     assert "could not be reached" in done.stderr
+
+
+def test_drafts_names_what_is_here_and_what_the_hub_has(hub: HubServer, starter_repository: str) -> None:
+    arguments = ("drafts", str(STARTER_MODEL), "--hub")
+    done = bantam(hub, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "no smaller model of its family" in done.stdout  # its only relative there is itself
+    place = hub.folder / "a" / "stdlib-3M-GGUF"
+    place.mkdir(parents=True)
+    draft_file(place)
+    assert "bantam get a/stdlib-3M-GGUF Q8_0" in bantam(hub, *arguments).stdout
+    (suggestion,) = json.loads(bantam(hub, *arguments, "--json").stdout)["suggestions"]
+    assert suggestion["repository"] == "a/stdlib-3M-GGUF"
+    assert suggestion["problem"] == ""
+
+
+def test_drafts_without_a_network_says_so() -> None:
+    done = bantam(None, "drafts", str(STARTER_MODEL), "--hub")
+    assert done.returncode == 1
+    assert "could not be reached" in done.stderr
+    assert "suggestions" not in json.loads(bantam(None, "drafts", str(STARTER_MODEL), "--json").stdout)

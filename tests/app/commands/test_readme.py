@@ -26,6 +26,7 @@ from app.fit.drafts import DraftCandidate
 from app.fit.judgement import MemoryBudget
 from app.fit.need import MemoryNeed
 from app.fit.verdict import FitVerdict
+from app.hub.draft_suggestions import DraftSuggestion
 from app.library.gguf_file import GgufHeader
 from app.library.library import ModelEntry
 from app.library.manifest import FileOrigin
@@ -36,7 +37,7 @@ README = (Path(__file__).resolve().parents[3] / "README.md").read_text("utf-8")
 
 PRINTED = (
     AnswerStatistics, BenchResult, Converted, Difference, Downloaded, DraftCheck, DraftFigures, DraftLoaded,
-    DraftCandidate, FileOrigin, FitVerdict, GgufHeader, ImportanceCollected,
+    DraftCandidate, DraftSuggestion, FileOrigin, FitVerdict, GgufHeader, ImportanceCollected,
     MemoryBudget, MemoryNeed, ModelEntry, ModelLoaded, Quality, Quantized, ThreadCounts, Verified,
 )  # fmt: skip
 

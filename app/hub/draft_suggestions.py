@@ -1,0 +1,177 @@
+"""Smaller models of the same family on the hub that could draft for a model, checked before they are downloaded.
+
+A family is told by its name and a size by the word for it ("Qwen2.5-7B-Instruct": the family is Qwen2.5). Names only
+choose what is looked at; whether a model can draft is said by its header and its vocabulary.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import Cancelled, GatedError, HubError, ModelFileError, OfflineError
+from app.fit.drafts import AS_LARGE, header_problem
+from app.hub.endpoint import Hub
+from app.hub.listing import open_repository
+from app.hub.remote import fetch_stub
+from app.hub.repository import ModelFormat, RemoteModel, RepositorySummary, SearchQuery
+from app.hub.search import search
+from app.hub.transport import Call
+from app.library.library import ModelEntry
+from app.library.vocabulary import Vocabulary, read_vocabulary, vocabulary_problem
+
+MOST = 5
+"""Repositories whose headers are read: some MB each."""
+RESULTS = 100
+"""Of one search, the most downloaded first."""
+
+_SIZE = re.compile(r"(?<![0-9A-Za-z.])[Ee]?(\d{1,4}(?:\.\d{1,3})?)([BMbm])(?![0-9A-Za-z])")
+_MINOR = re.compile(r"(\d)\.\d+")
+_MAKERS = frozenset({"meta"})
+"""Words before the name of a family that are there of some of its members only: Meta-Llama-3.1-8B, Llama-3.2-1B."""
+_NO_DIFFERENCE = frozenset({"gguf", "imatrix", "i1"})
+_LABELS = ("Q4_0", "Q4_K_M", "Q4_K_S", "Q8_0", "Q5_K_M", "Q6_K")
+"""What is taken of a repository: a draft has to be fast first of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftSuggestion:
+    """A model on the hub, as a draft. `problem` is "" where it can draft, else the reason, without a full stop.
+
+    `file` and `label` name it in its repository: what a download is asked for with.
+    """
+
+    repository: str
+    label: str
+    file: str
+    size_bytes: int
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyName:
+    """What a model's name says: `words` before its size, in lower case, and `rest`, the words after it."""
+
+    words: tuple[str, ...]
+    parameters: float
+    rest: frozenset[str]
+
+    @property
+    def generation(self) -> tuple[str, ...]:
+        """The words without minor versions: those that share it often have the same vocabulary."""
+        return tuple(_MINOR.sub(r"\1", word) for word in self.words)
+
+
+def family_name(name: str) -> FamilyName | None:
+    """Read the name of a model, a file or a repository (without its owner); None where it says no size."""
+    match = _SIZE.search(name)
+    words = _words(name[: match.start()]) if match else ()
+    while len(words) > 1 and words[0] in _MAKERS:
+        words = words[1:]
+    if match is None or not words:
+        return None
+    unit = 1e9 if match[2] in "Bb" else 1e6
+    rest = frozenset(_words(name[match.end() :])) - _NO_DIFFERENCE
+    return FamilyName(words, float(match[1]) * unit, rest)
+
+
+def draft_suggestions(
+    hub: Hub, target: ModelEntry, folder: Path, call: Call | None = None
+) -> tuple[DraftSuggestion, ...]:
+    """At most MOST models, one of each size: those that can draft first, then the smaller first. `folder` keeps the
+    headers (`Paths.headers`). Empty where the target's name says neither family nor size, or nothing is found.
+
+    Seconds of network: for a thread. What is wrong with one repository is its `problem`. Raises HubError, OfflineError
+    where the search itself fails, StorageError, ModelFileError for a target that cannot be read, Cancelled.
+    """
+    family = _family_of(target)
+    if family is None or target.header is None:
+        return ()
+    vocabulary = read_vocabulary(target.path)
+    found = [_check(hub, target, vocabulary, one, folder, call) for one in _members(hub, family, call)]
+    known = [suggestion for suggestion in found if suggestion is not None]
+    return tuple(sorted(known, key=lambda one: (bool(one.problem), one.size_bytes, one.repository)))
+
+
+def _family_of(target: ModelEntry) -> FamilyName | None:
+    """From where it came from, else from what it is called."""
+    repository = target.origin.repository.rpartition("/")[2] if target.origin else ""
+    names = (repository, target.name, target.path.stem, target.header.name if target.header else "")
+    return next((family for name in names if (family := family_name(name)) is not None), None)
+
+
+def _members(hub: Hub, family: FamilyName, call: Call | None) -> tuple[RepositorySummary, ...]:
+    """The likeliest repository of each smaller size: of the same version, of the same purpose, the most downloaded."""
+    best: dict[float, tuple[tuple[bool, int], RepositorySummary]] = {}
+    for one in _found(hub, family, call):
+        other = family_name(one.name)
+        if other is None or not _is_related(family, other) or other.parameters > AS_LARGE * family.parameters:
+            continue
+        rank = (other.words[-1] != family.words[-1], len(_purpose(other) ^ _purpose(family)))
+        if other.parameters not in best or rank < best[other.parameters][0]:
+            best[other.parameters] = (rank, one)
+    chosen = sorted(best.items(), key=lambda item: (item[1][0][0], item[0]))
+    return tuple(summary for _, (_, summary) in chosen[:MOST])
+
+
+def _found(hub: Hub, family: FamilyName, call: Call | None) -> Iterable[RepositorySummary]:
+    """Results for the version, then for the generation, the most downloaded first. Raises HubError, Cancelled."""
+    for words in dict.fromkeys((family.words, family.generation)):
+        yield from search(hub, SearchQuery("-".join(words)), limit=RESULTS, call=call).results
+
+
+def _check(
+    hub: Hub, target: ModelEntry, vocabulary: Vocabulary, summary: RepositorySummary, folder: Path, call: Call | None
+) -> DraftSuggestion | None:
+    """None where the repository holds no model in one GGUF file. Raises OfflineError, StorageError, Cancelled."""
+    try:
+        repository = open_repository(hub, summary.id, call=call)
+    except OfflineError:
+        raise
+    except HubError:
+        return None  # it went between the search and now
+    model = _pick(repository.models)
+    if model is None:
+        return None
+    try:
+        stub = fetch_stub(hub, repository, model, folder, call)
+        assert target.header is not None
+        problem = header_problem(target.header, stub.header)
+        problem = problem or vocabulary_problem(vocabulary, read_vocabulary(stub.path))
+    except OfflineError:
+        raise
+    except (GatedError, HubError, ModelFileError) as error:
+        problem = _clause(error.sentence)
+    if call is not None and call.is_cancelled:
+        raise Cancelled
+    return DraftSuggestion(summary.id, model.label, model.key, model.size_bytes, problem)
+
+
+def _pick(models: Iterable[RemoteModel]) -> RemoteModel | None:
+    """The file that is fastest as a draft, or the smallest of another kind."""
+    single = [model for model in models if model.format is ModelFormat.GGUF and len(model.files) == 1]
+    by_label = {model.label: model for model in reversed(single)}
+    return next((by_label[label] for label in _LABELS if label in by_label), single[0] if single else None)
+
+
+def _is_related(family: FamilyName, other: FamilyName) -> bool:
+    """One's words are the end of the other's: some authors put the maker's name first."""
+    left, right = family.generation, other.generation
+    shorter = min(len(left), len(right))
+    return left[-shorter:] == right[-shorter:]
+
+
+def _purpose(family: FamilyName) -> frozenset[str]:
+    """The words after the size that say what it is for, and not how it was quantized."""
+    return frozenset(word for word in family.rest if word.isalpha() and len(word) > 1)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in re.split(r"[-_\s]+", text.lower()) if word)
+
+
+def _clause(sentence: str) -> str:
+    """A sentence as the end of another one."""
+    return sentence[:1].lower() + sentence[1:].rstrip(".")
