@@ -18,7 +18,14 @@ from pathlib import Path
 
 from tests.benchmarks.shapes import cache_folder
 
-TOOLS = ("llama-bench", "llama-completion", "llama-quantize", "llama-perplexity", "llama-imatrix")
+TOOLS = (
+    "llama-bench",
+    "llama-completion",
+    "llama-quantize",
+    "llama-perplexity",
+    "llama-imatrix",
+    "llama-speculative-simple",
+)
 _AMX = ("__AMX_INT8__", "__AMX_TILE__", "__AMX_BF16__", "__AMX_FP16__")
 _DEFINES = ("CMAKE_BUILD_TYPE=Release", "LLAMA_CURL=OFF", "LLAMA_BUILD_TESTS=OFF", "LLAMA_BUILD_UI=OFF")
 
