@@ -33,8 +33,22 @@ _ADDS_BOS = frozenset(
     }
 )
 """Byte-level pre-tokenizers with which a text begins with BOS where the file does not say (llama-vocab.cpp)."""
-_DEFAULTS = {"llama": (1, 2), "gpt2": (11, 11), "bert": (101, -1), "t5": (-1, 1)}
+_DEFAULTS = {
+    "llama": (1, 2),
+    "gpt2": (11, 11),
+    "hybriddna": (11, 11),
+    "whitespace": (11, 11),
+    "bert": (101, -1),
+    "t5": (-1, 1),
+    "plamo2": (1, 2),
+}
 """BOS and EOS of each kind of vocabulary, where the file does not say (llama-vocab.cpp)."""
+_WITHOUT_BOS = frozenset({"chatglm-bpe", "glm4", "glm5"})
+"""Byte-level pre-tokenizers without a BOS of their own, where the file does not say."""
+_ALWAYS_BOS = frozenset({"gemma4", "granite-embed-multi-311m"})
+"""Those with which a text begins with BOS even where the file says that it does not."""
+_BYTE_LEVEL = frozenset({"gpt2", "hybriddna", "whitespace", "gemma4"})
+"""Names of one kind of vocabulary (LLAMA_VOCAB_TYPE_BPE)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,24 +115,34 @@ def _words(vocabulary: Vocabulary, start: int) -> int:
 
 
 def _build(raw: RawHeader) -> Vocabulary:
-    tokens = tuple(token for token in raw.lists.get(_KEY + "tokens", ()) if isinstance(token, bytes))
+    texts = (token for token in raw.lists.get(_KEY + "tokens", ()) if isinstance(token, bytes))
+    tokens = tuple(text or b"[EMPTY_%d]" % token for token, text in enumerate(texts))
     types = tuple(kind for kind in raw.lists.get(_KEY + "token_type", ()) if isinstance(kind, int))
     if not tokens:
         raise ModelFileError("The file has no vocabulary.")
-    kind = str(raw.values.get(_KEY + "model", ""))
-    adds_bos = kind in ("llama", "bert") or str(raw.values.get(_KEY + "pre", "")) in _ADDS_BOS
-    default_bos, default_eos = _DEFAULTS.get(kind, (-1, -1))
+    model = str(raw.values.get(_KEY + "model", ""))
+    pre = "gemma4" if model == "gemma4" else str(raw.values.get(_KEY + "pre", ""))
+    is_byte_level = model in _BYTE_LEVEL
+    bos, eos = _DEFAULTS.get(model, (-1, -1))
+    adds_bos = _flag(raw, "bos", model in ("llama", "bert") or (is_byte_level and pre in _ADDS_BOS))
+    adds_bos = adds_bos or (is_byte_level and pre in _ALWAYS_BOS)
     return Vocabulary(
-        kind,
+        "gpt2" if is_byte_level else model,
         tokens,
         types,
-        _added(raw, "bos", adds_bos, default_bos),
-        _added(raw, "eos", kind == "t5", default_eos),
+        _special(raw, "bos", -1 if pre in _WITHOUT_BOS else bos, len(tokens)) if adds_bos else None,
+        _special(raw, "eos", eos, len(tokens)) if _flag(raw, "eos", model == "t5") else None,
     )
 
 
-def _added(raw: RawHeader, name: str, usual: bool, default: int) -> int | None:
-    """The id of a token that is added to each text; None where it is not."""
-    adds = raw.values.get(f"{_KEY}add_{name}_token", usual)
+def _flag(raw: RawHeader, name: str, usual: bool) -> bool:
+    """Whether the token is added to each text."""
+    return bool(raw.values.get(f"{_KEY}add_{name}_token", usual))
+
+
+def _special(raw: RawHeader, name: str, default: int, tokens: int) -> int:
+    """Its id; the default where the file gives none, or one that is not there; -1 where there is none at all."""
     token = raw.values.get(f"{_KEY}{name}_token_id", default)
-    return token if adds and isinstance(token, int) else None
+    if isinstance(token, int) and 0 <= token < tokens:
+        return token
+    return default if default < tokens else -1

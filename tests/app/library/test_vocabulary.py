@@ -6,6 +6,7 @@ from app.engine.llama import C, Model, ModelOptions
 from app.errors import ModelFileError
 from app.library.vocabulary import Vocabulary, read_vocabulary, vocabulary_problem
 from app.paths import STARTER_MODEL
+from tests.app.engine.drafts import draft_file, rewrite
 
 NORMAL, UNUSED = 1, 5
 
@@ -91,3 +92,26 @@ def test_a_cut_off_file_is_refused(tmp_path):
     path.write_bytes(STARTER_MODEL.read_bytes()[:20_000])
     with pytest.raises(ModelFileError):
         read_vocabulary(path)
+
+
+SPECIAL = {"tokenizer_ggml_bos_token_id": 10**6, "tokenizer_ggml_pre": "gpt-2", "tokenizer_ggml_add_bos_token": True}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        SPECIAL,
+        SPECIAL | {"tokenizer_ggml_pre": "glm4"},
+        {"tokenizer_ggml_pre": "gemma4", "tokenizer_ggml_add_bos_token": False},
+        {"tokenizer_ggml_pre": "tekken", "tokenizer_ggml_add_eos_token": True},
+    ],
+)
+def test_what_is_added_to_a_text_is_what_llama_cpp_adds(tmp_path, fields):
+    path = rewrite(draft_file(tmp_path), tmp_path / "other.gguf", **fields)
+    read = read_vocabulary(path)
+    model = Model(path, ModelOptions(header_only=True), lambda _share: True)
+    adds_bos, adds_eos = C.llama_vocab_get_add_bos(model.vocabulary), C.llama_vocab_get_add_eos(model.vocabulary)
+    expected = (model.bos if adds_bos else None, model.eos if adds_eos else None)
+    model.close()
+    assert (read.bos, read.eos) == expected
