@@ -58,3 +58,15 @@ class ConversionError(AppError):
 
 class QuantizeError(AppError):
     """A model that could not be quantized."""
+
+
+class PruneError(AppError):
+    """A model that could not be pruned, and is as it was."""
+
+
+class RecoverError(AppError):
+    """A pruned model that could not be trained, or was no better for it; it is as it was."""
+
+
+class RecipeError(AppError):
+    """A recipe that cannot be read, or that cannot be carried out."""

@@ -11,6 +11,7 @@ from app.drafting import DraftCheck, DraftFigures, DraftLoaded, DraftVerdict
 from app.fit.curve import FitCurve
 from app.fit.judgement import ReadProfile
 from app.fit.need import MemoryNeed
+from app.pruning import DraftMade, Pruned, RecipePlanned, Recovered, RecoveryPlanned
 from app.requests import ThreadCounts
 
 
@@ -43,6 +44,14 @@ class Stage(StrEnum):
     """Timing batches of drafted tokens, once for a model on this machine."""
     COMPARE_DRAFT = "compare draft"
     CHECK_DRAFT = "check draft"
+    PRUNE = "prune"
+    """A block at a time: reading what flows through it, cutting it, reading again."""
+    RANK_LAYERS = "rank layers"
+    WRITE_TEXT = "write text"
+    """The teacher writes the text that the pruned model learns from."""
+    RECOVER = "recover"
+    HELD_OUT = "held out"
+    """Reading held-out text with teacher and pruned model, before and after."""
 
 
 class StopReason(StrEnum):
@@ -371,7 +380,8 @@ Event = Progress | Notice | PromptReady | Token | DraftFigures | DownloadProgres
 Result = (
     TooLarge | ModelLoaded | ConversationOpened | TokenCount | ThreadCounts | BenchResult
     | Downloaded | Verified | FitCurve | MachineSpeed | Converted | Quantized | Offers
-    | ConversionPlanned | ImportanceCollected | Quality | DraftVerdict | DraftCheck | None
+    | ConversionPlanned | ImportanceCollected | Quality | DraftVerdict | DraftCheck
+    | Pruned | Recovered | RecoveryPlanned | DraftMade | RecipePlanned | None
 )  # fmt: skip
 
 Report = Callable[[Event], None]

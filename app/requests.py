@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.hub.repository import RemoteFile
+from app.pruning import MakeDraft, PlanRecipe, PlanRecovery, Prune, Recover
 
 LEAST_CONTEXT_TOKENS = 256
 """Less holds no question with its answer, and llama.cpp rounds up to it."""
@@ -328,4 +329,9 @@ Request = (
     | MeasureQuality
     | PlanOffers
     | PlanConversion
+    | Prune
+    | Recover
+    | PlanRecovery
+    | MakeDraft
+    | PlanRecipe
 )

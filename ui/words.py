@@ -26,6 +26,11 @@ STAGE_WORDS = {
     Stage.MEASURE_DRAFT: "Measuring what drafting costs",
     Stage.COMPARE_DRAFT: "Comparing with the draft",
     Stage.CHECK_DRAFT: "Checking the draft",
+    Stage.PRUNE: "Pruning, layer by layer",
+    Stage.RANK_LAYERS: "Measuring which layers matter",
+    Stage.WRITE_TEXT: "The original writes a text to learn from",
+    Stage.RECOVER: "Learning from the original",
+    Stage.HELD_OUT: "Comparing with the original",
 }
 
 STATE_WORDS = {

@@ -36,6 +36,11 @@ _STAGES = {
     Stage.LOAD_DRAFT: "Loading the draft model",
     Stage.MEASURE_DRAFT: "Measuring what batches cost (once)",
     Stage.CHECK_DRAFT: "Answering with and without the draft",
+    Stage.PRUNE: "Pruning, layer by layer",
+    Stage.RANK_LAYERS: "Measuring which layers matter",
+    Stage.WRITE_TEXT: "The original writes a text to learn from",
+    Stage.RECOVER: "Learning from the original",
+    Stage.HELD_OUT: "Comparing with the original",
 }
 
 
