@@ -266,7 +266,7 @@ def _engine_memory(resident_bytes: int, need: MemoryNeed | None) -> str:
     """What was foreseen beside what is: two figures that should be nearly the same."""
     if need is None or not resident_bytes:
         return ""
-    return f"The engine takes {size(resident_bytes)}; {size(need.resident_bytes)} were predicted."
+    return f"The engine: {size(resident_bytes)}, predicted {size(need.resident_bytes)}"
 
 
 def _show(label: QLabel, text: str, role: str) -> None:

@@ -139,7 +139,7 @@ def test_an_empty_question_is_refused_before_a_model_is_loaded():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_argument_has_a_help(command):
     parser = argparse.ArgumentParser()
-    importlib.import_module(f"app.commands.{command}").configure(parser)
+    importlib.import_module(f"app.commands.{command.replace('-', '_')}").configure(parser)
     assert [action.dest for action in parser._actions if not action.help] == []
 
 

@@ -134,7 +134,7 @@ def test_generated_ids_are_kept_even_where_tokenising_the_text_again_gives_other
         hot = Sampling(temperature=3.0, top_k=0, top_p=1.0, min_p=0.0, seed=seed, max_tokens=60)
         answer, last = starter.answer(QUESTION, sampling=hot)
         generated = starter.session._cache.tokens[last.statistics.prompt_tokens :]
-        if starter.session._model.tokenize(answer, add_bos=False)[: len(generated)] != generated:
+        if starter.session.model.tokenize(answer, add_bos=False)[: len(generated)] != generated:
             break
     else:
         pytest.fail("no seed generates what tokenising would split otherwise")
@@ -159,7 +159,7 @@ def test_the_oldest_messages_are_left_out_and_that_is_said(starter):
     assert ready.left_out_messages == last.statistics.left_out_messages > 0
     assert ready.left_out_messages % 2 == 0
     assert ready.prompt_tokens <= 2048 - 256
-    kept = b"".join(map(starter.session._model.piece, starter.session._cache.tokens)).decode()
+    kept = b"".join(map(starter.session.model.piece, starter.session._cache.tokens)).decode()
     assert "Be brief." in kept
     assert QUESTION.content in kept
     assert "user\n0: What" not in kept

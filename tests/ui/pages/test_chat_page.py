@@ -84,7 +84,7 @@ def test_a_message_sent_while_loading_is_answered_after(
     engine.load(LoadModel(SAMPLE_MODEL.path))
     begin(qtbot, page, "early")
     qtbot.waitUntil(lambda: contents(page) == ["early"])
-    qtbot.waitUntil(lambda: "model is loaded" in widget(qtbot, page, 0).note)
+    qtbot.waitUntil(lambda: "model is ready" in widget(qtbot, page, 0).note)
     with qtbot.waitSignal(page.answering.finished):
         engine.hold = False
         engine.step()

@@ -10,7 +10,7 @@ from app.events import Progress, PromptReady, Stage, Token
 from app.fit.need import MemoryNeed
 from tests.ui.fake_engine import SAMPLE_MODEL, SAMPLE_STATISTICS, Answer, EngineState, FakeEngine
 from tests.ui.scenes import sample_memory
-from ui.widgets.performance_panel import REPAINT_MS, PerformancePanel
+from ui.widgets.performance_panel import REPAINT_MS, WIDTH, PerformancePanel
 from ui.widgets.speed_plot import SHOWN_TOKENS, SpeedPlot
 
 
@@ -120,14 +120,20 @@ def test_a_thousand_tokens_are_one_repaint(panel: PerformancePanel, loaded_engin
 
 def test_prediction_stands_beside_what_is_measured(panel: PerformancePanel) -> None:
     panel.show_memory(sample_memory(SAMPLE_MODEL.need.total_bytes + 90_000_000))
-    assert panel.engine_memory.text() == "The engine takes 2.0 GB; 1.9 GB were predicted."
+    assert panel.engine_memory.text() == "The engine: 2.0 GB, predicted 1.9 GB"
+
+
+def test_prediction_of_a_large_model_is_not_cut_off(panel: PerformancePanel) -> None:
+    panel.show_memory(sample_memory(98_000_000_000))
+    margins = panel.layout().contentsMargins()
+    assert panel.engine_memory.sizeHint().width() <= WIDTH - margins.left() - margins.right()
 
 
 def test_prediction_is_that_of_the_question_before_loading(panel: PerformancePanel, loaded_engine: FakeEngine) -> None:
     need = MemoryNeed(22_000_000, 13_000_000, 16_000_000)
     loaded_engine.model_loaded.emit(dataclasses.replace(SAMPLE_MODEL, need=need))
     panel.show_memory(sample_memory(80_000_000))
-    assert panel.engine_memory.text() == "The engine takes 80 MB; 0.1 GB were predicted."
+    assert panel.engine_memory.text() == "The engine: 80 MB, predicted 0.1 GB"
 
 
 @pytest.mark.parametrize("ms", [1.0, 86.0, 199.0, 640.0, 100_000.0])
