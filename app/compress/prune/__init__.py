@@ -1,0 +1,1 @@
+"""Pruning of Hugging Face folders, a block at a time."""
