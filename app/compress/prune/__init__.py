@@ -1,1 +1,1 @@
-"""Pruning of Hugging Face folders, a block at a time."""
+"""Pruning a Hugging Face folder, a transformer block at a time."""
