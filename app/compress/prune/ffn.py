@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from app.compress.prune.allocation import allocate

@@ -106,7 +106,9 @@ def _with_heads(config: Mapping[str, Any], widths: Sequence[Widths]) -> Housed:
     )
 
 
-_NO_WINDOWS: dict[str, Any] = dict.fromkeys(("sliding_window", "use_sliding_window", "max_window_layers", "layer_types"))
+_NO_WINDOWS: dict[str, Any] = dict.fromkeys(
+    ("sliding_window", "use_sliding_window", "max_window_layers", "layer_types")
+)
 _LLAMA: dict[str, Any] = {
     **_NO_WINDOWS,
     "architectures": ["LlamaForCausalLM"],

@@ -175,7 +175,8 @@ def test_the_total_is_that_of_the_uniform_cut(cut: Cut, name: str) -> None:
     config = json.loads((cut("llama3", name).path / "config.json").read_text())
     assert sum(config["intermediate_size"]) == (3 * 512 if name == "ffn-by-layer" else 3 * 768)
     assert sum(config["num_key_value_heads"]) == (3 * 2 if name == "kv-by-layer" else 3 * 4)
-    assert min(config["intermediate_size"]) >= 256 and min(config["num_key_value_heads"]) >= 1
+    assert min(config["intermediate_size"]) >= 256
+    assert min(config["num_key_value_heads"]) >= 1
 
 
 @pytest.mark.parametrize("name", ["ffn", "ffn-32", "kv-3", "layers"])
