@@ -1,6 +1,6 @@
 """What taking parts of a model away costs and brings: size, memory, ms a token, perplexity, KL divergence.
 
-    python -m tests.benchmarks.prune_structured [--pairs 1] [--chunks 24]
+    python -m tests.benchmarks.prune_structured [--pairs 1] [--chunks 24] [--windows 64] [--only "FFN -50"]
 
 The starter model: FFN a quarter and a half narrower, KV groups, layers, widths by layer, each with and without the
 refit, in Q4_0 and Q8_0, against its own bf16 on tests/data/eval-code.txt. Calibrated on tests/data/calibration.txt, of
@@ -71,6 +71,8 @@ class Row:
 def main() -> int:
     parser = pairs.parser(__doc__, pairs=1)
     parser.add_argument("--chunks", type=int, default=24, help="windows of 512 tokens to judge on (default 24)")
+    parser.add_argument("--windows", type=int, default=64, help="windows of 256 tokens to calibrate on (default 64)")
+    parser.add_argument("--only", nargs="*", default=[""], help="cuts whose names begin so (default all)")
     options = parser.parse_args()
     before = pairs.machine()
     with tempfile.TemporaryDirectory() as name:
@@ -78,7 +80,7 @@ def main() -> int:
         source = starter_folder(folder / "starter")
         reference = folder / "reference.gguf"
         convert(Convert(source, reference, "bf16"), _ignore, lambda: False)
-        folders = {"dense": source} | _cut(source, folder)
+        folders = {"dense": source} | _cut(source, folder, options.only, options.windows)
         pairs.say(f"{'':38} {'type':5} {'file':>9} {'peak':>8} {'a token':>9} {'ppl':>7} {'KL':>8} {'top-1':>7}")
         rows = [
             _measure(title, place, kind, reference, folder, options.pairs, options.chunks)
@@ -88,13 +90,15 @@ def main() -> int:
     return pairs.show(_figures(rows), before, options.json)
 
 
-def _cut(source: Path, folder: Path) -> dict[str, Path]:
-    made = {}
+def _cut(source: Path, folder: Path, only: list[str], windows: int) -> dict[str, Path]:
+    made: dict[str, Path] = {}
     for title, values in _CUTS.items():
+        if not title.startswith(tuple(only)):
+            continue
         for refit in (True, False) if values["method"] is not _LAYERS else (True,):
             name = title if refit else f"{title}, no refit"
             output = folder / f"cut-{len(made)}"
-            request = Prune(source, output, refit=refit, text=CALIBRATION, threads=1, **values)
+            request = Prune(source, output, refit=refit, text=CALIBRATION, chunks=windows, threads=1, **values)
             result = prune(request, _ignore, lambda: False)
             pairs.say(f"{name}: {result.recipe}, {result.seconds:.1f} s")
             made[name] = output
@@ -111,9 +115,7 @@ def _measure(title: str, place: Path, kind: str, reference: Path, folder: Path, 
         with tempfile.TemporaryDirectory() as home, Child(Path(home)) as child:
             speeds.append(child.ask(Bench(LoadModel(file, 1024), prompt_tokens=128, new_tokens=64)))
     peak = max(speed.peak_resident_bytes for speed in speeds)
-    row = Row(
-        title, kind, file.stat().st_size, peak, tuple(speed.ms_per_token_median for speed in speeds), quality
-    )
+    row = Row(title, kind, file.stat().st_size, peak, tuple(speed.ms_per_token_median for speed in speeds), quality)
     pairs.say(str(row))
     return row
 
