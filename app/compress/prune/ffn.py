@@ -81,8 +81,8 @@ class Ffn(Method):
         step, kept = self.request.width_multiple, self._uniform
         values = []
         for passed in pass_through(model, model.windows, {_DOWN: Statistic.SUM_SQUARES}, tick):
-            down = passed.block.get_submodule(_DOWN).weight.data
-            best = scores(down, passed.inputs[_DOWN]).sort(descending=True).values / passed.energy
+            down: Any = passed.block.get_submodule(_DOWN)
+            best: Any = scores(down.weight.data, passed.inputs[_DOWN]).sort(descending=True).values / passed.energy
             values.append([float(part.sum()) for part in best.split(step) if len(part) == step])
         return {"widths": [units * step for units in allocate(values, kept // step * len(values))]}
 

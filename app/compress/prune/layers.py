@@ -161,8 +161,8 @@ class Layers(Method):
     def memory_bytes(self, model: BlockModel) -> int:
         """What flows out of a block beside what flowed in, or the streams of all models with one layer missing."""
         if self.request.importance is LayerImportance.LEAVE_OUT:
-            head = model.config.vocab_size * model.config.hidden_size
-            return 4 * (_some(model.windows).numel() * model.config.hidden_size * model.layers + head)
+            streams = int(_some(model.windows).numel()) * model.layers
+            return 4 * int(model.config.hidden_size) * (streams + int(model.config.vocab_size))
         return 4 * int(model.windows.numel()) * int(model.config.hidden_size)
 
     @cached_property
