@@ -72,8 +72,18 @@ class _Run:
         except PruneError:  # of the model itself: it would come again
             writer.remove()
             raise
-        return publish(
-            self._request, writer, config, model, kept, method.recipe(), self._start, self._report, self._stop
+        writer.complete(self._request.source, config)
+        recipe = method.recipe()
+        size = publish(self._request, writer, recipe, self._report, self._stop)
+        return Pruned(
+            path=self._request.output,
+            recipe=recipe,
+            parameters_before=sum(tensor.elements for tensor in model.tensors.values()),
+            parameters_after=writer.state.parameters,
+            zeros=writer.state.zeros,
+            dropped_layers=tuple(index for index in range(model.layers) if index not in kept),
+            size_bytes=size,
+            seconds=time.monotonic() - self._start,
         )
 
     def _survey(self) -> None:
