@@ -36,7 +36,6 @@ _WITH_DEPENDENCIES = ("datasets", "pydantic", "pillow", "requests", "nvidia-ml-p
 _WORKER = """
 import json, sys, time
 import torch, transformers
-from datasets import Dataset
 from llmcompressor import oneshot
 from llmcompressor.modifiers.pruning.sparsegpt import SparseGPTModifier
 from llmcompressor.modifiers.pruning.wanda import WandaPruningModifier
@@ -44,8 +43,8 @@ from llmcompressor.modifiers.pruning.wanda import WandaPruningModifier
 folder, windows, method, pattern, output = sys.argv[1:]
 torch.set_num_threads(1)
 ids = json.load(open(windows))
-data = Dataset.from_dict({"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]})
-data.set_format("torch")
+rows = [{"input_ids": torch.tensor(row), "attention_mask": torch.ones(len(row), dtype=torch.int64)} for row in ids]
+data = torch.utils.data.DataLoader(rows, batch_size=1)
 model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
 modifier = {"wanda": WandaPruningModifier, "sparsegpt": SparseGPTModifier}[method]
 start = time.monotonic()

@@ -214,7 +214,7 @@ def test_a_stop_is_heeded_and_the_same_request_goes_on(tmp_path: Path) -> None:
     calls = Polls()
     asked = request(tmp_path / "whole", PruneMethod.SPARSEGPT, chunks=2)
     prune(asked, lambda _event: None, calls)
-    for share in (0.0, 0.3, 0.7, 1.0):
+    for share in (0.2, 0.9):
         output = tmp_path / f"out-{share}"
         stopped = dataclasses.replace(asked, output=output)
         with pytest.raises(Cancelled):
