@@ -28,6 +28,7 @@ from app.events import (
 )
 from app.fit.curve import FitCurve
 from app.paths import Paths, default_paths
+from app.pruning import Prune, Pruned
 from app.requests import (
     Bench,
     CheckDraft,
@@ -82,6 +83,7 @@ class Operations:
             MeasureQuality: self._measure_quality,
             PlanOffers: self._plan_offers,
             PlanConversion: self._plan_conversion,
+            Prune: self._prune,
         }
 
     def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
@@ -190,3 +192,8 @@ class Operations:
         from app.compress.offers import plan_conversion
 
         return plan_conversion(request, stop)
+
+    def _prune(self, request: Prune, report: Report, stop: StopFlag) -> Pruned:
+        from app.compress.prune.prune import prune
+
+        return prune(request, report, stop)
