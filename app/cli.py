@@ -23,6 +23,7 @@ COMMANDS = {
     "get": "download a model from the hub",
     "convert": "write a Hugging Face folder as one GGUF file",
     "quantize": "make a model smaller",
+    "recover": "train a pruned model to answer as its original does",
     "importance": "measure which weights of a model matter most",
     "measure": "measure a model's quality: perplexity, KL divergence, top-1 agreement",
     "drafts": "list the models that can draft for a model, and why others cannot",

@@ -28,6 +28,7 @@ from app.events import (
 )
 from app.fit.curve import FitCurve
 from app.paths import Paths, default_paths
+from app.pruning import PlanRecovery, Recover, Recovered, RecoveryPlanned
 from app.requests import (
     Bench,
     CheckDraft,
@@ -82,6 +83,8 @@ class Operations:
             MeasureQuality: self._measure_quality,
             PlanOffers: self._plan_offers,
             PlanConversion: self._plan_conversion,
+            Recover: self._recover,
+            PlanRecovery: self._plan_recovery,
         }
 
     def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
@@ -190,3 +193,13 @@ class Operations:
         from app.compress.offers import plan_conversion
 
         return plan_conversion(request, stop)
+
+    def _recover(self, request: Recover, report: Report, stop: StopFlag) -> Recovered:
+        from app.compress.recover.recover import recover
+
+        return recover(request, report, stop)
+
+    def _plan_recovery(self, request: PlanRecovery, report: Report, stop: StopFlag) -> RecoveryPlanned:
+        from app.compress.recover.plan import plan_recovery
+
+        return plan_recovery(request, report, stop)

@@ -30,7 +30,7 @@ _BLOCK_NAME = re.compile(r"\.(\d+)\.")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A folder's weights. Elements of the blocks' matrices and of all else; widths of each block's matrices together."""
+    """A folder's weights: those in the blocks' matrices, all others, and the sides of each block's matrices added up."""
 
     matrix_bytes: int
     matrix_elements: int

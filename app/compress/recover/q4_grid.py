@@ -39,7 +39,7 @@ def fake_quantize(weight: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
     Straight-through estimator: Bengio et al. 2013, arXiv 1308.3432.
     """
-    result: Tensor = _StraightThrough.apply(weight, dtype)
+    result: Tensor = _StraightThrough.apply(weight, dtype)  # type: ignore[no-untyped-call]
     return result
 
 
