@@ -28,7 +28,7 @@ from app.events import (
 )
 from app.fit.curve import FitCurve
 from app.paths import Paths, default_paths
-from app.pruning import PlanRecovery, Recover, Recovered, RecoveryPlanned
+from app.pruning import PlanRecovery, Prune, Pruned, Recover, Recovered, RecoveryPlanned
 from app.requests import (
     Bench,
     CheckDraft,
@@ -85,6 +85,7 @@ class Operations:
             PlanConversion: self._plan_conversion,
             Recover: self._recover,
             PlanRecovery: self._plan_recovery,
+            Prune: self._prune,
         }
 
     def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
@@ -203,3 +204,8 @@ class Operations:
         from app.compress.recover.plan import plan_recovery
 
         return plan_recovery(request, report, stop)
+
+    def _prune(self, request: Prune, report: Report, stop: StopFlag) -> Pruned:
+        from app.compress.prune.prune import prune
+
+        return prune(request, report, stop)

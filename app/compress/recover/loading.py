@@ -51,7 +51,7 @@ class Ready:
         share_equal(self.student.model, self.teacher.model)
         if need.way.recompute:
             self.student.model.train()  # without dropout; only then does transformers compute blocks twice
-            self.student.model.gradient_checkpointing_enable({"use_reentrant": False})
+            self.student.model.activation_checkpointing_enable({"use_reentrant": False})
         return training
 
     def _ends(self) -> set[int]:
