@@ -3,8 +3,8 @@
     python -m tests.benchmarks.recover [--tokens 16384] [--case "FFN -25 %"] [--json]
 
 Cuts are made by Bantam's own pruning, the FFN without the refit that would mend most of it already. Training text is
-tests/data/calibration.txt. Losses are told on tests/data/eval-code.txt and eval-chat.txt, which nothing was trained on or
-chosen by. Each training is a process of its own, so that its peak memory can be held beside what was predicted.
+tests/data/calibration.txt. Losses are told on tests/data/eval-code.txt and eval-chat.txt, which nothing was trained on
+or chosen by. Each training is a process of its own, so that its peak memory can be held beside what was predicted.
 """
 
 from __future__ import annotations
@@ -76,15 +76,14 @@ def main() -> int:
     parser.add_argument("--way", choices=WAYS, action="append")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    rows = []
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         teacher = starter_folder(Path(name) / "starter")
         for case in options.case or CASES:
             cut = _cut(teacher, Path(name) / "cut", *CASES[case])
             before = _distance(cut, teacher)
-            for way in options.way or WAYS:
-                if row := _row(case, way, cut, teacher, before, options.tokens):
-                    rows.append(row)
+            found = (_row(case, way, cut, teacher, before, options.tokens) for way in options.way or WAYS)
+            rows += [row for row in found if row is not None]
     if options.json:
         print(json.dumps([dataclasses.asdict(row) for row in rows]))
     return 0 if any(row.case == "FFN -25 %" and row.won_back >= 0.5 for row in rows) else 1
@@ -116,8 +115,8 @@ def _row(case: str, way: str, cut: Path, teacher: Path, before: tuple[float, flo
     lost, kl = _distance(output, teacher)
     row = Row(case, way, before[0], lost, before[1], kl, found["seconds"], found["peak"], found["predicted"])
     print(
-        f"{case}, {way}: lost log-perplexity {row.lost_before:.3f} → {row.lost_after:.3f} ({row.won_back:.0%} won back), "
-        f"KL {row.kl_before:.3f} → {row.kl_after:.3f}, {row.seconds / 60:.1f} min, "
+        f"{case}, {way}: lost log-perplexity {row.lost_before:.3f} → {row.lost_after:.3f} ({row.won_back:.0%} won "
+        f"back), KL {row.kl_before:.3f} → {row.kl_after:.3f}, {row.seconds / 60:.1f} min, "
         f"{row.peak_bytes / 1e6:.0f} MB (predicted {row.predicted_bytes / 1e6:.0f})",
         flush=True,
     )
