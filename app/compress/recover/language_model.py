@@ -74,6 +74,8 @@ def open_model(folder: Path) -> LanguageModel:
             module.p = 0.0
     model.config.attention_dropout = 0.0
     opened = LanguageModel(folder, model, tuple(_block_linears(model)))
+    if not opened.linears:
+        raise RecoverError(f"“{folder.name}” has no linear layers that could be trained.", "GPT-2 is such a model.")
     for name in opened.linears:
         linear = model.get_submodule(name)
         if linear.weight.dtype != torch.float32:

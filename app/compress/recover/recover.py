@@ -54,6 +54,9 @@ def recover(request: Recover, report: Report, stop: ShouldStop) -> Recovered:
         with threads(request.threads):
             work = _open_workspace(request)
             return _recover(request, need, work, report, stop, begun)
+    except RecoverError:
+        shutil.rmtree(workspace(request.output), ignore_errors=True)  # there is nothing to go on from
+        raise
     except OSError as error:
         raise StorageError(
             f"“{request.output.name}” could not be written: {error.strerror or error}.",
@@ -72,7 +75,6 @@ def _recover(request: Recover, need: Need, work: Path, report: Report, stop: Sho
     gc.collect()
     after = _after(request, ready, work / _RESULT, report, stop)
     if not after.kl < before.kl:
-        shutil.rmtree(work, ignore_errors=True)
         raise RecoverError(
             f"The trained model was no better on text it had not seen (divergence {after.kl:.4f}, before "
             f"{before.kl:.4f}): nothing was written.",

@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from app.compress.convert.conversion import convert
+from app.compress.prune.prune import prune
 from app.compress.recover import recover as module
 from app.compress.recover import training
 from app.compress.recover.adapters import EffectiveLinear
@@ -24,7 +25,7 @@ from app.compress.recover.recover import recover
 from app.errors import Cancelled, RecoverError, StorageError
 from app.events import Event, Progress, Stage
 from app.library.manifest import FileOrigin, Manifest, read_manifest, write_manifest
-from app.pruning import BUNDLED_TEXT, PlanRecovery, Recover, RecoverMethod
+from app.pruning import BUNDLED_TEXT, PlanRecovery, Prune, PruneMethod, Recover, RecoverMethod
 from app.requests import Convert
 from tests.real_models import EVAL_CODE, STDLIB_3M
 
@@ -270,3 +271,17 @@ def test_text_bundled_and_by_the_teacher(cut: Path, tmp_path: Path) -> None:
         request = request_of(cut, tmp_path, output=tmp_path / text)
         result = run(replace(request, text=text, budget_tokens=3_000, learning_rate=3e-4))
         assert result.kl_after < result.kl_before
+
+
+def test_layers_of_different_widths(tmp_path: Path) -> None:
+    model = tmp_path / "by-layer"
+    cut = Prune(STDLIB_3M, model, PruneMethod.FFN, 0.5, refit=False, width_multiple=32, per_layer=True, chunks=8)
+    prune(replace(cut, text=EVAL_CODE, threads=1), lambda _event: None, lambda: False)
+    before = weights(model)
+    widths = {tensor.shape for name, tensor in before.items() if "up_proj" in name}
+    assert len(widths) == 2
+    result = run(request_of(model, tmp_path))
+    assert result.kl_after < result.kl_before
+    assert {name: t.shape for name, t in weights(result.path).items()} == {n: t.shape for n, t in before.items()}
+    assert (result.path / "config.json").read_bytes() == (model / "config.json").read_bytes()
+    assert "; recovered, LoRA" in result.recipe
