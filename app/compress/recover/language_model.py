@@ -60,7 +60,7 @@ def open_model(folder: Path) -> LanguageModel:
     Raises RecoverError where it cannot be loaded, or computes its logits in a way that is not known here.
     """
     try:
-        model = load_model(folder, stored_dtype(folder))
+        model: Any = load_model(folder, stored_dtype(folder))
     except AppError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
