@@ -23,6 +23,7 @@ COMMANDS = {
     "get": "download a model from the hub",
     "convert": "write a Hugging Face folder as one GGUF file",
     "quantize": "make a model smaller",
+    "recover": "train a pruned model to answer as its original does",
     "prune": "take weights, neurons, heads or layers out of a model",
     "importance": "measure which weights of a model matter most",
     "measure": "measure a model's quality: perplexity, KL divergence, top-1 agreement",

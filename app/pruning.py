@@ -22,9 +22,7 @@ class PruneMethod(StrEnum):
     LAYERS = "layers"
 
 
-SPARSE = frozenset(
-    {PruneMethod.MAGNITUDE, PruneMethod.GLOBAL_MAGNITUDE, PruneMethod.WANDA, PruneMethod.SPARSEGPT}
-)
+SPARSE = frozenset({PruneMethod.MAGNITUDE, PruneMethod.GLOBAL_MAGNITUDE, PruneMethod.WANDA, PruneMethod.SPARSEGPT})
 """Methods that only set weights to zero: neither smaller files nor faster answers come of them."""
 
 
@@ -104,9 +102,9 @@ TEACHER_TEXT, BUNDLED_TEXT = "teacher", "bundled"
 class Recover:
     """Train the pruned folder `model` to answer as `teacher` does, and write the result to the new folder `output`.
 
-    The loss is the forward KL divergence of the logits (Minitron, arXiv 2407.14679), of which `hard_loss` is replaced by
-    the cross-entropy of the text. Zeros of a sparse model stay zeros. A result that is worse on held-out text than the
-    model was is not kept: then the operation raises RecoverError and nothing is written.
+    The loss is the forward KL divergence of the logits (Minitron, arXiv 2407.14679), of which `hard_loss` is replaced
+    by the cross-entropy of the text. Zeros of a sparse model stay zeros. A result that is worse on held-out text than
+    the model was is not kept: then the operation raises RecoverError and nothing is written.
     """
 
     model: Path
@@ -115,7 +113,7 @@ class Recover:
     method: RecoverMethod = RecoverMethod.LORA
     budget_tokens: int = SHORT_TOKENS
     text: str = TEACHER_TEXT
-    """TEACHER_TEXT (written by the teacher itself), BUNDLED_TEXT, or the path of a text."""
+    """TEACHER_TEXT (written by the teacher itself, with a quarter of bundled text), BUNDLED_TEXT, or a text's path."""
     temperature: float = 1.0
     hard_loss: float = 0.0
     progressive: bool = False
@@ -133,7 +131,10 @@ class Recover:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """The recovered folder is there. KL divergences are to the teacher on held-out text, in nats."""
+    """The recovered folder is there. KL divergences are to the teacher on held-out text, in nats.
+
+    With `quantization_aware` they are of the two models as that type's files would hold them.
+    """
 
     path: Path
     recipe: str

@@ -28,7 +28,7 @@ from app.events import (
 )
 from app.fit.curve import FitCurve
 from app.paths import Paths, default_paths
-from app.pruning import Prune, Pruned
+from app.pruning import PlanRecovery, Prune, Pruned, Recover, Recovered, RecoveryPlanned
 from app.requests import (
     Bench,
     CheckDraft,
@@ -83,6 +83,8 @@ class Operations:
             MeasureQuality: self._measure_quality,
             PlanOffers: self._plan_offers,
             PlanConversion: self._plan_conversion,
+            Recover: self._recover,
+            PlanRecovery: self._plan_recovery,
             Prune: self._prune,
         }
 
@@ -192,6 +194,16 @@ class Operations:
         from app.compress.offers import plan_conversion
 
         return plan_conversion(request, stop)
+
+    def _recover(self, request: Recover, report: Report, stop: StopFlag) -> Recovered:
+        from app.compress.recover.recover import recover
+
+        return recover(request, report, stop)
+
+    def _plan_recovery(self, request: PlanRecovery, report: Report, stop: StopFlag) -> RecoveryPlanned:
+        from app.compress.recover.plan import plan_recovery
+
+        return plan_recovery(request, report, stop)
 
     def _prune(self, request: Prune, report: Report, stop: StopFlag) -> Pruned:
         from app.compress.prune.prune import prune
