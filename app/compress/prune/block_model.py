@@ -49,6 +49,8 @@ class BlockModel:
         self.tensors: Mapping[str, SourceTensor] = open_checkpoint(folder)
         self._model = _on_meta(folder)
         self.config = self._model.config
+        self.windows = torch.empty(0, 0, dtype=torch.int64)
+        """Token ids of the calibration text, [windows, tokens]; none for a method that reads no text."""
         self._shells: list[nn.Module] = list(self._model.model.layers)
         self._arguments: list[dict[str, Any]] = []
         self._head: nn.Module | None = None

@@ -70,9 +70,8 @@ class _Sums:
 @contextmanager
 def _hooked(block: nn.Module, needs: Mapping[str, Statistic], sums: _Sums) -> Iterator[None]:
     layers = linear_layers(block)
-    hooks = [block.register_forward_pre_hook(lambda *_: sums.next_window())]
-    for name in needs:
-        hooks.append(layers[name].register_forward_pre_hook(_sees(sums, name)))
+    hooks = [layers[name].register_forward_pre_hook(_sees(sums, name)) for name in needs]
+    hooks.append(block.register_forward_pre_hook(lambda *_: sums.next_window()))
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Tensors between the disk and torch: read into float32, written in the type they were stored in, a stretch at a time."""
+"""Tensors between the disk and torch: read into float32, written in the type they had, a stretch at a time."""
 
 from __future__ import annotations
 
