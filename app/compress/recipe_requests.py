@@ -76,7 +76,11 @@ def work_of(recipe: Recipe, source: Path, folder: Path) -> RecipeWork:
         model=model,
         files=tuple(request.output for request in files),
         parts=tuple(part for request in files for part in part_paths(request)),
-        folders=(*between, *(workspace(request) for request in files if request.best)),
+        folders=(
+            *between,
+            *(_unfinished(folder) for folder in (*between, model) if chain),
+            *(workspace(request) for request in files if request.best),
+        ),
     )
 
 
@@ -135,6 +139,7 @@ def _recover(step: RecoverStep, source: Path, teacher: Path) -> Recover:
         progressive=step.progressive,
         quantization_aware=step.quantization_aware,
         rank=step.rank,
+        or_keep=True,
     )
 
 
@@ -178,6 +183,11 @@ def _between(chain: Sequence[ModelStep], source: Path, model: Path) -> tuple[Pat
         digest.update(repr(one.request).encode())
         folders.append(model.with_name(f".{model.name}.{digest.hexdigest()[:12]}"))
     return tuple(folders)
+
+
+def _unfinished(output: Path) -> Path:
+    """Where a pruning or a training keeps what it can go on from."""
+    return output.with_name(f".{output.name}.work")
 
 
 def _name(source: Path, chain: Sequence[ModelStep]) -> str:

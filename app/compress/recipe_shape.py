@@ -7,13 +7,14 @@ operation: so the plan and the model that is made are of one size.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.compress.convert.configuration import read_config
+from app.compress.prune.ffn_widths import width_for
 from app.compress.recipe import PruneStep
-from app.errors import RecipeError
+from app.errors import PruneError, RecipeError
 from app.pruning import SPARSE, PruneMethod
 
 
@@ -54,13 +55,9 @@ def cuts_of(step: PruneStep, shape: Shape) -> tuple[Cut, ...]:
     """
     if step.method in SPARSE:
         return tuple(_sparse_cuts(step, shape))
-    name, total, multiple = _counted(step, shape)
-    counts = [_kept(total, step.amount * part / step.rounds, multiple) for part in range(1, step.rounds + 1)]
-    counts = [count for count in dict.fromkeys(counts) if count < total]
-    if not counts:
-        raise RecipeError(*_nothing_to_take(step, total, multiple))
+    name, total, kept = _counted(step, shape)
     cuts, before = [], total
-    for count in counts:
+    for count in dict.fromkeys(kept(step.amount * part / step.rounds) for part in range(1, step.rounds + 1)):
         per_layer = shape.per_layer or step.per_layer
         shape = dataclasses.replace(shape, **{name: count}, per_layer=per_layer)
         cuts.append(Cut(1 - count / before, shape))
@@ -75,28 +72,24 @@ def _sparse_cuts(step: PruneStep, shape: Shape) -> Iterator[Cut]:
         yield Cut(amount, dataclasses.replace(shape, zeros=max(shape.zeros, amount)))
 
 
-def _counted(step: PruneStep, shape: Shape) -> tuple[str, int, int]:
-    """What the method counts: its name in Shape, how many there are, and what the result is a multiple of."""
+def _counted(step: PruneStep, shape: Shape) -> tuple[str, int, Callable[[float], int]]:
+    """What the method counts: its name in Shape, how many there are, and how many stay of a share that goes."""
     if step.method is PruneMethod.FFN:
-        return "ffn", shape.ffn, step.width_multiple
+        return "ffn", shape.ffn, lambda amount: _width(shape.ffn, amount, step.width_multiple)
     if step.method is PruneMethod.KV_GROUPS:
-        return "kv_groups", shape.kv_groups, 1
-    return "layers", shape.layers, 1
+        return "kv_groups", shape.kv_groups, lambda amount: _kept(shape.kv_groups, amount, "group of heads")
+    return "layers", shape.layers, lambda amount: _kept(shape.layers, amount, "layer")
 
 
-def _kept(total: int, amount: float, multiple: int) -> int:
-    """The nearest multiple, and the next smaller one where that would take nothing; one at least is left."""
-    nearest = round(total * (1 - amount) / multiple) * multiple
-    if nearest >= total:
-        nearest = (total - 1) // multiple * multiple
-    return nearest if nearest > 0 else min(multiple, total)
+def _width(before: int, amount: float, multiple: int) -> int:
+    try:
+        return width_for(before, amount, multiple)
+    except PruneError as error:
+        raise RecipeError(error.sentence, error.hint) from error
 
 
-def _nothing_to_take(step: PruneStep, total: int, multiple: int) -> tuple[str, str]:
-    if step.method is PruneMethod.FFN:
-        return (
-            f"The feed-forward layers are {total:,} wide, and no smaller multiple of {multiple} is left.",
-            "Take a smaller width multiple: 32 at least, and below 256 some types fall back to larger ones.",
-        )
-    what = "layer" if step.method is PruneMethod.LAYERS else "group of heads with its keys and values"
-    return f"The model has one {what}, and one must stay.", "Choose another way to prune."
+def _kept(total: int, amount: float, what: str) -> int:
+    """One fewer at least, and one at least."""
+    if total < 2:
+        raise RecipeError(f"The model has one {what}, and one must stay.", "Choose another way to prune.")
+    return min(max(round(total * (1 - amount)), 1), total - 1)

@@ -210,7 +210,7 @@ def _split(recipe: str) -> tuple[str, str]:
     """What was done to the weights, in short ("FFN 1024 recovered"), and how they were quantized then."""
     clauses = recipe.split("; ")
     at = next((n for n, words in enumerate(clauses) if words.split(" ")[0].rstrip(",;") in _FILE_TYPES), len(clauses))
-    short = (_COUNT.sub(r"\1", words.split(", ")[0]).replace(",", "") for words in clauses[:at])
+    short = (_COUNT.sub(r"\1", re.split(r", | \(", words)[0]).replace(",", "") for words in clauses[:at])
     return " ".join(dict.fromkeys(short)), "; ".join(clauses[at:])
 
 
