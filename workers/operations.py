@@ -28,7 +28,7 @@ from app.events import (
 )
 from app.fit.curve import FitCurve
 from app.paths import Paths, default_paths
-from app.pruning import DraftMade, FinishModel, MakeDraft, PlanRecipe, RecipePlanned, Recover, Recovered
+from app.pruning import DraftMade, FinishModel, MakeDraft, PlanRecipe, Prune, Pruned, RecipePlanned, Recover, Recovered
 from app.requests import (
     Bench,
     CheckDraft,
@@ -87,6 +87,7 @@ class Operations:
             FinishModel: self._finish_model,
             PlanRecipe: self._plan_recipe,
             MakeDraft: self._make_draft,
+            Prune: self._prune,
         }
 
     def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
@@ -217,3 +218,8 @@ class Operations:
         from app.compress.draft import make_draft
 
         return make_draft(request, self._paths, report, stop)
+
+    def _prune(self, request: Prune, report: Report, stop: StopFlag) -> Pruned:
+        from app.compress.prune.prune import prune
+
+        return prune(request, report, stop)
