@@ -10,7 +10,8 @@ import gguf
 import pytest
 
 from app.compress import draft as module
-from app.compress.draft import PAYS_FROM, default_draft, make_draft, workspace
+from app.compress.draft import make_draft
+from app.compress.draft_names import PAYS_FROM, default_draft, workspace
 from app.compress.draft_options import assumed_acceptance, draft_options
 from app.compress.quantize import quantize
 from app.draft_book import read_choice
