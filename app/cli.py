@@ -25,6 +25,8 @@ COMMANDS = {
     "quantize": "make a model smaller",
     "recover": "train a pruned model to answer as its original does",
     "prune": "take weights, neurons, heads or layers out of a model",
+    "recipe": "prune, recover and quantize a model as a recipe says, or plan it",
+    "make-draft": "make a draft of a model itself, and try whether it pays",
     "importance": "measure which weights of a model matter most",
     "measure": "measure a model's quality: perplexity, KL divergence, top-1 agreement",
     "drafts": "list the models that can draft for a model, and why others cannot",

@@ -127,6 +127,8 @@ class Recover:
     batch_windows: int = 8
     seed: int = 1
     threads: int = 0
+    or_keep: bool = False
+    """Where the result is no better, `output` becomes the model as it was, and a Notice says so: for a recipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,3 +245,15 @@ class RecipePlanned:
     disk_bytes: int
     free_disk_bytes: int
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishModel:
+    """Note in the manifest of the folder `model` that it was made of `source`, and how; remove the folders `between`.
+
+    The words are those that the folders between were made with, one after the other.
+    """
+
+    source: Path
+    model: Path
+    between: tuple[Path, ...]

@@ -28,7 +28,19 @@ from app.events import (
 )
 from app.fit.curve import FitCurve
 from app.paths import Paths, default_paths
-from app.pruning import PlanRecovery, Prune, Pruned, Recover, Recovered, RecoveryPlanned
+from app.pruning import (
+    DraftMade,
+    FinishModel,
+    MakeDraft,
+    PlanRecipe,
+    PlanRecovery,
+    Prune,
+    Pruned,
+    RecipePlanned,
+    Recover,
+    Recovered,
+    RecoveryPlanned,
+)
 from app.requests import (
     Bench,
     CheckDraft,
@@ -85,6 +97,9 @@ class Operations:
             PlanConversion: self._plan_conversion,
             Recover: self._recover,
             PlanRecovery: self._plan_recovery,
+            FinishModel: self._finish_model,
+            PlanRecipe: self._plan_recipe,
+            MakeDraft: self._make_draft,
             Prune: self._prune,
         }
 
@@ -195,17 +210,32 @@ class Operations:
 
         return plan_conversion(request, stop)
 
-    def _recover(self, request: Recover, report: Report, stop: StopFlag) -> Recovered:
-        from app.compress.recover.recover import recover
+    def _prune(self, request: Prune, report: Report, stop: StopFlag) -> Pruned:
+        from app.compress.steps import prune_step
 
-        return recover(request, report, stop)
+        return prune_step(request, self._paths, report, stop)
+
+    def _recover(self, request: Recover, report: Report, stop: StopFlag) -> Recovered:
+        from app.compress.steps import recover_step
+
+        return recover_step(request, self._paths, report, stop)
 
     def _plan_recovery(self, request: PlanRecovery, report: Report, stop: StopFlag) -> RecoveryPlanned:
         from app.compress.recover.plan import plan_recovery
 
         return plan_recovery(request, report, stop)
 
-    def _prune(self, request: Prune, report: Report, stop: StopFlag) -> Pruned:
-        from app.compress.prune.prune import prune
+    def _finish_model(self, request: FinishModel, report: Report, stop: StopFlag) -> None:
+        from app.compress.finish_model import finish_model
 
-        return prune(request, report, stop)
+        finish_model(request)
+
+    def _plan_recipe(self, request: PlanRecipe, report: Report, stop: StopFlag) -> RecipePlanned:
+        from app.compress.recipe_plan import plan_recipe
+
+        return plan_recipe(request, self._paths, stop)
+
+    def _make_draft(self, request: MakeDraft, report: Report, stop: StopFlag) -> DraftMade:
+        from app.compress.draft import make_draft
+
+        return make_draft(request, self._paths, report, stop)

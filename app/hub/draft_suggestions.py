@@ -86,23 +86,23 @@ def draft_suggestions(
     Seconds of network: for a thread. What is wrong with one repository is its `problem`. Raises HubError, OfflineError
     where the search itself fails, StorageError, ModelFileError for a target that cannot be read, Cancelled.
     """
-    family = _family_of(target)
+    family = family_of(target)
     if family is None or target.header is None:
         return ()
     vocabulary = read_vocabulary(target.path)
-    found = [_check(hub, target, vocabulary, one, folder, call) for one in _members(hub, family, call)]
+    found = [_check(hub, target, vocabulary, one, folder, call) for one in smaller_members(hub, family, call)]
     known = [suggestion for suggestion in found if suggestion is not None]
     return tuple(sorted(known, key=lambda one: (bool(one.problem), one.size_bytes, one.repository)))
 
 
-def _family_of(target: ModelEntry) -> FamilyName | None:
+def family_of(target: ModelEntry) -> FamilyName | None:
     """From where it came from, else from what it is called."""
     repository = target.origin.repository.rpartition("/")[2] if target.origin else ""
     names = (repository, target.name, target.path.stem, target.header.name if target.header else "")
     return next((family for name in names if (family := family_name(name)) is not None), None)
 
 
-def _members(hub: Hub, family: FamilyName, call: Call | None) -> tuple[RepositorySummary, ...]:
+def smaller_members(hub: Hub, family: FamilyName, call: Call | None) -> tuple[RepositorySummary, ...]:
     """The likeliest repository of each smaller size: of the same version, of the same purpose, the most downloaded."""
     best: dict[float, tuple[tuple[bool, int], RepositorySummary]] = {}
     for one in _found(hub, family, call):

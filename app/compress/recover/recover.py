@@ -24,7 +24,7 @@ from app.compress.recover.names import fingerprint, recipe_of, workspace
 from app.compress.recover.teacher_text import write_text
 from app.compress.recover.training import Trainer
 from app.compress.recover.writing import check_room, write_folder
-from app.errors import RecoverError, StorageError
+from app.errors import NotBetterError, RecoverError, StorageError
 from app.events import Report, ShouldStop
 from app.files import read_json, write_atomic
 from app.hardware import peak_resident_bytes
@@ -75,10 +75,12 @@ def _recover(request: Recover, need: Need, work: Path, report: Report, stop: Sho
     gc.collect()
     after = _after(request, ready, work / _RESULT, report, stop)
     if not after.kl < before.kl:
-        raise RecoverError(
+        raise NotBetterError(
             f"The trained model was no better on text it had not seen (divergence {after.kl:.4f}, before "
             f"{before.kl:.4f}): nothing was written.",
             "Try more tokens, a lower learning rate, or keep the pruned model as it is.",
+            before.kl,
+            (before.teacher_perplexity, before.perplexity),
         )
     recipe = recipe_of(request)
     _give_name(request, work, recipe)
