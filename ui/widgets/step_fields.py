@@ -1,0 +1,204 @@
+"""What the fields of every recipe step have in common: rows with a word before them, more of them behind "More"."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.compress.recipe import Step
+from app.library.safetensors import FolderFacts
+from ui.icons import set_icon
+from ui.widgets.setting_editors import ignore_wheel_without_focus
+
+_WORD_WIDTH = 88
+_FIELD_HEIGHT = 30
+_LEAST_FIELD = 160
+
+
+class Field(QWidget):
+    """An editor, and beside it what is to be said about its value."""
+
+    def __init__(self, editor: QWidget, *, stretch: bool = False) -> None:
+        super().__init__()
+        self.note = QLabel()
+        self.note.setTextFormat(Qt.TextFormat.PlainText)
+        self.note.setWordWrap(True)
+        self.note.hide()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(8)
+        row.addWidget(editor, 1 if stretch else 0, Qt.AlignmentFlag(0) if stretch else Qt.AlignmentFlag.AlignLeft)
+        row.addWidget(self.note, 0 if stretch else 1)
+        self.setFocusProxy(editor)
+
+    def say(self, words: str, role: str = "caption") -> None:
+        """`words` beside the editor; "" takes them away."""
+        self.note.setText(words)
+        self.note.setVisible(bool(words))
+        if self.note.property("role") != role:
+            self.note.setProperty("role", role)
+            self.note.style().polish(self.note)
+
+
+class StepFields(QWidget):
+    """The editors of one step. `step` is the truth; every editor changes it, and is then drawn from it again."""
+
+    changed = Signal()
+    """By the user."""
+
+    def __init__(self, step: Step, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._step: Any = step
+        self._facts: FolderFacts | None = None
+        self._form, self._more_form = _form(), _form()
+        self._behind = QWidget()
+        self._behind.setLayout(self._more_form)
+        self._behind.hide()
+        self.more = QPushButton("More")
+        self.more.setProperty("role", "quiet")
+        self.more.setCheckable(True)
+        self.more.setAccessibleName("More options of this step")
+        set_icon(self.more, "chevron-right", "text_secondary", 16)
+        self.more.toggled.connect(self._on_more)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(8)
+        column.addLayout(self._form)
+        column.addWidget(self._behind)
+
+    @property
+    def step(self) -> Step:
+        """As the fields say now."""
+        return self._step
+
+    @property
+    def problem(self) -> str:
+        """Why this step cannot be meant for this model; "" where it can."""
+        return ""
+
+    def set_facts(self, facts: FolderFacts | None) -> None:
+        """Offer what is possible with this model."""
+        self._facts = facts
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Draw every editor from the step."""
+        raise NotImplementedError
+
+    def edit(self, **changes: object) -> None:
+        """The user changed these."""
+        self._step = replace(self._step, **changes)
+        self.refresh()
+        self.changed.emit()
+
+    def add_row(self, word: str, field: QWidget, *, more: bool = False) -> QWidget:
+        """One more row, behind "More" where it is rarely needed; returns the field, to show and hide the row with."""
+        form = self._more_form if more else self._form
+        label = QLabel(word)
+        label.setProperty("role", "secondary")
+        label.setFixedWidth(_WORD_WIDTH)
+        label.setMinimumHeight(_FIELD_HEIGHT)
+        label.setBuddy(field)
+        form.addRow(label, field)
+        return field
+
+    def show_row(self, field: QWidget, visible: bool) -> None:
+        """Show or hide a row with its word."""
+        form = self._more_form if self._more_form.indexOf(field) >= 0 else self._form
+        if form.isRowVisible(field) != visible:
+            form.setRowVisible(field, visible)
+
+    def _on_more(self, on: bool) -> None:
+        self._behind.setVisible(on)
+        set_icon(self.more, "chevron-down" if on else "chevron-right", "text_secondary", 16)
+
+
+def combo(name: str, words: dict[Any, str], on_chosen: Any) -> QComboBox:
+    """A box with a line for each value; `on_chosen(value)` when the user chooses one."""
+    box = QComboBox()
+    box.setAccessibleName(name)
+    box.setMinimumWidth(_LEAST_FIELD)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+    for value, text in words.items():
+        box.addItem(text, value)
+    box.activated.connect(lambda _number: on_chosen(box.currentData()))
+    ignore_wheel_without_focus(box)
+    return box
+
+
+def number(name: str, least: float, most: float, suffix: str, on_changed: Any, decimals: int = 0) -> QAbstractSpinBox:
+    """A number with its unit; `on_changed(value)` when the user changes it."""
+    box: QSpinBox | QDoubleSpinBox = QDoubleSpinBox(decimals=decimals) if decimals else QSpinBox()
+    kind = float if decimals else int
+    box.setAccessibleName(name)
+    box.setRange(kind(least), kind(most))  # type: ignore[arg-type]
+    box.setSuffix(suffix)
+    box.setKeyboardTracking(False)  # a half-typed number is no value yet
+    box.setGroupSeparatorShown(True)
+    box.setFixedHeight(_FIELD_HEIGHT)
+    box.setMinimumWidth(_LEAST_FIELD)
+    box.lineEdit().setTextMargins(6, 0, 0, 0)  # the style sheet's padding does not reach the field inside
+    if decimals:
+        box.setSingleStep(0.1)  # type: ignore[arg-type]
+    box.valueChanged.connect(on_changed)
+    ignore_wheel_without_focus(box)
+    return box
+
+
+def check(words: str, on_clicked: Any) -> QCheckBox:
+    """A box to tick, with its words."""
+    box = QCheckBox(words)
+    box.clicked.connect(lambda on: on_clicked(bool(on)))
+    return box
+
+
+def show_choice(box: QComboBox, value: object) -> None:
+    """Choose a value without announcing it; what is not in the list leaves the box as it is."""
+    at = box.findData(value)
+    if at >= 0 and at != box.currentIndex():
+        box.setCurrentIndex(at)
+
+
+def fill(box: QComboBox, words: dict[Any, str]) -> None:
+    """Put other lines into a box, if they are others."""
+    if [(box.itemData(n), box.itemText(n)) for n in range(box.count())] != list(words.items()):
+        box.clear()
+        for value, text in words.items():
+            box.addItem(text, value)
+
+
+def show_number(box: QAbstractSpinBox, value: float, *, most: float | None = None, suffix: str | None = None) -> None:
+    """Show a number, with another limit or unit, without announcing it."""
+    assert isinstance(box, QSpinBox | QDoubleSpinBox)
+    box.blockSignals(True)
+    if most is not None:
+        box.setMaximum(most)  # type: ignore[arg-type]
+    if suffix is not None:
+        box.setSuffix(suffix)
+    box.setValue(value)  # type: ignore[arg-type]
+    box.blockSignals(False)
+
+
+def _form() -> QFormLayout:
+    form = QFormLayout()
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setHorizontalSpacing(8)
+    form.setVerticalSpacing(8)
+    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    return form
