@@ -104,9 +104,9 @@ TEACHER_TEXT, BUNDLED_TEXT = "teacher", "bundled"
 class Recover:
     """Train the pruned folder `model` to answer as `teacher` does, and write the result to the new folder `output`.
 
-    The loss is the forward KL divergence of the logits (Minitron, arXiv 2407.14679), of which `hard_loss` is replaced by
-    the cross-entropy of the text. Zeros of a sparse model stay zeros. A result that is worse on held-out text than the
-    model was is not kept: then the operation raises RecoverError and nothing is written.
+    The loss is the forward KL divergence of the logits (Minitron, arXiv 2407.14679), of which `hard_loss` is replaced
+    by the cross-entropy of the text. Zeros of a sparse model stay zeros. A result that is worse on held-out text than
+    the model was is not kept: then the operation raises RecoverError and nothing is written.
     """
 
     model: Path
@@ -242,3 +242,15 @@ class RecipePlanned:
     disk_bytes: int
     free_disk_bytes: int
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishModel:
+    """Note in the manifest of the folder `model` that it was made of `source`, and how; remove the folders `between`.
+
+    The words are those that the folders between were made with, one after the other.
+    """
+
+    source: Path
+    model: Path
+    between: tuple[Path, ...]

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.hub.repository import RemoteFile
-from app.pruning import MakeDraft, PlanRecipe, PlanRecovery, Prune, Recover
+from app.pruning import FinishModel, MakeDraft, PlanRecipe, PlanRecovery, Prune, Recover
 
 LEAST_CONTEXT_TOKENS = 256
 """Less holds no question with its answer, and llama.cpp rounds up to it."""
@@ -334,4 +334,5 @@ Request = (
     | PlanRecovery
     | MakeDraft
     | PlanRecipe
+    | FinishModel
 )

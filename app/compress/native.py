@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 _NOT_A_TARGET = ("NVFP4",)  # llama.cpp reads it and does not write it
 QUANT_TYPES = {name: number for number, name in FILE_TYPES.items() if name not in _NOT_A_TARGET}
 """llama.cpp's name of a mixture -> its `llama_ftype`."""
-NEEDS_IMPORTANCE = frozenset({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "IQ3_XS", "Q2_K_S"})
-"""Mixtures that llama.cpp refuses without an importance matrix."""
 _TENSOR_NUMBERS = {kind.name.upper(): number for number, kind in TENSOR_TYPES.items()}
 _BY_NAME = {kind.name.upper(): kind for kind in TENSOR_TYPES.values()}
 

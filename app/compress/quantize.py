@@ -21,6 +21,7 @@ from app.hardware import available_memory_bytes, physical_cores
 from app.hub.disk import SPARE_BYTES, free_bytes
 from app.library.gguf_file import read_header
 from app.library.manifest import FileOrigin, read_manifest, write_manifest
+from app.library.tensor_types import NEEDS_IMPORTANCE
 from app.library.verify import sha256_of
 from app.requests import CollectImportance, Convert, Quantize
 from app.units import size_text
@@ -162,7 +163,7 @@ def _hash_progress(size: int, report: Report, stop: ShouldStop) -> Callable[[int
 
 def _check(request: Quantize) -> None:
     """Everything that can be known before the first byte is written."""
-    from app.compress.native import NEEDS_IMPORTANCE, file_type
+    from app.compress.native import file_type
 
     file_type(request.type)
     if request.output.exists():

@@ -12,6 +12,10 @@ from app.library.gguf_reader import printable
 _LARGEST = 1 << 31
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST
+
+
 class Config:
     """The values, those of `text_config` over those of the whole."""
 
@@ -28,9 +32,9 @@ class Config:
     def count(self, *names: str, default: int | None = None) -> int:
         """A positive number. Raises ConversionError."""
         value = self.get(*names, default=default)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < _LARGEST:
+        if not _is_count(value):
             raise ConversionError(f"config.json does not say the model's “{names[0]}”.", "Download it again.")
-        return value
+        return int(value)
 
     def number(self, name: str) -> float:
         """A number. Raises ConversionError."""
@@ -38,6 +42,18 @@ class Config:
         if not isinstance(value, int | float):
             raise ConversionError(f"config.json does not say the model's “{name}”.", "Download it again.")
         return float(value)
+
+    def each(self, *names: str, default: int | None = None) -> tuple[int, ...]:
+        """A positive number for each layer: a list of them, or one that holds for all. Raises ConversionError."""
+        value = self.get(*names)
+        if not isinstance(value, list):
+            return (self.count(*names, default=default),) * self.layers
+        if len(value) != self.layers or not all(map(_is_count, value)):
+            raise ConversionError(
+                f"config.json does not say one “{names[0]}” for each of the model's {self.layers} layers.",
+                "A layer without attention or without FFN cannot be converted. Download the folder again, or make it again.",
+            )
+        return tuple(value)
 
     @property
     def layers(self) -> int:
@@ -62,7 +78,23 @@ class Config:
     @property
     def head(self) -> int:
         """Width of one head."""
-        return self.count("head_dim", default=self.width // self.heads)
+        return self.count("head_dim") if self.get("head_dim") is not None else self.width // self.heads
+
+    @property
+    def heads_of(self) -> tuple[int, ...]:
+        """Heads of the queries, by layer."""
+        return self.each("num_attention_heads", "n_head")
+
+    @property
+    def kv_heads_of(self) -> tuple[int, ...]:
+        """Heads of keys and values, by layer."""
+        given = self.get("num_key_value_heads") is not None
+        return self.each("num_key_value_heads") if given else self.heads_of
+
+    @property
+    def ffn_of(self) -> tuple[int, ...]:
+        """Width of the FFN, by layer."""
+        return self.each("intermediate_size", "n_inner", default=4 * self.width)
 
     @property
     def context(self) -> int:

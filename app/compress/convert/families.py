@@ -41,6 +41,8 @@ class Family:
     space_prefix: bool | None = None
     """Whether SentencePiece puts a space before the text; None: as the tokenizer says."""
     writes_head: bool = True
+    per_layer: bool = False
+    """Each layer has counts and widths of its own: lists in config.json under the usual names, arrays in GGUF."""
     add_keys: AddKeys = _no_more
 
 
@@ -61,10 +63,13 @@ def add_common_keys(writer: gguf.GGUFWriter, config: Config, family: Family) -> 
     writer.add_block_count(config.layers)
     writer.add_context_length(config.context)
     writer.add_embedding_length(config.width)
-    writer.add_feed_forward_length(config.count("intermediate_size", "n_inner", default=4 * config.width))
-    writer.add_head_count(config.heads)
-    if config.get("num_key_value_heads") is not None:
-        writer.add_head_count_kv(config.kv_heads)
+    if family.per_layer:
+        _add_widths_of_layers(writer, config)
+    else:
+        writer.add_feed_forward_length(config.count("intermediate_size", "n_inner", default=4 * config.width))
+        writer.add_head_count(config.heads)
+        if config.get("num_key_value_heads") is not None:
+            writer.add_head_count_kv(config.kv_heads)
     if config.get("rms_norm_eps") is not None:
         writer.add_layer_norm_rms_eps(config.number("rms_norm_eps"))
     for name in ("layer_norm_eps", "layer_norm_epsilon"):
@@ -76,6 +81,18 @@ def add_common_keys(writer: gguf.GGUFWriter, config: Config, family: Family) -> 
     family.add_keys(writer, config)
 
 
+def _add_widths_of_layers(writer: gguf.GGUFWriter, config: Config) -> None:
+    for layer, (heads, kv_heads) in enumerate(zip(config.heads_of, config.kv_heads_of, strict=True)):
+        if heads % kv_heads:
+            raise ConversionError(
+                f"Layer {layer} has {heads} heads, which do not divide among its {kv_heads} KV heads.",
+                "The folder is of another program, or damaged: make it again.",
+            )
+    writer.add_feed_forward_length(config.ffn_of)
+    writer.add_head_count(config.heads_of)
+    writer.add_head_count_kv(config.kv_heads_of)
+
+
 def _rotated(config: Config) -> int:
     """How many elements of a head are rotated."""
     return int(parameters(config)[0].get("partial_rotary_factor", 1.0) * config.head)
@@ -84,6 +101,19 @@ def _rotated(config: Config) -> int:
 def _llama(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_vocab_size(config.vocabulary)
     writer.add_rope_dimension_count(config.head)
+
+
+def _deci(writer: gguf.GGUFWriter, config: Config) -> None:
+    """llama.cpp's graph has SILU, one rotation of whole heads, and neither q/k norms nor a sliding window."""
+    if config.get("hidden_act", default="silu") != "silu" or config.get("sliding_window") is not None:
+        raise ConversionError(
+            "The model's layers differ in width, and llama.cpp runs such models only with SILU and without a sliding "
+            "window.",
+            "Prune with the same width in all layers.",
+        )
+    if config.get("head_dim") is None:
+        raise ConversionError("config.json does not say the model's “head_dim”.", "Download it again.")
+    _llama(writer, config)
 
 
 def _granite(writer: gguf.GGUFWriter, config: Config) -> None:
@@ -129,6 +159,7 @@ _GEMMA3 = Family(MODEL_ARCH.GEMMA3, norm_offset=1.0, space_prefix=False, add_key
 _FAMILIES = {
     "LlamaForCausalLM": _LLAMA,
     "MistralForCausalLM": _LLAMA,
+    "DeciLMForCausalLM": Family(MODEL_ARCH.DECI, interleaved=True, per_layer=True, add_keys=_deci),
     "SmolLM3ForCausalLM": Family(MODEL_ARCH.SMOLLM3, interleaved=True, add_keys=_llama),
     "GraniteForCausalLM": Family(MODEL_ARCH.GRANITE, interleaved=True, writes_head=False, add_keys=_granite),
     "Qwen2ForCausalLM": Family(MODEL_ARCH.QWEN2),

@@ -130,13 +130,18 @@ def _output(found: str, name: str, source: SourceTensor, config: Config, family:
     shape = tuple(reversed(source.shape)) if transpose else source.shape
     heads = 0
     if family.interleaved and name.endswith(("q_proj.weight", "q_proj.bias")):
-        heads = config.heads
+        heads = config.heads_of[_layer(found)]
     elif family.interleaved and name.endswith(("k_proj.weight", "k_proj.bias")):
-        heads = config.kv_heads
+        heads = config.kv_heads_of[_layer(found)]
     if heads and source.shape[0] % (2 * heads):
         raise _wrong_shape(source)
     offset = family.norm_offset if name.endswith("norm.weight") else 0.0
     return OutputTensor(found, shape, _type(found, shape, kind), source, None, heads, offset, transpose)
+
+
+def _layer(name: str) -> int:
+    """The layer of a tensor of GGUF; 0 for what is in none."""
+    return int(name.split(".")[1]) if name.startswith("blk.") else 0
 
 
 def _type(name: str, shape: tuple[int, ...], kind: Type) -> Type:
@@ -171,12 +176,14 @@ def _check_complete(planned: dict[str, OutputTensor], config: Config) -> None:
 def _fits(name: str, shape: tuple[int, ...], config: Config) -> bool:
     """Whether the shape is that of the configuration, for the matrices every architecture has."""
     kind = name.split(".", 2)[2] if name.startswith("blk.") else name
+    layer = _layer(name)
+    heads, kv_heads, ffn = (of[layer] for of in (config.heads_of, config.kv_heads_of, config.ffn_of))
     expected = {
-        "attn_q.weight": (config.heads * config.head, config.width),
-        "attn_k.weight": (config.kv_heads * config.head, config.width),
-        "attn_v.weight": (config.kv_heads * config.head, config.width),
-        "attn_output.weight": (config.width, config.heads * config.head),
-        "ffn_down.weight": (config.width, config.count("intermediate_size", "n_inner", default=4 * config.width)),
+        "attn_q.weight": (heads * config.head, config.width),
+        "attn_k.weight": (kv_heads * config.head, config.width),
+        "attn_v.weight": (kv_heads * config.head, config.width),
+        "attn_output.weight": (config.width, heads * config.head),
+        "ffn_down.weight": (config.width, ffn),
         "attn_norm.weight": (config.width,),
         "output_norm.weight": (config.width,),
         "output.weight": (config.vocabulary, config.width),

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from app.compress.convert.conversion import convert
-from app.compress.native import NEEDS_IMPORTANCE, Options, planned, quantize_file
+from app.compress.native import Options, planned, quantize_file
 from app.engine.llama import LOG, Model, ModelOptions
 from app.errors import QuantizeError
+from app.library.tensor_types import NEEDS_IMPORTANCE
 from app.requests import Convert, TensorOverride
 from tests.real_models import STDLIB_3M
 

@@ -1,0 +1,1 @@
+"""Pruning a Hugging Face folder, a transformer block at a time."""

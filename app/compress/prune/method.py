@@ -1,0 +1,103 @@
+"""What a pruning method is: which inputs it wants to see, how it cuts one block, and what config.json says afterwards.
+
+A method implements `Method` in a file of its own and has one line in `app.compress.prune.methods`. It never reads or
+writes files: `app.compress.prune.prune` brings it the blocks in their order and writes what it leaves of them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from app.events import ShouldStop
+from app.pruning import Prune
+
+if TYPE_CHECKING:
+    from app.compress.prune.block_model import BlockModel
+
+Plan = dict[str, Any]
+"""What a survey found, in values that JSON can hold: it outlives an interruption."""
+Tick = Callable[[float], None]
+"""Called with the share of a survey that is done. Raises Cancelled after a stop."""
+
+
+class Statistic(StrEnum):
+    """What is summed up of the inputs of a linear layer over the calibration text."""
+
+    SUM_SQUARES = "sum of squares"
+    GRAM = "Gram matrix"
+
+
+@dataclass(slots=True)
+class Inputs:
+    """What flowed into a linear layer, in float32. Layers that read the same tensor (q, k, v) share one object.
+
+    A method may use up `gram` as working space; it is wide, and freed when nobody holds it.
+    """
+
+    tokens: int
+    sum_squares: Tensor
+    """Sum over the tokens of x², [in_features]."""
+    gram: Tensor | None = None
+    """Sum over the tokens of x xᵀ, [in_features, in_features]; None where Statistic.GRAM was not asked for."""
+
+
+class Method(ABC):
+    """One run of one method. Each method is made with the request and told when to stop; nothing else is kept between
+    blocks that does not follow from the plan, so that a run can go on in another process.
+    """
+
+    def __init__(self, request: Prune, stop: ShouldStop) -> None:
+        self.request = request
+        self.stop = stop
+        """To be polled in whatever takes seconds; raise Cancelled then."""
+        self.plan: Plan = {}
+        """What `survey` returned, here or in the process that was interrupted. Set before the first `cut`."""
+
+    def check(self, model: BlockModel) -> None:  # noqa: B027  (most methods take every model)
+        """Raise PruneError for what cannot be done. Reads shapes; no weights are in memory yet."""
+
+    def survey(self, model: BlockModel, tick: Tick) -> Plan:
+        """Look at the whole model before the first cut, where the method must. Runs once, may be slow."""
+        return {}
+
+    def needs(self, index: int, block: nn.Module) -> Mapping[str, Statistic]:
+        """Which linear layers' inputs to sum up, by their name below the block ("mlp.down_proj"). None by default."""
+        return {}
+
+    @abstractmethod
+    def cut(self, index: int, block: nn.Module, inputs: Mapping[str, Inputs]) -> None:
+        """Change the float32 weights of the block in place, or put smaller linear layers in their places.
+
+        The block must run afterwards: its outputs are the next block's inputs. Every parameter it has then is written
+        under its name, new ones too. `index` is the block's number in the source.
+        """
+
+    def kept_layers(self, layers: int) -> Sequence[int]:
+        """The numbers of the blocks that stay, ascending. Those left out are neither run, cut nor written."""
+        return range(layers)
+
+    def config_changes(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Keys of config.json that change; None takes a key away. Called after the survey and before the first cut.
+
+        `num_hidden_layers` and `layer_types` follow from `kept_layers` by themselves.
+        """
+        return {}
+
+    @abstractmethod
+    def recipe(self) -> str:
+        """How the model was made, in words: "Wanda, 50 % zeros". Called after the survey."""
+
+    def memory_bytes(self, model: BlockModel) -> int:
+        """Working memory beside one block in float32, the activations and the inputs asked for."""
+        return 0
+
+
+def linear_layers(block: nn.Module) -> dict[str, nn.Linear]:
+    """The linear layers of a block by their name below it, in their order."""
+    return {name: module for name, module in block.named_modules() if isinstance(module, nn.Linear)}
