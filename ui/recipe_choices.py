@@ -65,7 +65,7 @@ def prune_problem(step: PruneStep, facts: FolderFacts | None) -> str:
     if facts is None or step.method in SPARSE:
         return ""
     if step.method is PruneMethod.FFN:
-        narrow = 0 < facts.ffn_width and not widths(facts.ffn_width, step.width_multiple)
+        narrow = facts.ffn_width > 0 and not widths(facts.ffn_width, step.width_multiple)
         return f"Its feed-forward layers are {facts.ffn_width} wide: nothing narrower runs well." if narrow else ""
     if step.method is PruneMethod.LAYERS:
         few = 0 < facts.layers <= _KEPT_LAYERS

@@ -1,4 +1,4 @@
-"""Recipes in the user's words: methods with the term of art beside the plain one, widths as numbers, costs as "about"."""
+"""Recipes in the user's words: methods with the term of art beside them, widths as numbers, costs as "about"."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from app.pruning import (
     TEACHER_TEXT,
     LayerImportance,
     PruneMethod,
-    RecoverMethod,
     RecipePlanned,
+    RecoverMethod,
     ResultPlan,
     StepPlan,
 )
@@ -46,6 +46,8 @@ BUDGET_WORDS = {
     OVERNIGHT_TOKENS: f"Overnight: {grouped(OVERNIGHT_TOKENS)} tokens",
 }
 NARROW_WARNING = "Below multiples of 256 the K types (Q4_K_M) fall back to older, larger ones."
+KEPT = "What is finished is kept: run it again, and it goes on from there."
+UNDONE = "What was made on the way is removed."
 _FRACTIONS = (
     (1 / 8, "an eighth"),
     (1 / 6, "a sixth"),

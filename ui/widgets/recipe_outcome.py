@@ -1,4 +1,4 @@
-"""The foot of a recipe: what it will make beside the original, whether that runs well here, and the button to run it."""
+"""The foot of a recipe: what it will make beside the original, whether that runs well here, and Run."""
 
 from __future__ import annotations
 
