@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.compress.recipe import PruneStep, as_toml, builtin_recipes, read_recipe, write_recipe
 from app.errors import AppError, RecipeError
@@ -20,6 +20,7 @@ from ui.item_models.models import ModelsModel
 from ui.recipe_words import total_words, verdict_words
 from ui.widgets.bar_area import BarArea
 from ui.widgets.download_strip import job_share, job_words
+from ui.widgets.elided_label import ElidedLabel
 from ui.widgets.empty_state import EmptyState
 from ui.widgets.recipe_editor import RecipeEditor
 from ui.widgets.recipe_outcome import OutcomeRow, RecipeOutcome
@@ -159,12 +160,12 @@ class RecipePane(QWidget):
                 self._on_source_changed()
         self.empty.setVisible(not found)
         self.whole.setVisible(bool(found))
-        self.head.setEnabled(bool(found))
-        self.head.setVisible(bool(found))
+        for widget in (self.source, self.facts, self.draft):
+            widget.setVisible(bool(found))
 
     def _on_source_changed(self) -> None:
         entry = self.entry
-        self.facts.setText(_facts_words(entry) if entry is not None else "")
+        self.facts.say(_facts_words(entry) if entry is not None else "")
         self.editor.set_facts(entry.facts if entry is not None else None)
         self._on_changed()
 
@@ -234,12 +235,12 @@ class RecipePane(QWidget):
         for result in self._plan.results if self._plan is not None else ():
             offer = offers.get(result.type)
             if prunes and offer is not None and result.type != PLAIN_TYPE:
-                rows.append(_offer_row(f"{result.type} alone", offer.size_bytes, offer))
+                rows.append(_offer_row(f"{result.type} without pruning", offer.size_bytes, offer))
             ms = "" if result.ms_per_token is None else f"about {ms_text(result.ms_per_token)}"
             memory = f"about {size(result.resident_bytes)}"
-            rows.append(OutcomeRow(f"{result.type}, this recipe", size(result.size_bytes), memory, ms, strong=True))
+            rows.append(OutcomeRow(f"{result.type} by this recipe", size(result.size_bytes), memory, ms, strong=True))
         if self._plan is None and not self._problem:
-            rows += [OutcomeRow("With this recipe", "…", "…", "…", strong=True)]
+            rows += [OutcomeRow("By this recipe", "…", "…", "…", strong=True)]
         return rows
 
     # how it is laid out
@@ -273,8 +274,7 @@ class RecipePane(QWidget):
         self.source.setAccessibleName("Model to make smaller")
         self.source.setMinimumWidth(160)
         self.source.currentIndexChanged.connect(lambda _number: self._on_source_changed())
-        self.facts = QLabel()
-        self.facts.setProperty("role", "caption")
+        self.facts = ElidedLabel("caption")
         self.draft = QPushButton("Make a draft…")
         self.draft.setProperty("role", "quiet")
         self.draft.setToolTip("A small model of its own layers that can make its answers faster")
@@ -286,13 +286,14 @@ class RecipePane(QWidget):
         row.addWidget(self.source)
         row.addWidget(self.facts, 1)
         row.addWidget(self.draft)
+        row.addStretch()
 
     def _build_empty(self) -> None:
         self.empty = EmptyState("wrench")
         self.empty.say(
             "No original weights yet",
             "A recipe begins with a model as its authors made it: a folder of safetensors.\n"
-            "Download one on Discover (its row says “original weights”), or add a folder that holds one.",
+            "Download one on Discover (the row “Original weights”), or add a folder that holds one.",
             again=True,
         )
         self.empty.action.setText("Go to Discover")

@@ -47,7 +47,7 @@ class PruneFields(StepFields):
 
     def _build_amounts(self) -> None:
         self.method = combo("What is taken away", PRUNE_WORDS, self._on_method)
-        self.method_field = self.add_row("Method", Field(self.method))
+        self.method_field = self.add_first_row(Field(self.method))
         self.width = combo("Width that is left", {}, self._on_width)
         self.width_field = self.add_row("Width", Field(self.width))
         self.count = number("How many are taken", 1, 1, "", self._on_count)

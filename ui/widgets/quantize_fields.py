@@ -20,7 +20,7 @@ class QuantizeFields(StepFields):
         super().__init__(step, parent)
         self.types: dict[str, QCheckBox] = {}
         rare = (*_RARE, *(name for name in step.types if name not in (*_USUAL, *_RARE)))
-        self.types_field = self.add_row("Files", Field(self._types(_USUAL), stretch=True))
+        self.types_field = self.add_first_row(Field(self._types(_USUAL)))
         self.calibrate = check("Weigh errors by what matters (importance matrix)", lambda on: self.edit(calibrate=on))
         self.calibrate_field = self.add_row("Rounding", Field(self.calibrate))
         self.best = check("Best: fold outliers, round again (AWQ, GPTQ)", lambda on: self.edit(best=on))

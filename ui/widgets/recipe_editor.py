@@ -26,6 +26,7 @@ from ui.icons import set_icon
 from ui.recipe_choices import in_order, new_step
 from ui.recipe_words import PRUNE, QUANTIZE, RECOVER
 from ui.widgets.step_card import StepCard
+from ui.widgets.step_fields import WORD_WIDTH
 
 _FILES = "Recipe (*.toml)"
 _ADD_TIPS = {
@@ -53,6 +54,8 @@ class RecipeEditor(QWidget):
         self.name.textEdited.connect(lambda _text: self.changed.emit())
         self.start = QPushButton("Start from")
         self.start.setToolTip("A recipe that comes with Bantam, in the place of this one")
+        self.start.setLayoutDirection(Qt.LayoutDirection.RightToLeft)  # the chevron stands after the words
+        set_icon(self.start, "chevron-down", "text_secondary", 16)
         self.start.setMenu(self._menu(built_in))
         self.open, self.save = QPushButton("Open…"), QPushButton("Save…")
         self.open.setToolTip("Open a recipe from a file")
@@ -189,6 +192,10 @@ class RecipeEditor(QWidget):
         row = QHBoxLayout()
         row.setContentsMargins(0, 4, 0, 0)
         row.setSpacing(8)
+        word = QLabel("Add a step")
+        word.setProperty("role", "secondary")
+        word.setFixedWidth(WORD_WIDTH)
+        row.addWidget(word)
         for kind, tip in _ADD_TIPS.items():
             button = QPushButton(kind)
             button.setProperty("role", "quiet")

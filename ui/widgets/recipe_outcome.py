@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ui.theme import text_font
 
 _TITLES = ("", "On disk", "Memory", "A token")
-_NUMBER_WIDTH = 92
+_NUMBER_WIDTH = 104
+_NAME_WIDTH = 168
 _MOST_ROWS = 7
+_LEAST_HEIGHT = 102
+"""For three lines under the titles: the steps above must not jump while a plan is worked out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class RecipeOutcome(QWidget):
         self.cancel.clicked.connect(self.cancel_requested)
         self.cancel.hide()
         self._lay_out()
+        self.setMinimumHeight(_LEAST_HEIGHT)
         self.show_rows(())
 
     def show_rows(self, rows: Sequence[OutcomeRow]) -> None:
@@ -84,13 +88,14 @@ class RecipeOutcome(QWidget):
         label = QLabel(words)
         label.setTextFormat(Qt.TextFormat.PlainText)
         label.setProperty("role", role)
+        label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         if column:
             if row:
                 label.setFont(text_font(tabular=True))
             label.setFixedWidth(_NUMBER_WIDTH)
             label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         else:
-            label.setMinimumWidth(120)
+            label.setMinimumWidth(_NAME_WIDTH)
             label.setToolTip(words)
         self._grid.addWidget(label, row, column)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtWidgets import QFileDialog, QWidget
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QWidget
 
 from app.compress.recipe import RecoverStep
 from app.pruning import OVERNIGHT_TOKENS, SHORT_TOKENS, RecoverMethod
@@ -21,11 +21,10 @@ class RecoverFields(StepFields):
     def __init__(self, step: RecoverStep, parent: QWidget | None = None) -> None:
         super().__init__(step, parent)
         self.method = combo("Which weights learn", RECOVER_WORDS, lambda method: self.edit(method=method))
-        self.add_row("Method", Field(self.method))
+        self.add_first_row(Field(self.method))
         self.budget = combo("How long", {}, lambda tokens: self.edit(budget_tokens=tokens))
-        self.add_row("How long", Field(self.budget))
         self.text = combo("Text to learn from", {}, self._on_text)
-        self.text_field = self.add_row("Text", Field(self.text))
+        self.text_field = self.add_row("How long", self._length_and_text())
         self._build_more()
         self.refresh()
 
@@ -43,11 +42,22 @@ class RecoverFields(StepFields):
         fill(self.budget, {tokens: budget_words(tokens) for tokens in budgets})
         show_choice(self.budget, step.budget_tokens)
         own = {} if step.text in TEXT_WORDS else {step.text: Path(step.text).name}
-        words = {value: text[0].upper() + text[1:] for value, text in TEXT_WORDS.items()}
-        fill(self.text, words | own | {_ANOTHER: "A file…"})
+        fill(self.text, TEXT_WORDS | own | {_ANOTHER: "a file…"})
         show_choice(self.text, step.text)
         self.text_field.say(self.problem, "danger")
         self._refresh_more(step)
+
+    def _length_and_text(self) -> Field:
+        both = QWidget()
+        row = QHBoxLayout(both)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(8)
+        on = QLabel("on")
+        on.setProperty("role", "secondary")
+        for widget in (self.budget, on, self.text):
+            row.addWidget(widget)
+        both.setFocusProxy(self.budget)
+        return Field(both)
 
     def _build_more(self) -> None:
         self.quantized = combo("Precision while learning", _QAT_WORDS, lambda t: self.edit(quantization_aware=t))
@@ -56,8 +66,8 @@ class RecoverFields(StepFields):
         self.add_row("In steps", Field(self.progressive), more=True)
         self.temperature = number("Temperature", 0.1, 20, "", lambda value: self.edit(temperature=value), decimals=1)
         self.temperature_field = self.add_row("Temperature", Field(self.temperature), more=True)
-        self.temperature_field.say("of the original's choices: above 1, unlikely words count more")
-        self.hard = number("Share of the text's own words", 0, 100, " %", lambda v: self.edit(hard_loss=v / 100))
+        self.temperature_field.say("of the original’s choices: above 1, unlikely words count more")
+        self.hard = number("Share of the text’s own words", 0, 100, " %", lambda v: self.edit(hard_loss=v / 100))
         self.hard_field = self.add_row("Hard loss", Field(self.hard), more=True)
         self.hard_field.say("of the text's own next words, which can do harm (cross-entropy)")
         self.rank = number("Rank", 1, 512, "", lambda value: self.edit(rank=value))

@@ -17,6 +17,8 @@ from ui.widgets.recover_fields import RecoverFields
 from ui.widgets.step_fields import StepFields
 
 _COST_WIDTH = 184
+_FIRST_LINE = 6
+"""So that it stands beside the words in the first field."""
 _WAITS = "…"
 
 
@@ -31,7 +33,6 @@ class StepCard(QWidget):
         self.kind = kind_of(step)
         self.fields = _fields_of(step)
         self.fields.changed.connect(self.changed)
-        self.title = _label("strong")
         self.remove = QToolButton()
         set_icon(self.remove, "x", "text_secondary", 16)
         self.remove.setToolTip("Take this step out")
@@ -56,7 +57,7 @@ class StepCard(QWidget):
 
     def set_number(self, number: int) -> None:
         """Its place in the recipe, from 1."""
-        self.title.setText(f"{number}  {self.kind}")
+        self.fields.title.setText(f"{number}  {self.kind}")
         self.setAccessibleName(f"Step {number}: {self.kind}")
         self.remove.setAccessibleName(f"Take step {number} ({self.kind}) out")
 
@@ -84,18 +85,13 @@ class StepCard(QWidget):
         self.disk.setText(disk)
 
     def _lay_out(self) -> None:
-        head = QHBoxLayout()
-        head.setSpacing(8)
-        head.addWidget(self.title)
-        head.addWidget(self.fields.more)
-        head.addStretch()
         left = QVBoxLayout()
         left.setSpacing(8)
-        left.addLayout(head)
         left.addWidget(self.fields)
         left.addWidget(self.changes)
         left.addStretch()
         cost = QVBoxLayout()
+        cost.setContentsMargins(0, _FIRST_LINE, 0, 0)
         cost.setSpacing(4)
         for label in (self.time, self.memory, self.disk):
             label.setFixedWidth(_COST_WIDTH)

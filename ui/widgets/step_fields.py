@@ -25,7 +25,7 @@ from app.library.safetensors import FolderFacts
 from ui.icons import set_icon
 from ui.widgets.setting_editors import ignore_wheel_without_focus
 
-_WORD_WIDTH = 88
+WORD_WIDTH = 88
 _FIELD_HEIGHT = 30
 _LEAST_FIELD = 160
 
@@ -42,9 +42,15 @@ class Field(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(8)
-        row.addWidget(editor, 1 if stretch else 0, Qt.AlignmentFlag(0) if stretch else Qt.AlignmentFlag.AlignLeft)
+        row.addWidget(editor, 1 if stretch else 0)
         row.addWidget(self.note, 0 if stretch else 1)
+        if not stretch:
+            row.addStretch()
         self.setFocusProxy(editor)
+
+    def append(self, widget: QWidget) -> None:
+        """At the right end of the line."""
+        self.layout().addWidget(widget)
 
     def say(self, words: str, role: str = "caption") -> None:
         """`words` beside the editor; "" takes them away."""
@@ -65,12 +71,14 @@ class StepFields(QWidget):
         super().__init__(parent)
         self._step: Any = step
         self._facts: FolderFacts | None = None
+        self.title = QLabel()
+        self.title.setProperty("role", "strong")
         self._form, self._more_form = _form(), _form()
         self._behind = QWidget()
         self._behind.setLayout(self._more_form)
         self._behind.hide()
         self.more = QPushButton("More")
-        self.more.setProperty("role", "quiet")
+        self.more.setProperty("role", "disclosure")
         self.more.setCheckable(True)
         self.more.setAccessibleName("More options of this step")
         set_icon(self.more, "chevron-right", "text_secondary", 16)
@@ -106,12 +114,20 @@ class StepFields(QWidget):
         self.refresh()
         self.changed.emit()
 
+    def add_first_row(self, field: Field) -> Field:
+        """The row that the step's own title stands before, with "More" at its end."""
+        self.title.setMinimumHeight(_FIELD_HEIGHT)
+        self.title.setFixedWidth(WORD_WIDTH)
+        field.append(self.more)
+        self._form.addRow(self.title, field)
+        return field
+
     def add_row(self, word: str, field: QWidget, *, more: bool = False) -> QWidget:
         """One more row, behind "More" where it is rarely needed; returns the field, to show and hide the row with."""
         form = self._more_form if more else self._form
         label = QLabel(word)
         label.setProperty("role", "secondary")
-        label.setFixedWidth(_WORD_WIDTH)
+        label.setFixedWidth(WORD_WIDTH)
         label.setMinimumHeight(_FIELD_HEIGHT)
         label.setBuddy(field)
         form.addRow(label, field)
