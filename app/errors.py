@@ -68,5 +68,15 @@ class RecoverError(AppError):
     """A pruned model that could not be trained, or was no better for it; it is as it was."""
 
 
+class NotBetterError(RecoverError):
+    """The training did its work, and the model is no better for it: how good it was before is said."""
+
+    def __init__(self, sentence: str, hint: str = "", kl: float = 0.0, perplexities: tuple[float, float] = (0.0, 0.0)):
+        """`perplexities` of the teacher and of the model; `kl` between them, in nats."""
+        super().__init__(sentence, hint)
+        self.kl = kl
+        self.perplexities = perplexities
+
+
 class RecipeError(AppError):
     """A recipe that cannot be read, or that cannot be carried out."""

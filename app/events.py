@@ -75,6 +75,8 @@ class Progress:
     total: int
     seconds_left: float = 0.0
     """Of this stage; 0 while it is not known."""
+    loss: float | None = None
+    """Of the last step of a training, in nats a token; None elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

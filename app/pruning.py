@@ -22,9 +22,7 @@ class PruneMethod(StrEnum):
     LAYERS = "layers"
 
 
-SPARSE = frozenset(
-    {PruneMethod.MAGNITUDE, PruneMethod.GLOBAL_MAGNITUDE, PruneMethod.WANDA, PruneMethod.SPARSEGPT}
-)
+SPARSE = frozenset({PruneMethod.MAGNITUDE, PruneMethod.GLOBAL_MAGNITUDE, PruneMethod.WANDA, PruneMethod.SPARSEGPT})
 """Methods that only set weights to zero: neither smaller files nor faster answers come of them."""
 
 
@@ -129,6 +127,8 @@ class Recover:
     batch_windows: int = 8
     seed: int = 1
     threads: int = 0
+    or_keep: bool = False
+    """Where the result is no better, `output` becomes the model as it was, and a Notice says so: for steps of a recipe."""
 
 
 @dataclass(frozen=True, slots=True)

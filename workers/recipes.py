@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from app.compress.recipe import Recipe
-from app.compress.recipe_requests import RecipeWork, work_of
+from app.compress.recipe_requests import work_of
+from app.paths import Paths
+from app.requests import MeasureQuality
 from workers.jobs import Job
 
 
-def recipe_job(recipe: Recipe, source: Path, folder: Path) -> Job:
+def recipe_job(recipe: Recipe, source: Path, folder: Path, paths: Paths) -> Job:
     """The job that makes of the folder `source` what the recipe says, in new folders below `folder`.
 
-    Raises RecipeError.
+    Raises RecipeError, ConversionError.
     """
-    work: RecipeWork = work_of(recipe, source, folder)
-    return Job(f"{recipe.name}: {source.name}", work.requests, work.parts, work.folders)
+    work = work_of(recipe, source, folder)
+    references = {r.reference for r in work.requests if isinstance(r, MeasureQuality) and r.reference is not None}
+    copies = [paths.reference_copy(reference) for reference in references if reference.suffix.lower() != ".gguf"]
+    unfinished = (*work.parts, *copies, *(copy.with_name(copy.name + ".part") for copy in copies))
+    return Job(f"{recipe.name}: {source.resolve().name}", work.requests, unfinished, work.folders)

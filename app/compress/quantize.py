@@ -20,6 +20,7 @@ from app.events import Progress, Quantized, Report, ShouldStop, Stage
 from app.hardware import available_memory_bytes, physical_cores
 from app.hub.disk import SPARE_BYTES, free_bytes
 from app.library.gguf_file import read_header
+from app.library.lineage import lineage_of
 from app.library.manifest import FileOrigin, read_manifest, write_manifest
 from app.library.tensor_types import NEEDS_IMPORTANCE
 from app.library.verify import sha256_of
@@ -138,10 +139,10 @@ def _finish(request: Quantize, part: Path, report: Report, stop: ShouldStop) -> 
     if request.output.exists():
         raise _there(request.output)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    recipe = recipe_of(request)
-    parent = os.path.relpath(request.source.resolve(), request.output.parent.resolve())
-    origin = FileOrigin(sha256, size, date=now, parent=Path(parent).as_posix(), recipe=recipe)
-    folder = request.output.parent
+    folder, lineage = request.output.parent, lineage_of(request.source)
+    recipe = lineage.then(recipe_of(request))
+    parent = lineage.parent_from(folder)
+    origin = FileOrigin(sha256, size, date=now, parent=parent, recipe=recipe, altered=lineage.altered)
     # The row first: without its file it says nothing to anybody, a file without its row has lost where it came from.
     write_manifest(folder, read_manifest(folder).with_file(request.output.name, origin))
     part.replace(request.output)

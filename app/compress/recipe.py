@@ -314,21 +314,35 @@ def _row(step: Step) -> dict[str, Any]:
 def _contradiction(step: Step) -> str:
     """What each key allows and both together do not; "" where nothing."""
     if isinstance(step, PruneStep):
-        if step.width_multiple % 32:
-            return f"“width_multiple” is {step.width_multiple}; it is a multiple of 32"
-        if step.pattern and (step.method not in SPARSE or step.method is PruneMethod.GLOBAL_MAGNITUDE):
-            return f"“pattern” does not go with {step.method}: it is for magnitude, wanda and sparsegpt"
-        if step.pattern and step.amount != 0.5:
-            return f"“amount” is {step.amount:g}, and a pattern of {step.pattern} takes 0.5"
-        if step.rewind and step.method not in SPARSE:
-            return f"“rewind” does not go with {step.method}: it is for the methods that set weights to zero"
-        if step.per_layer and step.method not in (PruneMethod.FFN, PruneMethod.KV_GROUPS):
-            return f"“per_layer” does not go with {step.method}: it is for ffn and kv-groups"
-    if isinstance(step, QuantizeStep):
-        if step.best and (wrong := set(step.types) - _BEST):
-            return f"“best” makes {' or '.join(sorted(_BEST))}, and not {', '.join(sorted(wrong))}"
-        if not step.calibrate and not step.best and (wrong := set(step.types) & NEEDS_IMPORTANCE):
-            return f"“calibrate” is false, and {', '.join(sorted(wrong))} would be ruined without an importance matrix"
+        return _pattern_problem(step) if step.pattern else _prune_problem(step)
+    return _quantize_problem(step) if isinstance(step, QuantizeStep) else ""
+
+
+def _pattern_problem(step: PruneStep) -> str:
+    if step.method not in SPARSE or step.method is PruneMethod.GLOBAL_MAGNITUDE:
+        return f"“pattern” does not go with {step.method}: it is for magnitude, wanda and sparsegpt"
+    if step.amount != 0.5:
+        return f"“amount” is {step.amount:g}, and a pattern of {step.pattern} takes 0.5"
+    if step.rounds > 1:
+        return f"“rounds” does not go with a pattern: {step.pattern} is the same after any of them"
+    return _prune_problem(step)
+
+
+def _prune_problem(step: PruneStep) -> str:
+    if step.width_multiple % 32:
+        return f"“width_multiple” is {step.width_multiple}; it is a multiple of 32"
+    if step.rewind and step.method not in SPARSE:
+        return f"“rewind” does not go with {step.method}: it is for the methods that set weights to zero"
+    if step.per_layer and step.method not in (PruneMethod.FFN, PruneMethod.KV_GROUPS):
+        return f"“per_layer” does not go with {step.method}: it is for ffn and kv-groups"
+    return ""
+
+
+def _quantize_problem(step: QuantizeStep) -> str:
+    if step.best and (wrong := set(step.types) - _BEST):
+        return f"“best” makes {' or '.join(sorted(_BEST))}, and not {', '.join(sorted(wrong))}"
+    if not step.calibrate and not step.best and (wrong := set(step.types) & NEEDS_IMPORTANCE):
+        return f"“calibrate” is false, and {', '.join(sorted(wrong))} would be ruined without an importance matrix"
     return ""
 
 

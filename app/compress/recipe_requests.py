@@ -1,12 +1,29 @@
-"""A recipe as the requests of one job: prune, recover, name what was made, quantize, measure. No engine here."""
+"""A recipe as the requests of one job: prune, recover, note how it was made, quantize, measure. No engine here.
+
+Each model on the way lies in a hidden folder beside the result, whose name follows from all that was done so far: the
+same recipe, begun again, goes on after the last one that is there.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.compress.recipe import Recipe
-from app.requests import Request
+from app.compress.outputs import output_in, part_paths, workspace
+from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, check_recipe
+from app.compress.recipe_shape import Cut, Shape, cuts_of, shape_of
+from app.errors import RecipeError
+from app.library.lineage import original_of
+from app.paths import Paths
+from app.pruning import FinishModel, Prune, Recover
+from app.requests import MeasureQuality, Quantize, Request
+
+_NOTHING_TO_WEIGH = frozenset({"F32", "F16", "BF16", "Q8_0"})
+"""Types whose rounding an importance matrix does not change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +32,7 @@ class RecipeWork:
 
     requests: tuple[Request, ...]
     steps: tuple[int, ...]
-    """Of each request, the step of the recipe that it belongs to, from 0; the number of steps for what ends the job."""
+    """Of each request, the step of the recipe that it belongs to, from 0."""
     model: Path
     """The folder that comes out; the source itself where nothing is pruned or trained."""
     files: tuple[Path, ...]
@@ -26,14 +43,174 @@ class RecipeWork:
     """What the same job could go on from; they go when the user cancels it."""
 
 
+@dataclass(frozen=True, slots=True)
+class ModelStep:
+    """A request that makes a folder of a folder; paths are filled in later. `shape` is what comes out."""
+
+    step: int
+    request: Prune | Recover
+    shape: Shape
+
+
 def requests_of(recipe: Recipe, source: Path, folder: Path) -> tuple[Request, ...]:
-    """The requests of `work_of`. Raises RecipeError."""
+    """The requests of `work_of`. Raises RecipeError, ConversionError."""
     return work_of(recipe, source, folder).requests
 
 
 def work_of(recipe: Recipe, source: Path, folder: Path) -> RecipeWork:
     """What to do to make of the Hugging Face folder `source` what the recipe says, in new folders below `folder`.
 
-    Raises RecipeError where the recipe is no recipe, or asks for what this model has not.
+    Raises RecipeError where the recipe is no recipe, or asks for what this model has not; ConversionError where the
+    folder's config.json cannot be read.
     """
-    raise NotImplementedError
+    check_recipe(recipe)
+    chain = model_steps(recipe, source)
+    model = _free_name(folder / _name(source, chain)) if chain else source
+    between = _between(chain, source, model)
+    requests = [*_model_requests(chain, source, (*between, model))] if chain else []
+    requests += _file_requests(recipe, source, model)
+    files = [request for _, request in requests if isinstance(request, Quantize)]
+    return RecipeWork(
+        requests=tuple(request for _, request in requests),
+        steps=tuple(step for step, _ in requests),
+        model=model,
+        files=tuple(request.output for request in files),
+        parts=tuple(part for request in files for part in part_paths(request)),
+        folders=(
+            *between,
+            *(_unfinished(folder) for folder in (*between, model) if chain),
+            *(workspace(request) for request in files if request.best),
+        ),
+    )
+
+
+def place_for(source: Path, paths: Paths) -> Path:
+    """Where new folders go: beside the source, or in the models folder under the same owner where that is read-only."""
+    beside = source.resolve().parent
+    return beside if os.access(beside, os.W_OK) else paths.models / beside.name
+
+
+def model_steps(recipe: Recipe, source: Path) -> tuple[ModelStep, ...]:
+    """Every pruning and training in its order, rounds written out. Raises RecipeError, ConversionError."""
+    shape, teacher = shape_of(source), original_of(source)
+    found: list[ModelStep] = []
+    for number, step in enumerate(recipe.steps):
+        if isinstance(step, PruneStep):
+            training = next((one for one in recipe.steps[number:] if isinstance(one, RecoverStep)), RecoverStep())
+            cuts = cuts_of(step, shape)
+            for cut in cuts:
+                found.append(ModelStep(number, _prune(step, cut, source), cut.shape))
+                if cut is not cuts[-1]:
+                    between = dataclasses.replace(
+                        training, budget_tokens=step.round_tokens, quantization_aware="", progressive=False
+                    )
+                    found.append(ModelStep(number, _recover(between, source, teacher), cut.shape))
+            shape = cuts[-1].shape
+        elif isinstance(step, RecoverStep):
+            found.append(ModelStep(number, _recover(step, source, teacher), shape))
+    return tuple(found)
+
+
+def _prune(step: PruneStep, cut: Cut, source: Path) -> Prune:
+    return Prune(
+        source=source,
+        output=source,
+        method=step.method,
+        amount=cut.amount,
+        pattern=step.pattern,
+        refit=step.refit,
+        width_multiple=step.width_multiple,
+        per_layer=step.per_layer,
+        importance=step.importance,
+        rewind=Path(step.rewind).expanduser() if step.rewind else None,
+    )
+
+
+def _recover(step: RecoverStep, source: Path, teacher: Path) -> Recover:
+    return Recover(
+        model=source,
+        teacher=teacher,
+        output=source,
+        method=step.method,
+        budget_tokens=step.budget_tokens,
+        text=step.text,
+        temperature=step.temperature,
+        hard_loss=step.hard_loss,
+        progressive=step.progressive,
+        quantization_aware=step.quantization_aware,
+        rank=step.rank,
+        or_keep=True,
+    )
+
+
+def _model_requests(chain: Sequence[ModelStep], source: Path, outputs: Sequence[Path]) -> Iterator[tuple[int, Request]]:
+    """From the last folder that is there already; each is noted down, and what it was made of goes."""
+    done = max((number for number, folder in enumerate(outputs) if folder.is_dir()), default=-1)
+    if done >= 0:
+        yield chain[done].step, FinishModel(source, outputs[done], tuple(outputs[:done]))
+    for number in range(done + 1, len(chain)):
+        one, before = chain[number], outputs[number - 1] if number else source
+        if isinstance(one.request, Prune):
+            yield one.step, dataclasses.replace(one.request, source=before, output=outputs[number])
+        else:
+            yield one.step, dataclasses.replace(one.request, model=before, output=outputs[number])
+        yield one.step, FinishModel(source, outputs[number], (before,) if number else ())
+
+
+def _file_requests(recipe: Recipe, source: Path, model: Path) -> list[tuple[int, Request]]:
+    """Quantize, then measure each file: against the source, in 16 bits and with nothing taken away."""
+    makings: dict[Path, tuple[int, Quantize]] = {}
+    for number, step in enumerate(recipe.steps):
+        if isinstance(step, QuantizeStep):
+            for kind in step.types:
+                calibrate = step.calibrate and not step.best and kind not in _NOTHING_TO_WEIGH
+                output = output_in(model, kind, best=step.best)
+                request = Quantize(model, output, kind, calibrate=calibrate, best=step.best)
+                makings.setdefault(output, (number, request))
+    for output in makings:
+        if output.exists():
+            raise RecipeError(f"“{output.name}” is there already.", "Delete it first, or leave that type out.")
+    reference = original_of(source)
+    measured = [(number, MeasureQuality(request.output, reference, speed=True)) for number, request in makings.values()]
+    return [*makings.values(), *measured]
+
+
+def _between(chain: Sequence[ModelStep], source: Path, model: Path) -> tuple[Path, ...]:
+    """A hidden folder for each model on the way but the last."""
+    digest = hashlib.sha256(str(source.resolve()).encode())
+    folders = []
+    for one in chain[:-1]:
+        digest.update(repr(one.request).encode())
+        folders.append(model.with_name(f".{model.name}.{digest.hexdigest()[:12]}"))
+    return tuple(folders)
+
+
+def _unfinished(output: Path) -> Path:
+    """Where a pruning or a training keeps what it can go on from."""
+    return output.with_name(f".{output.name}.work")
+
+
+def _name(source: Path, chain: Sequence[ModelStep]) -> str:
+    """ "SmolLM2-135M-ffn1024-recovered": what is smaller, and whether it learned afterwards."""
+    methods = [one.request.method for one in chain if isinstance(one.request, Prune)]
+    shape = chain[-1].shape
+    mixed = "mixed" if shape.per_layer else ""
+    words = {
+        "ffn": f"ffn{shape.ffn}{mixed}",
+        "kv-groups": f"kv{shape.kv_groups}{mixed}",
+        "layers": f"{shape.layers}layers",
+    }
+    parts = [words.get(method, f"{shape.zeros:.0%}-zeros".replace("%", "pct")) for method in dict.fromkeys(methods)]
+    last = chain[-1].request
+    if isinstance(last, Recover):
+        parts.append("qat" if last.quantization_aware else "recovered")
+    return "-".join((source.resolve().name, *dict.fromkeys(parts)))
+
+
+def _free_name(wanted: Path) -> Path:
+    """The name itself, or with a number after it: nothing that is there is ever written over."""
+    number, path = 1, wanted
+    while path.exists():
+        number += 1
+        path = wanted.with_name(f"{wanted.name}-{number}")
+    return path

@@ -78,7 +78,13 @@ class ModelEntry:
         """What it was made of here, a file or folder that may be gone; None where that is not known."""
         if self.origin is None or not self.origin.parent:
             return None
-        return Path(os.path.normpath(self.path.parent / self.origin.parent))
+        folder = self.path if self.is_folder else self.path.parent
+        return Path(os.path.normpath(folder / self.origin.parent))
+
+    @property
+    def is_altered(self) -> bool:
+        """Whether it was pruned or trained here: another model than what it was made of, not only a rounded one."""
+        return self.parent is not None and (self.is_folder or (self.origin is not None and self.origin.altered))
 
     @property
     def can_delete(self) -> bool:

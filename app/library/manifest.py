@@ -19,7 +19,10 @@ _FOLDERS_UP = 3
 
 @dataclass(frozen=True, slots=True)
 class FileOrigin:
-    """What is known of one file. One made here has no `repository`: `parent` and `recipe` say from what and how."""
+    """What is known of one file. One made here has no `repository`: `parent` and `recipe` say from what and how.
+
+    `parent` is relative to the folder that the manifest is in.
+    """
 
     sha256: str
     size_bytes: int
@@ -30,6 +33,8 @@ class FileOrigin:
     """ISO 8601, when it was finished."""
     parent: str = ""
     recipe: str = ""
+    altered: bool = False
+    """Pruned or trained: it is not the parent's weights, rounded, but other ones."""
 
 
 @dataclass(frozen=True, slots=True)

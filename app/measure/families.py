@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,16 @@ from pathlib import Path
 from app.errors import StorageError
 from app.files import write_atomic
 from app.library.library import ModelEntry
+from app.library.tensor_types import FILE_TYPES
 from app.measure.ledger import Conditions, Figures, Measurement, SpeedFigures
 
 CSV_TITLES = (
     "parent", "name", "recipe", "size bytes", "memory bytes", "ms per token", "time to first token ms", "perplexity",
     "KL divergence", "top-1", "sha256", "text", "context tokens", "scored tokens", "reference", "file",
 )  # fmt: skip
+
+
+_FILE_TYPES = frozenset(FILE_TYPES.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +53,14 @@ class LedgerRow:
 
     @property
     def short_recipe(self) -> str:
-        """A few letters for a point of the plot: "Q4_K_M best"."""
-        words = self.recipe
+        """A few letters for a point of the plot: "Q4_K_M best", "FFN 1024 recovered Q4_K_M imatrix"."""
+        altered, words = _split(self.recipe) if self.entry.is_altered else ("", self.recipe)
         kind = self.entry.header.quantization if self.entry.header else words.split(" ")[0].rstrip(",;")
         if "GPTQ" in words:
-            return f"{kind} best"
-        return f"{kind} imatrix" if "importance matrix" in words else kind or self.entry.path.name
+            kind += " best"
+        elif "importance matrix" in words:
+            kind += " imatrix"
+        return " ".join(filter(None, (altered, kind))) or self.entry.path.name
 
     @property
     def sha256(self) -> str:
@@ -114,7 +121,7 @@ def reference_for(path: Path, found: Iterable[Family]) -> Path | None:
     source = family.source.entry
     for row in family.rows:
         entry = row.entry
-        if entry.path != path and entry.can_load and entry.header is not None and entry.header.is_unquantized:
+        if entry.path != path and entry.can_load and _is_faithful(entry):
             return entry.path
     return source.path if source.can_load or (source.is_folder and source.can_quantize) else None
 
@@ -180,7 +187,7 @@ def _source_of(entry: ModelEntry, by_path: Mapping[Path, ModelEntry]) -> ModelEn
 def _family(source: ModelEntry, variants: Sequence[ModelEntry], figures: Mapping[Path, Figures]) -> Family:
     members = (source, *variants)
     conditions = _common_conditions([figures[one.path] for one in members if one.path in figures])
-    faithful = {source.path, *(one.path for one in members if one.header is not None and one.header.is_unquantized)}
+    faithful = {source.path, *(one.path for one in members if _is_faithful(one))}
 
     def row(entry: ModelEntry, parent: ModelEntry | None) -> LedgerRow:
         known = figures.get(entry.path, Figures())
@@ -189,6 +196,22 @@ def _family(source: ModelEntry, variants: Sequence[ModelEntry], figures: Mapping
         return LedgerRow(entry, parent, quality, known.speed, others)
 
     return Family(row(source, None), tuple(row(entry, source) for entry in variants))
+
+
+def _is_faithful(entry: ModelEntry) -> bool:
+    """Whether it is as good as the source: in 16 bits or more, with nothing taken away."""
+    return entry.header is not None and entry.header.is_unquantized and not entry.is_altered
+
+
+_COUNT = re.compile(r"[\d,.]+ to ([\d,.]+)")
+
+
+def _split(recipe: str) -> tuple[str, str]:
+    """What was done to the weights, in short ("FFN 1024 recovered"), and how they were quantized then."""
+    clauses = recipe.split("; ")
+    at = next((n for n, words in enumerate(clauses) if words.split(" ")[0].rstrip(",;") in _FILE_TYPES), len(clauses))
+    short = (_COUNT.sub(r"\1", re.split(r", | \(", words)[0]).replace(",", "") for words in clauses[:at])
+    return " ".join(dict.fromkeys(short)), "; ".join(clauses[at:])
 
 
 def _common_conditions(found: Sequence[Figures]) -> Conditions | None:

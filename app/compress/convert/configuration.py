@@ -78,7 +78,8 @@ class Config:
     @property
     def head(self) -> int:
         """Width of one head."""
-        return self.count("head_dim") if self.get("head_dim") is not None else self.width // self.heads
+        follows = self.get("head_dim") is None and not isinstance(self.get("num_attention_heads"), list)
+        return self.width // self.heads if follows else self.count("head_dim")
 
     @property
     def heads_of(self) -> tuple[int, ...]:

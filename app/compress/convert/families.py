@@ -111,8 +111,6 @@ def _deci(writer: gguf.GGUFWriter, config: Config) -> None:
             "window.",
             "Prune with the same width in all layers.",
         )
-    if config.get("head_dim") is None:
-        raise ConversionError("config.json does not say the model's “head_dim”.", "Download it again.")
     _llama(writer, config)
 
 

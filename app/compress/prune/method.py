@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from app.events import ShouldStop
+from app.events import ShouldStop, Stage
 from app.pruning import Prune
 
 if TYPE_CHECKING:
@@ -52,6 +52,11 @@ class Method(ABC):
     blocks that does not follow from the plan, so that a run can go on in another process.
     """
 
+    reads_text = True
+    """Whether text runs through the model, in `survey` or for `needs`."""
+    survey_stage = Stage.PRUNE
+    """What the survey is called while it is waited for."""
+
     def __init__(self, request: Prune, stop: ShouldStop) -> None:
         self.request = request
         self.stop = stop
@@ -63,7 +68,10 @@ class Method(ABC):
         """Raise PruneError for what cannot be done. Reads shapes; no weights are in memory yet."""
 
     def survey(self, model: BlockModel, tick: Tick) -> Plan:
-        """Look at the whole model before the first cut, where the method must. Runs once, may be slow."""
+        """Look at the whole model before the first cut, where the method must. Runs once, may be slow.
+
+        The calibration text is in `model.windows`.
+        """
         return {}
 
     def needs(self, index: int, block: nn.Module) -> Mapping[str, Statistic]:

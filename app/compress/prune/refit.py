@@ -17,46 +17,31 @@ DAMPING = 0.01
 _MOST_DAMPING = 10.0
 
 
-class Inputs:
-    """The Gram matrix and the sums of the rows a matrix is given, `[column, column]` and `[column]`, in f32."""
+def refit(weight: Tensor, gram: Tensor, keep: Tensor, damping: float = DAMPING) -> Tensor:
+    """`[row, kept]` in f32, of the least squared error of W' x[k] against W x: W' = W G[:, k] G[k, k]^-1, where damping
+    draws towards W[:, k], so that where nothing is dropped nothing changes.
 
-    def __init__(self, columns: int) -> None:
-        self.gram = torch.zeros(columns, columns)
-        self.sums = torch.zeros(columns)
-        self.rows = 0
-
-    def add(self, rows: Tensor) -> None:
-        """`[..., column]`, of any float type."""
-        flat = rows.reshape(-1, rows.shape[-1]).float()
-        self.gram.addmm_(flat.T, flat)
-        self.sums += flat.sum(dim=0)
-        self.rows += len(flat)
-
-    @property
-    def energy(self) -> Tensor:
-        """`[column]`: the mean square."""
-        return self.gram.diagonal() / max(self.rows, 1)
-
-
-def refit(weight: Tensor, inputs: Inputs, keep: Tensor, damping: float = DAMPING) -> Tensor:
-    """`[row, kept]` in f32: W' = W G[:, k] (G[k, k] + damping I)^-1, the least squared error of W' x[k] against W x.
-
-    `weight` is `[row, column]`, `keep` the indices of the columns that stay. Raises PruneError for inputs that are no
-    numbers.
+    `weight` is `[row, column]`, `gram` the sum of x x^T `[column, column]`, `keep` the indices of the columns that stay.
+    Raises PruneError for inputs that are no numbers.
     """
-    return _solve(weight.float() @ inputs.gram[:, keep], inputs.gram[keep][:, keep], damping)
+    gone = _others(keep, weight.shape[1])
+    lost = weight.float()[:, gone] @ gram[gone][:, keep]
+    return weight.float()[:, keep] + _solve(lost, gram[keep][:, keep], damping)
 
 
 def refit_with_bias(
-    weight: Tensor, bias: Tensor, inputs: Inputs, keep: Tensor, damping: float = DAMPING
+    weight: Tensor, bias: Tensor, gram: Tensor, sums: Tensor, tokens: int, keep: Tensor, damping: float = DAMPING
 ) -> tuple[Tensor, Tensor]:
-    """The same where there is a bias, which is fitted too: it is one more column, whose input is always 1."""
-    tall = torch.cat([inputs.gram, inputs.sums[None]])
-    whole = torch.cat([tall, torch.cat([inputs.sums, torch.tensor([float(inputs.rows)])])[:, None]], dim=1)
-    kept = torch.cat([keep, torch.tensor([len(inputs.sums)])])
-    wide = torch.cat([weight.float(), bias.float()[:, None]], dim=1)
-    fitted = _solve(wide @ whole[:, kept], whole[kept][:, kept], damping)
-    return fitted[:, :-1].contiguous(), fitted[:, -1].contiguous()
+    """The same where there is a bias, which is fitted too: its input is always 1. `sums` is the sum of x `[column]`."""
+    mean = sums / max(tokens, 1)
+    fitted = refit(weight, gram - tokens * torch.outer(mean, mean), keep, damping)
+    return fitted, bias.float() + weight.float() @ mean - fitted @ mean[keep]
+
+
+def _others(keep: Tensor, columns: int) -> Tensor:
+    gone = torch.ones(columns, dtype=torch.bool)
+    gone[keep] = False
+    return gone.nonzero()[:, 0]
 
 
 def _solve(right: Tensor, gram: Tensor, damping: float) -> Tensor:

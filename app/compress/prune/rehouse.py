@@ -8,10 +8,11 @@ load those (`app.compress.prune.loading` does).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.compress.convert.configuration import Config
 from app.errors import PruneError
 
 PER_LAYER = "DeciLMForCausalLM"
@@ -40,48 +41,39 @@ class Widths:
 
 @dataclass(frozen=True, slots=True)
 class Housed:
-    """The new config.json. `zero_output_bias`: the new architecture has a bias there, which is to be zeros."""
+    """What changes in config.json; None takes a key away."""
 
-    config: dict[str, Any]
+    changes: dict[str, Any]
     zero_output_bias: bool = False
+    """The new architecture adds a bias to the output of attention, which is to be zeros."""
 
 
-def widths_of(config: dict[str, Any]) -> list[Widths]:
+def widths_of(config: Mapping[str, Any]) -> list[Widths]:
     """By layer, of a folder's config.json. Raises ConversionError."""
-    from app.compress.convert.configuration import Config
-
-    read = Config(config)
+    read = Config(dict(config))
     return [Widths(*of) for of in zip(read.heads_of, read.kv_heads_of, read.ffn_of, strict=True)]
 
 
-def housed(config: dict[str, Any], widths: Sequence[Widths]) -> Housed:
-    """`config` with these widths, one for each of its layers. Raises PruneError where nothing has room for them."""
-    from app.compress.convert.configuration import Config
-
-    architecture = Config(config).architecture
-    uniform = len(set(widths)) == 1
-    if architecture == PER_LAYER or not uniform:
-        return Housed(_per_layer(config, widths))
+def housed(config: Mapping[str, Any], widths: Sequence[Widths]) -> Housed:
+    """What makes `config` say these widths, one for each layer. Raises PruneError where nothing has room for them."""
     first, before = widths[0], widths_of(config)[0]
-    changed = {"intermediate_size": first.ffn}
+    if Config(dict(config)).architecture == PER_LAYER or len(set(widths)) > 1:
+        return Housed(_per_layer(config, widths))
     if (first.heads, first.kv_heads) == (before.heads, before.kv_heads):
-        return Housed(_with(config, changed))
-    changed |= {"num_attention_heads": first.heads, "num_key_value_heads": first.kv_heads}
-    return _with_heads(config, changed, architecture, widths)
+        return Housed({"intermediate_size": first.ffn})
+    return _with_heads(config, widths)
 
 
-def check_per_layer(config: dict[str, Any]) -> None:
+def check_per_layer(config: Mapping[str, Any]) -> None:
     """Raises PruneError for a family whose layers cannot differ in width."""
-    from app.compress.convert.configuration import Config
-
-    read = Config(config)
+    read = Config(dict(config))
     if read.architecture not in _DECI_FAMILIES or read.get("hidden_act", default="silu") != "silu":
         raise PruneError(
             f"The layers of a {read.architecture or 'model of this kind'} must all have the same width: "
             "llama.cpp has no way to run them otherwise.",
             "Prune with the same width in all layers.",
         )
-    if read.get("sliding_window") is not None and _slides(config):
+    if _slides(read):
         raise PruneError(
             "Some layers of the model see a sliding window only, and llama.cpp cannot run such a model with layers "
             "of different widths.",
@@ -89,71 +81,68 @@ def check_per_layer(config: dict[str, Any]) -> None:
         )
 
 
-def _with_heads(config: dict[str, Any], changed: dict[str, Any], architecture: str, widths: Sequence[Widths]) -> Housed:
+def _with_heads(config: Mapping[str, Any], widths: Sequence[Widths]) -> Housed:
     """For fewer heads than before. The width of a head is said, for it does not follow from their number any more."""
-    from app.compress.convert.configuration import Config
-
-    read = Config(config)
-    changed |= {"head_dim": read.head}
-    divides = read.width % changed["num_attention_heads"] == 0
-    if architecture in _ANY_HEADS:
-        return Housed(_with(config, changed))
-    if architecture == "LlamaForCausalLM" and divides:
-        return Housed(_with(config, changed))
-    if architecture == "LlamaForCausalLM" and not (read.get("attention_bias") or read.get("mlp_bias")):
-        return Housed(_as_mistral(config, changed))
-    if architecture == "Qwen2ForCausalLM" and divides and not _slides(config):
-        return Housed(_as_llama(config, changed), zero_output_bias=True)
-    if architecture in _DECI_FAMILIES:
+    read, first = Config(dict(config)), widths[0]
+    changes: dict[str, Any] = {
+        "intermediate_size": first.ffn,
+        "num_attention_heads": first.heads,
+        "num_key_value_heads": first.kv_heads,
+        "head_dim": read.head,
+    }
+    divides = read.width % first.heads == 0
+    if read.architecture in _ANY_HEADS or (read.architecture == "LlamaForCausalLM" and divides):
+        return Housed(changes)
+    if read.architecture == "LlamaForCausalLM" and not (read.get("attention_bias") or read.get("mlp_bias")):
+        return Housed(changes | _mistral(read))
+    if read.architecture == "Qwen2ForCausalLM" and divides and not _slides(read):
+        return Housed(changes | _LLAMA, zero_output_bias=True)
+    if read.architecture in _DECI_FAMILIES:
         return Housed(_per_layer(config, widths))
     raise PruneError(
-        f"A {architecture or 'model of this kind'} must have as many heads as make up its width: none can be taken away.",
+        f"A {read.architecture or 'model of this kind'} must have as many heads as make up its width: "
+        "none can be taken away.",
         "Make its FFN narrower or drop layers instead.",
     )
 
 
-def _as_mistral(config: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
-    """The same computation; only Llama's configuration insists that the heads divide the width."""
-    moved = {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "sliding_window": None}
-    return _without(config, "pretraining_tp", "attention_bias", "mlp_bias") | changed | moved
+_NO_WINDOWS: dict[str, Any] = dict.fromkeys(("sliding_window", "use_sliding_window", "max_window_layers", "layer_types"))
+_LLAMA: dict[str, Any] = {
+    **_NO_WINDOWS,
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "attention_bias": True,
+    "mlp_bias": False,
+}
+"""For Qwen2, whose output matrix is square in llama.cpp: Llama with biases computes the same, with one bias more."""
 
 
-def _as_llama(config: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
-    """llama.cpp's qwen2 wants the output matrix square. Llama with biases computes the same, with one bias more."""
-    moved = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "attention_bias": True, "mlp_bias": False}
-    return _without(config, *_WINDOWS) | changed | moved
+def _mistral(read: Config) -> dict[str, Any]:
+    """For Llama: the same computation, but only Llama's configuration insists that the heads divide the width."""
+    return {
+        **dict.fromkeys(("pretraining_tp", "attention_bias", "mlp_bias")),
+        "architectures": ["MistralForCausalLM"],
+        "model_type": "mistral",
+        "sliding_window": read.context,  # nothing said would be a window of 4096
+    }
 
 
-def _per_layer(config: dict[str, Any], widths: Sequence[Widths]) -> dict[str, Any]:
-    from app.compress.convert.configuration import Config
-
+def _per_layer(config: Mapping[str, Any], widths: Sequence[Widths]) -> dict[str, Any]:
     check_per_layer(config)
-    return _without(config, "pretraining_tp", *_WINDOWS) | {
+    return {
+        **_NO_WINDOWS,
         "architectures": [PER_LAYER],
         "model_type": "deci",
-        "head_dim": Config(config).head,
+        "head_dim": Config(dict(config)).head,
         "intermediate_size": [layer.ffn for layer in widths],
         "num_attention_heads": [layer.heads for layer in widths],
         "num_key_value_heads": [layer.kv_heads for layer in widths],
     }
 
 
-_WINDOWS = ("sliding_window", "use_sliding_window", "max_window_layers", "layer_types")
-
-
-def _slides(config: dict[str, Any]) -> bool:
-    """Whether some layer sees a sliding window. Qwen2 and Mistral name a window that they may not use."""
-    if isinstance(types := config.get("layer_types"), list):
-        return "sliding_attention" in types
-    return bool(config.get("use_sliding_window", config.get("model_type") != "qwen2"))
-
-
-def _with(config: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
-    """Inside the language model of a model with pictures, too."""
-    if isinstance(inner := config.get("text_config"), dict):
-        return config | {"text_config": inner | changed}
-    return config | changed
-
-
-def _without(config: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in config.items() if name not in names}
+def _slides(read: Config) -> bool:
+    """Whether a layer sees less than the context. Qwen2 names a window that it does not use."""
+    window, types = read.get("sliding_window"), read.get("layer_types")
+    if window is None or window >= read.context or read.get("use_sliding_window") is False:
+        return False
+    return "sliding_attention" in types if isinstance(types, list) else True

@@ -142,3 +142,29 @@ def test_a_name_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
 def test_csv_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="could not be written"):
         write_csv(tmp_path / "none" / "ledger.csv", ())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "short"),
+    [
+        ("FFN 1,536 to 1,024, refitted; recovered, LoRA, 80,000 tokens; Q4_K_M with an importance matrix",
+         "FFN 1024 recovered Q4_K_M imatrix"),
+        ("6 of 8 layers; Q4_K_M; output=Q8_0", "6 of 8 layers Q4_K_M"),
+        ("Wanda, 50 % zeros; Q4_K_M, outliers folded (AWQ), importance matrix, rounded again (GPTQ)",
+         "Wanda Q4_K_M best"),
+    ],
+)  # fmt: skip
+def test_a_point_of_the_plot_says_in_short_what_was_pruned(recipe: str, short: str) -> None:
+    entry = gguf("q4.gguf", "Q4_K_M", "../source", recipe)
+    assert entry.origin is not None
+    entry = dataclasses.replace(entry, origin=dataclasses.replace(entry.origin, altered=True))
+    (row,) = families((entry,), {})[0].rows
+    assert row.short_recipe == short
+
+
+def test_a_pruned_16_bit_file_is_no_reference() -> None:
+    full = gguf("full.gguf", "BF16", ".", "FFN 512; BF16")
+    assert full.origin is not None
+    altered = dataclasses.replace(full, origin=dataclasses.replace(full.origin, altered=True))
+    assert reference_for(Q4.path, families((FOLDER_ENTRY, full, Q4), {})) == full.path
+    assert reference_for(Q4.path, families((FOLDER_ENTRY, altered, Q4), {})) == FOLDER

@@ -1,0 +1,112 @@
+"""What can be known of a pruning before its first byte is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+
+from app.compress.calibration import CALIBRATION_TEXT, read_text
+from app.compress.prune.block_model import BlockModel
+from app.compress.prune.method import Method, Statistic, linear_layers
+from app.errors import DiskFullError, ModelFileError, PruneError, StorageError
+from app.events import Notice, Report
+from app.hardware import available_memory_bytes
+from app.hub.disk import SPARE_BYTES, free_bytes
+from app.library.safetensors import weight_files
+from app.pruning import Prune
+from app.units import size_text
+
+_VERSION = 1
+"""Raised when what is done changes: what an older version left is not gone on with."""
+_NOT_THE_RESULT = ("source", "output", "rewind", "text", "threads")
+
+
+def check_request(request: Prune, work: Path) -> None:
+    """Raises PruneError, StorageError, ModelFileError. `work` is what a run leaves that is killed at its very end."""
+    if request.output.exists():
+        shutil.rmtree(work, ignore_errors=True)
+        raise StorageError(f"“{request.output.name}” is there already.", "Delete it, or choose another name.")
+    parent = request.output.parent
+    if not parent.is_dir():
+        raise StorageError(f"There is no folder {parent}.", "Make it, or choose another one.")
+    if not os.access(parent, os.W_OK):
+        raise StorageError(f"The folder {parent} may not be written to.", "Choose another one.")
+    for folder in (request.source, request.rewind):
+        if folder is not None and not folder.is_dir():
+            what = "a file; pruning starts from a Hugging Face folder" if folder.exists() else "not there"
+            raise ModelFileError(f"“{folder.name}” is {what}.", "Choose the folder of the original model.")
+    _check_amount(request.amount)
+
+
+def check_room(request: Prune, model: BlockModel, method: Method, report: Report) -> None:
+    """Say how much memory it takes. Raises PruneError where there is less, DiskFullError for the disk."""
+    memory, available = memory_bytes(model, method), available_memory_bytes()
+    if memory > available:
+        raise PruneError(
+            f"Pruning takes {size_text(memory)} of memory; {size_text(available)} are free.",
+            "Close other programs, take fewer or shorter windows of text, or a method that needs less.",
+        )
+    report(Notice(f"Pruning takes up to {size_text(memory)} of memory."))
+    needed = sum(tensor.size_bytes for tensor in model.tensors.values()) + 2 * _activation_bytes(model) + SPARE_BYTES
+    free = free_bytes(request.output.parent)
+    if free is not None and needed > free:
+        raise DiskFullError(
+            f"It takes up to {size_text(needed)} on the disk; {size_text(free)} are free there.",
+            "Free some space, or choose a folder on a larger disk.",
+        )
+
+
+def memory_bytes(model: BlockModel, method: Method) -> int:
+    """One block in float32, the sums of its inputs, the activations, and what the method works with."""
+    blocks = max(4 * sum(t.elements for t in model.block_tensors(index).values()) for index in range(model.layers))
+    sums = max(_gram_bytes(model, method, index) for index in range(model.layers))
+    return blocks + sums + _activation_bytes(model) + method.memory_bytes(model)
+
+
+def check_same_shapes(model: BlockModel, early: BlockModel) -> None:
+    """Raises PruneError where `early` is not the same model at another time."""
+    shapes, others = ({name: t.shape for name, t in m.tensors.items()} for m in (model, early))
+    if shapes != others:
+        raise PruneError(
+            f"“{early.folder.name}” has other tensors than “{model.folder.name}”: it is not the same model, earlier.",
+            "Choose a folder that was saved while this model was trained.",
+        )
+
+
+def key_of(request: Prune) -> str:
+    """Says whether two requests make the same folder of the same files."""
+    said = {k: v for k, v in dataclasses.asdict(request).items() if k not in _NOT_THE_RESULT}
+    files = [_stamps(folder) for folder in (request.source, request.rewind) if folder is not None]
+    text = read_text(request.text or CALIBRATION_TEXT)
+    return hashlib.sha256(json.dumps([_VERSION, said, files]).encode() + text).hexdigest()
+
+
+def _check_amount(amount: float) -> None:
+    if math.isnan(amount) or not 0.0 < amount < 1.0:
+        said = "not a number" if math.isnan(amount) else f"{amount:.0%}"
+        raise PruneError(
+            f"The share to take away is {said}; it must be more than nothing and less than everything.",
+            "A quarter is 0.25.",
+        )
+
+
+def _stamps(folder: Path) -> list[tuple[str, int, int]]:
+    files = [*weight_files(folder), *(file for file in folder.glob("*.json") if file.name != "manifest.json")]
+    return sorted((str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+
+
+def _activation_bytes(model: BlockModel) -> int:
+    return int(model.windows.numel()) * int(model.config.hidden_size) * 4
+
+
+def _gram_bytes(model: BlockModel, method: Method, index: int) -> int:
+    shell = model.shell(index)
+    layers, needs = linear_layers(shell), method.needs(index, shell)
+    widths = [layers[name].in_features for name, kind in needs.items() if kind is Statistic.GRAM]
+    # Queries, keys and values read the same tensor, gate and up too: of a width there are few different inputs.
+    return 4 * sum(min(widths.count(width), 3) * width**2 for width in set(widths))

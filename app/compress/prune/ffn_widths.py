@@ -1,0 +1,38 @@
+"""Which widths an FFN can be cut to: multiples of the quantizers' blocks, and never one that makes a larger file.
+
+Without torch: the window offers them.
+"""
+
+from __future__ import annotations
+
+from app.errors import PruneError
+
+BLOCK, LEAST_MULTIPLE = 256, 32
+"""K-quants take rows of whole blocks of 256, the older types of 32."""
+_BITS = {BLOCK: 9 + 6.5625, LEAST_MULTIPLE: 9 + 8.5}
+"""Of a neuron for each element of the stream, in Q4_K_M at the most: two rows in Q4_K and a column of the down
+projection in Q6_K, which falls back to Q8_0 (`tensor_type_fallback` in llama.cpp's llama-quant.cpp)."""
+
+
+def widths(before: int, multiple: int = BLOCK) -> list[int]:
+    """What can be offered, the widest first: multiples that make every type of file smaller, and none larger."""
+    return [width for width in range((before - 1) // multiple * multiple, 0, -multiple) if _is_smaller(width, before)]
+
+
+def width_for(before: int, amount: float, multiple: int = BLOCK) -> int:
+    """The one that is offered nearest to `amount` less. Raises PruneError where none is."""
+    offered = widths(before, multiple)
+    if not offered:
+        raise PruneError(
+            f"The FFN is {before} wide: no narrower width is a multiple of {multiple} and makes a smaller file.",
+            f"Take multiples of {LEAST_MULTIPLE}, or drop layers." if multiple > LEAST_MULTIPLE else "Drop layers.",
+        )
+    return min(offered, key=lambda width: (abs(width - before * (1 - amount)), width))
+
+
+def _is_smaller(width: int, before: int) -> bool:
+    return width * _bits(width) < before * _bits(before)
+
+
+def _bits(width: int) -> float:
+    return _BITS[BLOCK if width % BLOCK == 0 else LEAST_MULTIPLE]

@@ -1,0 +1,68 @@
+"""The end of a pruning: everything beside the weights, checksums, where it came from, and its name."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.compress.prune.block_model import BlockModel
+from app.compress.prune.folder_writer import FolderWriter
+from app.errors import Cancelled, StorageError
+from app.events import Progress, Report, ShouldStop, Stage
+from app.library.manifest import FileOrigin, Manifest, write_manifest
+from app.library.verify import sha256_of
+from app.pruning import Prune, Pruned
+
+
+def publish(
+    request: Prune,
+    writer: FolderWriter,
+    config: dict[str, Any],
+    model: BlockModel,
+    kept: Sequence[int],
+    recipe: str,
+    start: float,
+    report: Report,
+    stop: ShouldStop,
+) -> Pruned:
+    """Complete the folder and rename it to `request.output`. `start` is when the run began, time.monotonic()."""
+    writer.complete(request.source, config)
+    files = {name: (writer.folder / name).stat().st_size for name in writer.state.shards}
+    on_bytes = _progress(sum(files.values()), report, stop)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    parent = os.path.relpath(request.source.resolve(), request.output.resolve()).replace(os.sep, "/")
+    manifest = Manifest()
+    for name, size in files.items():
+        sha256 = sha256_of(writer.folder / name, on_bytes)
+        manifest = manifest.with_file(name, FileOrigin(sha256, size, date=now, parent=parent, recipe=recipe))
+    write_manifest(writer.folder, manifest)
+    if request.output.exists():
+        raise StorageError(f"“{request.output.name}” is there already.", "Delete it, or choose another name.")
+    state = writer.state
+    writer.publish()
+    return Pruned(
+        path=request.output,
+        recipe=recipe,
+        parameters_before=sum(tensor.elements for tensor in model.tensors.values()),
+        parameters_after=state.parameters,
+        zeros=state.zeros,
+        dropped_layers=tuple(sorted(set(range(model.layers)) - set(kept))),
+        size_bytes=sum(files.values()),
+        seconds=time.monotonic() - start,
+    )
+
+
+def _progress(total: int, report: Report, stop: ShouldStop) -> Callable[[int], None]:
+    done = 0
+
+    def on_bytes(count: int) -> None:
+        nonlocal done
+        if stop():
+            raise Cancelled
+        done += count
+        report(Progress(Stage.VERIFY, done * 1000 // max(total, 1), 1000))
+
+    return on_bytes

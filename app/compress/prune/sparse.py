@@ -1,0 +1,84 @@
+"""What the methods that set weights to zero have in common: the amount, the pattern, the words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from app.compress.prune.block_model import BlockModel
+from app.compress.prune.method import Method
+from app.errors import PruneError
+from app.events import ShouldStop
+from app.library.gguf_reader import printable
+from app.pruning import Prune
+
+_PATTERN = re.compile(r"([1-9]\d?):([1-9]\d?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """`zeros` among each `group` neighbours of a row."""
+
+    zeros: int
+    group: int
+
+
+def pattern_of(request: Prune) -> Pattern | None:
+    """The pattern that was asked for, if any. Raises PruneError for one that cannot be or that is not the amount."""
+    if not request.pattern:
+        return None
+    found = _PATTERN.fullmatch(request.pattern)
+    if found is None or int(found[1]) >= int(found[2]):
+        raise PruneError(f"“{printable(request.pattern)}” is not a pattern.", "Take 2:4 or 4:8, or none.")
+    pattern = Pattern(int(found[1]), int(found[2]))
+    if abs(pattern.zeros / pattern.group - request.amount) > 1e-6:
+        raise PruneError(
+            f"The pattern {request.pattern} sets {pattern.zeros / pattern.group:.0%} of the weights to zero, and "
+            f"{request.amount:.0%} were asked for.",
+            "Leave the pattern out, or ask for what it sets.",
+        )
+    return pattern
+
+
+class SparseMethod(Method):
+    """Sets weights to zero: in any place, or so many in each group of neighbours."""
+
+    name = ""
+
+    def __init__(self, request: Prune, stop: ShouldStop) -> None:
+        super().__init__(request, stop)
+        self.pattern = pattern_of(request)
+
+    def check(self, model: BlockModel) -> None:
+        """See Method."""
+        if self.pattern is None:
+            return
+        for index, name, tensor in model.matrices():
+            if tensor.shape[1] % self.pattern.group:
+                raise PruneError(
+                    f"The rows of “{name}” in block {index} have {tensor.shape[1]} weights, which are no whole groups "
+                    f"of {self.pattern.group}.",
+                    "Leave the pattern out.",
+                )
+
+    def recipe(self) -> str:
+        """See Method."""
+        return f"{self.name}, {self.request.pattern or f'{self.request.amount:.0%}'} zeros".replace("%", " %")
+
+
+ROWS = 256
+"""Sorted at a time: the places of a sort take twice the memory of the weights."""
+
+
+def zero_lowest_in_groups(weights: Tensor, scores: Tensor, pattern: Pattern) -> None:
+    """Set the weights with the lowest scores of each group to zero; where scores are equal, the first ones."""
+    groups = scores.view(-1, pattern.group)
+    lowest = groups.sort(dim=1, stable=True).indices[:, : pattern.zeros]
+    weights.view(-1, pattern.group).scatter_(1, lowest, 0.0)
+
+
+def zero_lowest_in_rows(weights: Tensor, scores: Tensor, count: int) -> None:
+    """Set `count` weights of each row to zero, those with the lowest scores; where they are equal, the first ones."""
+    weights.scatter_(1, scores.sort(dim=1, stable=True).indices[:, :count], 0.0)

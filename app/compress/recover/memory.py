@@ -1,0 +1,153 @@
+"""How much memory a recovery takes, from the headers of the two folders, before anything is loaded.
+
+Sums of what is held at once. What a training step keeps for its backward pass is counted in widths of a block's
+matrices; the factors were found by measuring (tests/benchmarks/recover.py compares both).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app.compress.convert.checkpoint import SourceTensor, open_checkpoint
+from app.compress.recover.q4_grid import BLOCK
+from app.errors import RecoverError
+from app.hardware import available_memory_bytes
+from app.pruning import Recover, RecoverMethod
+from app.units import size_text
+
+PROGRAM_BYTES = 420_000_000
+"""Python with torch, transformers and peft imported."""
+_FLOAT, _ADAM = 4, 16
+"""Bytes a weight: as float32; weight, gradient and AdamW's two moments."""
+_FOUR_BIT = (BLOCK // 2 + 2) / BLOCK
+_KEPT_FLOATS = 2.0
+"""What a block keeps for its backward pass, in float32 for each token and each column and row of its matrices."""
+_LOGITS = 6
+_BLOCK_NAME = re.compile(r"\.(\d+)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A folder's weights. Elements of the blocks' matrices and of all else; widths of each block's matrices together."""
+
+    matrix_bytes: int
+    matrix_elements: int
+    other_elements: int
+    largest_matrix: int
+    widths: tuple[int, ...]
+    hidden: int
+    vocabulary: int
+
+    @property
+    def elements(self) -> int:
+        """All weights."""
+        return self.matrix_elements + self.other_elements
+
+    @property
+    def held_bytes(self) -> int:
+        """In memory: matrices of the blocks as stored, the rest in float32."""
+        return self.matrix_bytes + _FLOAT * self.other_elements
+
+    @property
+    def rank_one(self) -> int:
+        """Parameters of adapters of rank 1."""
+        return sum(self.widths)
+
+
+def shape_of(folder: Path) -> Shape:
+    """From the headers. Raises ConversionError for a folder that is not whole."""
+    tensors = list(open_checkpoint(folder).values())
+    matrices = [t for t in tensors if len(t.shape) == 2 and _BLOCK_NAME.search(t.name)]
+    embedding = max((t for t in tensors if t not in matrices), key=lambda t: t.elements)
+    blocks: dict[str, int] = {}
+    for tensor in matrices:
+        number = _number(tensor)
+        blocks[number] = blocks.get(number, 0) + sum(tensor.shape)
+    elements = sum(t.elements for t in matrices)
+    return Shape(
+        matrix_bytes=sum(t.size_bytes for t in matrices),
+        matrix_elements=elements,
+        other_elements=sum(t.elements for t in tensors) - elements,
+        largest_matrix=max((t.elements for t in matrices), default=0),
+        widths=tuple(blocks.values()),
+        hidden=embedding.shape[-1],
+        vocabulary=embedding.shape[0],
+    )
+
+
+def _number(tensor: SourceTensor) -> str:
+    found = _BLOCK_NAME.search(tensor.name)
+    return found.group(1) if found else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the training is laid out so that it fits: windows at once, and whether blocks are computed twice."""
+
+    micro: int = 2
+    recompute: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Of one way. `trained` is the number of trained parameters."""
+
+    way: Way
+    peak_bytes: int
+    trained: int
+    checkpoint_bytes: int
+
+
+def need_of(request: Recover, model: Shape, teacher: Shape, way: Way, *, sparse: bool = False) -> Need:
+    """Peak resident memory of the whole process. `sparse`: zeros are to be kept."""
+    loaded = PROGRAM_BYTES + teacher.held_bytes + model.held_bytes
+    full = request.method is RecoverMethod.FULL
+    trained = model.elements if full else request.rank * model.rank_one
+    student = {
+        RecoverMethod.LORA: model.held_bytes,
+        RecoverMethod.QLORA: int(_FOUR_BIT * model.matrix_elements) + _FLOAT * model.other_elements,
+        RecoverMethod.FULL: 0,
+    }[request.method]
+    training = PROGRAM_BYTES + teacher.held_bytes + student + _ADAM * trained + _step_bytes(request, model, way)
+    if sparse or request.quantization_aware:
+        # Each matrix as it is multiplied with, until the backward pass has gone through it; made in float64 on a grid.
+        training += _FLOAT * model.matrix_elements + 6 * _FLOAT * model.largest_matrix
+    return Need(way, max(loaded, training), trained, 3 * _FLOAT * trained)
+
+
+def _step_bytes(request: Recover, model: Shape, way: Way) -> int:
+    tokens = way.micro * request.context_tokens
+    kept = [int(_FLOAT * _KEPT_FLOATS * tokens * width) for width in model.widths]
+    blocks = max(kept, default=0) + _FLOAT * tokens * model.hidden * len(kept) if way.recompute else sum(kept)
+    from app.compress.recover.loss import chunk_positions
+
+    logits = _LOGITS * _FLOAT * model.vocabulary * min(tokens, chunk_positions(model.vocabulary))
+    weight = _FLOAT * model.largest_matrix  # a held matrix as float32, for the moment of its multiplication
+    return blocks + logits + weight
+
+
+def choose_way(request: Recover, model: Shape, teacher: Shape, *, sparse: bool = False) -> Need:
+    """The quickest way that fits in the memory that is free now. Raises RecoverError where none does."""
+    available = available_memory_bytes()
+    needs = [
+        need_of(request, model, teacher, replace(Way(), micro=micro, recompute=recompute), sparse=sparse)
+        for micro, recompute in ((2, False), (1, False), (2, True), (1, True))
+    ]
+    fitting = next((need for need in needs if need.peak_bytes <= available), None)
+    if fitting is None:
+        least = min(need.peak_bytes for need in needs)
+        raise RecoverError(
+            f"Recovery takes {size_text(least)} of memory here; {size_text(available)} are free.",
+            _advice(request),
+        )
+    return fitting
+
+
+def _advice(request: Recover) -> str:
+    if request.method is RecoverMethod.FULL:
+        return "Use LoRA, which trains few weights, or close other programs."
+    shorter = " shorter windows," if request.context_tokens > 128 else ""
+    qlora = " QLoRA," if request.method is RecoverMethod.LORA else ""
+    return f"Try{qlora}{shorter} or close other programs."
