@@ -274,7 +274,6 @@ class Program(QObject):
 
     def _make_workshop_page(self) -> QWidget:
         from ui.pages.workshop_page import WorkshopPage
-
         from ui.recipes import connect_recipes
 
         page = WorkshopPage(self.models)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 
 from app.compress.recipe import QuantizeStep, Recipe
+from app.compress.recipe_requests import place_for
 from app.errors import AppError
 from app.paths import Paths
 from app.requests import Quantize
@@ -68,7 +69,7 @@ class _Recipes(QObject):
 
     def _on_run(self, source: Path, recipe: Recipe) -> None:
         try:
-            job = recipe_job(recipe, source, self._folder(source))
+            job = recipe_job(recipe, source, place_for(source, self._paths), self._paths)
         except AppError as error:
             self._pane.error.show_failure(Failure(error.sentence, error.hint))
             return
@@ -76,10 +77,6 @@ class _Recipes(QObject):
         self._running = (number, source, recipe)
         self._program.told_by_pages.add(number)
         self._program.hub.jobs.add(job)
-
-    def _folder(self, source: Path) -> Path:
-        """Where new models go: beside one that lies in Bantam's own folder; what lies elsewhere is only read."""
-        return source.parent if self._paths.models in source.parents else self._paths.models
 
     def _on_cancel(self) -> None:
         if self._running is not None:

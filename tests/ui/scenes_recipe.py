@@ -9,15 +9,17 @@ from pathlib import Path
 from PySide6.QtWidgets import QWidget
 
 from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, Step
-from app.events import Offers, Progress
+from app.events import Estimate, Offers, Progress
 from app.events import Stage as Phase
 from app.fit.judgement import MemoryBudget
 from app.library.library import ModelEntry
+from app.measure.ledger import Figures
 from app.pruning import LayerImportance, PruneMethod, RecipePlanned, RecoverMethod, ResultPlan, StepPlan
 from app.requests import Quantize
 from tests.ui.scenes import GB, Stage
-from tests.ui.scenes_ledger import FOLDER, fill, source
+from tests.ui.scenes_ledger import FOLDER, figures, fill, source, variants
 from tests.ui.scenes_smaller import offers
+from ui.before_after import OFFLINE, ReadyMade
 from ui.main import WORKSHOP
 from workers.jobs import Job, JobState, JobStatus
 from workers.protocol import Failure
@@ -196,7 +198,53 @@ def recipe_failed(stage: Stage) -> None:
     pane.error.add_button("Run again", lambda: None)
 
 
+def pruned() -> ModelEntry:
+    """What came of RECIPE."""
+    known = variants()[2]
+    assert known.header is not None
+    assert known.origin is not None
+    path = FOLDER.with_name("Qwen3-1.7B-ffn4608-recovered") / "Qwen3-1.7B-ffn4608-recovered-Q4_K_M.gguf"
+    recipe = "FFN 6144 to 4608, refitted; recovered with LoRA; Q4_K_M with an importance matrix"
+    origin = dataclasses.replace(known.origin, parent="../Qwen3-1.7B", recipe=recipe, altered=True)
+    header = dataclasses.replace(known.header, file_bytes=int(0.93 * GB), tensor_bytes=int(0.93 * GB))
+    return dataclasses.replace(
+        known, path=path, name=path.stem, size_bytes=int(0.93 * GB), header=header, parts=(path,), origin=origin
+    )
+
+
+def figures_with_pruned() -> dict[Path, Figures]:
+    """Of the variants and of the pruned one."""
+    found = figures()
+    whole = found[variants()[3].path]
+    (quality,) = whole.measurements
+    quality = dataclasses.replace(
+        quality, perplexity=Estimate(15.88, 0.37), kl_mean=Estimate(0.0721, 0.004), top_1=Estimate(0.884, 0.005)
+    )
+    assert whole.speed is not None
+    speed = dataclasses.replace(whole.speed, ms_per_token=70.9, peak_memory_bytes=int(1.6 * GB))
+    return found | {pruned().path: Figures((quality,), speed)}
+
+
+READY_MADE = ReadyMade("Qwen3-0.6B Q8_0", int(0.64 * GB), int(1.2 * GB), "Qwen3-0.6B")
+
+
+def compared(stage: Stage) -> None:
+    show(stage)
+    stage.program.models.set_entries((*stage.program.models.entries, pruned()))
+    stage.program.models.set_figures(figures_with_pruned())
+    stage.program.workshop_page.show_result(pruned().path)
+    words = "Qwen/Qwen3-0.6B-GGUF has a ready-made model of about the same memory. Download and measure it to compare."
+    stage.program.workshop_page.compare.show_ready_made(pruned().path, READY_MADE, words)
+
+
+def compared_offline(stage: Stage) -> None:
+    compared(stage)
+    stage.program.settings.update(show_performance_panel=True)
+    stage.program.workshop_page.compare.show_ready_made(pruned().path, None, OFFLINE)
+
+
 RECIPE_SCENES: tuple[Callable[[Stage], QWidget | None], ...] = (
     recipe, recipe_panel, recipe_narrow, recipe_empty, recipe_no_steps, recipe_planning, recipe_layers, recipe_groups,
     recipe_sparse, recipe_ffn_more, recipe_problem, recipe_too_slow, recipe_long_names, recipe_running, recipe_failed,
+    compared, compared_offline,
 )  # fmt: skip

@@ -9,12 +9,14 @@ from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPush
 
 from app.errors import AppError
 from app.measure.families import Family, LedgerRow, families, write_csv
+from ui.before_after import LOOKING, ReadyMade, comparison, is_compared
 from ui.errors import ErrorBar, NoticeBar
 from ui.icons import set_icon
 from ui.item_models.ledger import ROW_ROLE, LedgerColumn, LedgerFilter, LedgerModel
 from ui.item_models.models import ModelsModel
 from ui.ledger_words import kl_words, point_words
 from ui.widgets.bar_area import BarArea
+from ui.widgets.comparison_view import ComparisonView
 from ui.widgets.empty_state import EmptyState
 from ui.widgets.ledger_plot import Axis, LedgerPlot, Point
 from ui.widgets.model_table import ModelTable
@@ -50,11 +52,17 @@ class ComparePane(QWidget):
     measure_requested = Signal(object)
     """tuple of ModelEntry"""
     models_requested = Signal()
+    ready_made_wanted = Signal(object)
+    """LedgerRow of a pruned model that is shown: what has the hub of about its memory?"""
+    discover_requested = Signal(str)
+    """What to look for"""
 
     def __init__(self, models: ModelsModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._models = models
         self._families: tuple[Family, ...] = ()
+        self._asked: LedgerRow | None = None
+        """The pruned model that a ready-made one was looked for last."""
         self._ledger = LedgerModel(self, flat=True)
         self._rows = LedgerFilter(self._ledger, self)
         self._build()
@@ -68,6 +76,12 @@ class ComparePane(QWidget):
         if family is not None:
             self.show_source(family.source.entry.path)
             self._on_point(path)
+
+    def show_ready_made(self, path: Path, found: ReadyMade | None, words: str) -> None:
+        """The answer for that pruned model; of another than the one shown it counts for nothing."""
+        row = self._chosen()
+        if row is not None and row.entry.path == path and is_compared(row):
+            self.beside.say(words) if found is None else self.beside.show_ready_made(found, words)
 
     def show_source(self, path: Path) -> None:
         """Show the variants of this model; of one that has none the page stays as it is."""
@@ -154,6 +168,19 @@ class ComparePane(QWidget):
         self.chosen.setText(_words(row) if row else "")
         self.chat.setEnabled(row is not None and row.entry.can_load)
         self.measure.setEnabled(row is not None and row.entry.can_load)
+        self._show_beside(row)
+
+    def _show_beside(self, row: LedgerRow | None) -> None:
+        family = self._family()
+        self.beside.setVisible(is_compared(row))
+        if row is None or family is None or not is_compared(row):
+            self._asked = None
+            return
+        self.beside.show_rows(comparison(row, family))
+        if row != self._asked:
+            self._asked = row
+            self.beside.say(LOOKING)
+            self.ready_made_wanted.emit(row)
 
     # what the buttons do
 
@@ -188,6 +215,8 @@ class ComparePane(QWidget):
         self.table.doubleClicked.connect(lambda _index: self._on_chat())
         self.plot = LedgerPlot()
         self.plot.chosen.connect(self._on_point)
+        self.beside = ComparisonView()
+        self.beside.discover_requested.connect(self.discover_requested)
         self.no_points = EmptyState("activity")
         self.no_points.say("Not measured yet", "Measure what the variants cost: each becomes a point here.")
         self.empty = EmptyState("wrench")
@@ -240,6 +269,7 @@ class ComparePane(QWidget):
         column.setContentsMargins(16, 0, 24, 16)
         column.setSpacing(8)
         column.addLayout(sides, 1)
+        column.addWidget(self.beside)
         column.addLayout(self._foot())
 
     def _choices(self) -> QHBoxLayout:

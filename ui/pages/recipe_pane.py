@@ -22,8 +22,9 @@ from ui.widgets.bar_area import BarArea
 from ui.widgets.download_strip import job_share, job_words
 from ui.widgets.elided_label import ElidedLabel
 from ui.widgets.empty_state import EmptyState
+from ui.widgets.figure_table import FigureRow
 from ui.widgets.recipe_editor import RecipeEditor
-from ui.widgets.recipe_outcome import OutcomeRow, RecipeOutcome
+from ui.widgets.recipe_outcome import RecipeOutcome
 from ui.words import grouped, size
 from workers.jobs import FINAL_JOB_STATES, JobState, JobStatus
 from workers.protocol import Failure
@@ -205,7 +206,7 @@ class RecipePane(QWidget):
     def _show_outcome(self) -> None:
         plan, job = self._plan, self._job
         problem = self._problem or (plan.problem if plan is not None else "")
-        self.outcome.show_rows(self._rows())
+        self.outcome.table.show_rows(self._rows())
         total = total_words(plan) if plan is not None and not problem else ""
         if job is not None:
             self.outcome.say(_running_words(job))
@@ -224,7 +225,7 @@ class RecipePane(QWidget):
         largest = max(plan.results, key=lambda result: result.resident_bytes)
         return verdict_words(largest, self._budget, self._target_ms)
 
-    def _rows(self) -> list[OutcomeRow]:
+    def _rows(self) -> list[FigureRow]:
         entry = self.entry
         if entry is None:
             return []
@@ -238,9 +239,9 @@ class RecipePane(QWidget):
                 rows.append(_offer_row(f"{result.type} without pruning", offer.size_bytes, offer))
             ms = "" if result.ms_per_token is None else f"about {ms_text(result.ms_per_token)}"
             memory = f"about {size(result.resident_bytes)}"
-            rows.append(OutcomeRow(f"{result.type} by this recipe", size(result.size_bytes), memory, ms, strong=True))
+            rows.append(FigureRow(f"{result.type} by this recipe", (size(result.size_bytes), memory, ms), strong=True))
         if self._plan is None and not self._problem:
-            rows += [OutcomeRow("By this recipe", "…", "…", "…", strong=True)]
+            rows += [FigureRow("By this recipe", ("…", "…", "…"), strong=True)]
         return rows
 
     # how it is laid out
@@ -313,10 +314,10 @@ class RecipePane(QWidget):
             self._soon.start()
 
 
-def _offer_row(name: str, size_bytes: int, offer: Offer | None) -> OutcomeRow:
+def _offer_row(name: str, size_bytes: int, offer: Offer | None) -> FigureRow:
     memory = f"about {size(offer.need.resident_bytes)}" if offer is not None else ""
     ms = f"about {ms_text(offer.ms_per_token)}" if offer is not None and offer.ms_per_token is not None else ""
-    return OutcomeRow(name, size(size_bytes), memory, ms)
+    return FigureRow(name, (size(size_bytes), memory, ms))
 
 
 def _facts_words(entry: ModelEntry) -> str:

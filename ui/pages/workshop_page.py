@@ -1,4 +1,4 @@
-"""The workshop: Make (a recipe that makes a model smaller) and Compare (what came of it), with a switch between them."""
+"""The workshop: Make (a recipe that makes a model smaller) and Compare (what came of it), and a switch between them."""
 
 from __future__ import annotations
 

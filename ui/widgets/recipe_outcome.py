@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from ui.theme import text_font
+from ui.widgets.figure_table import FigureTable
 
-_TITLES = ("", "On disk", "Memory", "A token")
-_NUMBER_WIDTH = 104
-_NAME_WIDTH = 168
-_MOST_ROWS = 7
+_TITLES = ("On disk", "Memory", "A token")
+_COLUMN_WIDTH = 104
 _LEAST_HEIGHT = 102
 """For three lines under the titles: the steps above must not jump while a plan is worked out."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutcomeRow:
-    """A line of the table: a name, then words for size, memory and time of a token. The result's lines are strong."""
-
-    name: str
-    size: str
-    memory: str
-    ms: str
-    strong: bool = False
 
 
 class RecipeOutcome(QWidget):
@@ -37,11 +21,7 @@ class RecipeOutcome(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.rows: tuple[OutcomeRow, ...] = ()
-        self._grid = QGridLayout()
-        self._grid.setHorizontalSpacing(8)
-        self._grid.setVerticalSpacing(4)
-        self._grid.setColumnStretch(0, 1)
+        self.table = FigureTable(_TITLES, _COLUMN_WIDTH)
         self.verdict, self.total = _wrapped("secondary"), _wrapped("secondary")
         self.verdict.setAccessibleName("Whether the result runs here")
         self.run = QPushButton("Run")
@@ -53,22 +33,6 @@ class RecipeOutcome(QWidget):
         self.cancel.hide()
         self._lay_out()
         self.setMinimumHeight(_LEAST_HEIGHT)
-        self.show_rows(())
-
-    def show_rows(self, rows: Sequence[OutcomeRow]) -> None:
-        """The table under its titles."""
-        self.rows = tuple(rows)
-        while self._grid.count():
-            item = self._grid.takeAt(0)
-            if item is not None and (label := item.widget()) is not None:
-                label.hide()
-                label.deleteLater()
-        for column, title in enumerate(_TITLES):
-            self._put(0, column, title, "caption")
-        for number, row in enumerate(self.rows[:_MOST_ROWS], 1):
-            role = "strong" if row.strong else "secondary"
-            for column, words in enumerate((row.name, row.size, row.memory, row.ms)):
-                self._put(number, column, words, role)
 
     def say(self, verdict: str, role: str = "secondary", total: str = "") -> None:
         """The sentence beside the table, and what all steps take together."""
@@ -84,27 +48,12 @@ class RecipeOutcome(QWidget):
         self.run.setEnabled(can_run and not running)
         self.cancel.setVisible(running)
 
-    def _put(self, row: int, column: int, words: str, role: str) -> None:
-        label = QLabel(words)
-        label.setTextFormat(Qt.TextFormat.PlainText)
-        label.setProperty("role", role)
-        label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        if column:
-            if row:
-                label.setFont(text_font(tabular=True))
-            label.setFixedWidth(_NUMBER_WIDTH)
-            label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        else:
-            label.setMinimumWidth(_NAME_WIDTH)
-            label.setToolTip(words)
-        self._grid.addWidget(label, row, column)
-
     def _lay_out(self) -> None:
         line = QFrame()
         line.setProperty("role", "hairline")
         line.setFixedHeight(1)
         table = QVBoxLayout()
-        table.addLayout(self._grid)
+        table.addWidget(self.table)
         table.addStretch()
         buttons = QHBoxLayout()
         buttons.setSpacing(8)
