@@ -75,7 +75,9 @@ def less_words(before: int, after: int) -> str:
     """ "a third less", or "37 % less" where no plain fraction is near."""
     share = 1 - after / before
     near, words = min(_FRACTIONS, key=lambda one: abs(one[0] - share))
-    return f"{words} less" if abs(near - share) <= _NEAR else f"{share:.0%} less".replace("%", " %")
+    if abs(near - share) <= _NEAR:
+        return words if words == "half" else f"{words} less"
+    return f"{share:.0%} less".replace("%", " %")
 
 
 def cut_words(before: int, after: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app.errors import AppError
@@ -17,6 +17,7 @@ from ui.item_models.models import ModelsModel
 from ui.ledger_words import kl_words, point_words
 from ui.widgets.bar_area import BarArea
 from ui.widgets.comparison_view import ComparisonView
+from ui.widgets.elided_label import ElidedLabel
 from ui.widgets.empty_state import EmptyState
 from ui.widgets.ledger_plot import Axis, LedgerPlot, Point
 from ui.widgets.model_table import ModelTable
@@ -165,14 +166,16 @@ class ComparePane(QWidget):
     def _show_chosen(self) -> None:
         row = self._chosen()
         self.plot.choose(row.entry.path if row else None)
-        self.chosen.setText(_words(row) if row else "")
+        self.chosen.say(_words(row) if row else "")
         self.chat.setEnabled(row is not None and row.entry.can_load)
         self.measure.setEnabled(row is not None and row.entry.can_load)
         self._show_beside(row)
 
     def _show_beside(self, row: LedgerRow | None) -> None:
         family = self._family()
-        self.beside.setVisible(is_compared(row))
+        if self.beside.isHidden() == is_compared(row):
+            self.beside.setVisible(is_compared(row))
+            QTimer.singleShot(0, self._show_row)  # the table has another height then
         if row is None or family is None or not is_compared(row):
             self._asked = None
             return
@@ -181,6 +184,9 @@ class ComparePane(QWidget):
             self._asked = row
             self.beside.say(LOOKING)
             self.ready_made_wanted.emit(row)
+
+    def _show_row(self) -> None:
+        self.table.scrollTo(self.table.currentIndex())
 
     # what the buttons do
 
@@ -292,9 +298,7 @@ class ComparePane(QWidget):
         return row
 
     def _foot(self) -> QHBoxLayout:
-        self.chosen = QLabel()
-        self.chosen.setTextFormat(Qt.TextFormat.PlainText)
-        self.chosen.setProperty("role", "secondary")
+        self.chosen = ElidedLabel("secondary")
         self.chat = QPushButton("Chat")
         self.chat.setProperty("role", "primary")
         self.chat.clicked.connect(self._on_chat)

@@ -11,7 +11,7 @@ from ui.before_after import TITLES, ReadyMade, ready_made_row
 from ui.widgets.elided_label import ElidedLabel
 from ui.widgets.figure_table import FigureRow, FigureTable
 
-_COLUMN_WIDTH = 84
+_COLUMN_WIDTH = 92
 
 
 class ComparisonView(QWidget):
