@@ -56,6 +56,11 @@ class Paths:
         return self.home / "speed.json"
 
     @property
+    def effort(self) -> Path:
+        """How fast this machine pruned and trained the last time."""
+        return self.home / "effort.json"
+
+    @property
     def drafts(self) -> Path:
         """The draft chosen for each model, and what each was found to gain."""
         return self.home / "drafts.json"

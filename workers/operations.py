@@ -28,6 +28,7 @@ from app.events import (
 )
 from app.fit.curve import FitCurve
 from app.paths import Paths, default_paths
+from app.pruning import FinishModel, PlanRecipe, RecipePlanned, Recover, Recovered
 from app.requests import (
     Bench,
     CheckDraft,
@@ -82,6 +83,9 @@ class Operations:
             MeasureQuality: self._measure_quality,
             PlanOffers: self._plan_offers,
             PlanConversion: self._plan_conversion,
+            Recover: self._recover,
+            FinishModel: self._finish_model,
+            PlanRecipe: self._plan_recipe,
         }
 
     def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
@@ -190,3 +194,18 @@ class Operations:
         from app.compress.offers import plan_conversion
 
         return plan_conversion(request, stop)
+
+    def _recover(self, request: Recover, report: Report, stop: StopFlag) -> Recovered:
+        from app.compress.recover_or_keep import recover_or_keep
+
+        return recover_or_keep(request, report, stop)
+
+    def _finish_model(self, request: FinishModel, report: Report, stop: StopFlag) -> None:
+        from app.compress.finish_model import finish_model
+
+        finish_model(request)
+
+    def _plan_recipe(self, request: PlanRecipe, report: Report, stop: StopFlag) -> RecipePlanned:
+        from app.compress.recipe_plan import plan_recipe
+
+        return plan_recipe(request, self._paths, stop)

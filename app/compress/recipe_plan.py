@@ -2,9 +2,61 @@
 
 from __future__ import annotations
 
-from app.events import ShouldStop
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.compress.convert.configuration import read_config
+from app.compress.cut_stub import CutStub, cut_stub, write_stub
+from app.compress.effort import Pace, Work, prune_multiplications, read_pace, recover_multiplications
+from app.compress.importance import estimate_chunks
+from app.compress.native import BUFFER_BYTES
+from app.compress.offers import plan_conversion
+from app.compress.recipe import QuantizeStep, Recipe, Step, read_recipe
+from app.compress.recipe_requests import ModelStep, RecipeWork, model_steps, place_for, work_of
+from app.compress.recipe_shape import Shape, shape_of
+from app.compress.recipe_words import changes
+from app.errors import AppError, Cancelled, RecoverError
+from app.events import ConversionPlanned, PlannedFile, ShouldStop
+from app.fit.budget import memory_budget
+from app.fit.speed import predicted_ms
+from app.fit.speed_book import read_speed_book
+from app.hub.disk import SPARE_BYTES, free_bytes
+from app.library.lineage import original_of
+from app.measure.quality import default_windows
 from app.paths import Paths
-from app.pruning import PlanRecipe, RecipePlanned
+from app.pruning import PlanRecipe, Prune, PruneMethod, RecipePlanned, Recover, ResultPlan, StepPlan
+from app.requests import KvType, PlanConversion
+from app.units import size_text
+
+_PROGRAM_BYTES = 420_000_000
+"""Python with torch and transformers imported."""
+_WEIGHTS_A_SECOND = 3e7
+"""Quantized on one core, K-quants; measured 1.2e8 for Q4_0 on two. Reading, writing and hashing are in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What all parts of the planning need."""
+
+    request: PlanRecipe
+    recipe: Recipe
+    work: RecipeWork
+    chain: tuple[ModelStep, ...]
+    stubs: dict[Shape, CutStub]
+    paths: Paths
+
+    def stub(self, shape: Shape) -> CutStub:
+        """Made once: rounds and recoveries share shapes."""
+        if shape not in self.stubs:
+            self.stubs[shape] = cut_stub(self.request.source, shape)
+        return self.stubs[shape]
+
+    @property
+    def final(self) -> Shape:
+        return self.chain[-1].shape if self.chain else shape_of(self.request.source)
 
 
 def plan_recipe(request: PlanRecipe, paths: Paths, stop: ShouldStop) -> RecipePlanned:
@@ -13,4 +65,182 @@ def plan_recipe(request: PlanRecipe, paths: Paths, stop: ShouldStop) -> RecipePl
     `request.recipe` is the text of a recipe's file. Never raises for a recipe or a model that does not do: then
     `problem` says why. Raises Cancelled.
     """
-    raise NotImplementedError
+    place = place_for(request.source, paths)
+    free = free_bytes(place) or 0
+    try:
+        recipe = read_recipe(request.recipe)
+        work = work_of(recipe, request.source, place)
+        plan = _Plan(request, recipe, work, model_steps(recipe, request.source), {}, paths)
+        with tempfile.TemporaryDirectory(prefix="bantam-") as folder:
+            return _planned(plan, Path(folder), free, stop)
+    except AppError as error:
+        problem = f"{error.sentence} {error.hint}".strip()
+        return RecipePlanned(request.source, (), (), 0, 0, free, problem)
+
+
+def _planned(plan: _Plan, folder: Path, free: int, stop: ShouldStop) -> RecipePlanned:
+    final = plan.stub(plan.final)
+    stub = folder / plan.work.model.resolve().name  # the name is in the header, and so in the size
+    write_stub(final, stub, plan.request.source)
+    types = tuple(dict.fromkeys(k for s in plan.recipe.steps if isinstance(s, QuantizeStep) for k in s.types))
+    made = plan_conversion(PlanConversion(stub, types or ("Q4_K_M",), (plan.request.context_tokens,)), stop)
+    steps = []
+    for number, step in enumerate(plan.recipe.steps):
+        if stop():
+            raise Cancelled
+        steps.append(_step(plan, number, step, folder, made))
+    peak = _peak_disk(plan, steps, made)
+    result = RecipePlanned(
+        source=plan.request.source,
+        steps=tuple(steps),
+        results=tuple(_result(plan, file) for file in made.files if file.type in types),
+        parameters_after=final.parameters,
+        disk_bytes=peak,
+        free_disk_bytes=free,
+    )
+    return dataclasses.replace(result, problem=made.problem or _problem(plan, result))
+
+
+def _problem(plan: _Plan, planned: RecipePlanned) -> str:
+    """What this machine has not: room on the disk, memory."""
+    if planned.disk_bytes + SPARE_BYTES > planned.free_disk_bytes:
+        return (
+            f"It takes up to {size_text(planned.disk_bytes)} on the disk on the way, and "
+            f"{size_text(planned.free_disk_bytes)} are free there. Free some space, or move the model to a larger disk."
+        )
+    most = max((step.peak_memory_bytes for step in planned.steps), default=0)
+    budget = memory_budget().machine_bytes
+    if most > budget:
+        return (
+            f"It takes about {size_text(most)} of memory, and this computer has {size_text(budget)} for it. "
+            "Take fewer tokens of a text at a time, LoRA instead of all weights, or a smaller model."
+        )
+    return ""
+
+
+def _result(plan: _Plan, file: PlannedFile) -> ResultPlan:
+    speed = read_speed_book(plan.paths.speed).speed
+    need = file.curve.need(plan.request.context_tokens, KvType.F16)
+    ms = predicted_ms(file.reads, 0, speed) if speed else None
+    return ResultPlan(file.type, file.size_bytes, need.resident_bytes, ms)
+
+
+def _step(plan: _Plan, number: int, step: Step, folder: Path, made: ConversionPlanned) -> StepPlan:
+    if isinstance(step, QuantizeStep):
+        return _quantize_step(plan, step, made)
+    mine = [one for one in plan.chain if one.step == number]
+    before = _before(plan, number)
+    costs = [
+        _cost(plan, one, shape, folder) for one, shape in zip(mine, [before, *(o.shape for o in mine)], strict=False)
+    ]
+    cuts = sum(isinstance(one.request, Prune) for one in mine)
+    size = plan.stub(mine[-1].shape).size_bytes
+    return StepPlan(
+        seconds=sum(cost.seconds for cost in costs),
+        peak_memory_bytes=max(cost.memory_bytes for cost in costs),
+        disk_bytes=max(plan.stub(one.shape).size_bytes for one in mine),
+        kept_bytes=size if mine[-1] is plan.chain[-1] else 0,
+        changes=changes(step, before, mine[-1].shape, cuts, any(not cost.measured for cost in costs)),
+    )
+
+
+def _before(plan: _Plan, number: int) -> Shape:
+    earlier = [one.shape for one in plan.chain if one.step < number]
+    return earlier[-1] if earlier else shape_of(plan.request.source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    seconds: float
+    memory_bytes: int
+    measured: bool
+
+
+def _cost(plan: _Plan, one: ModelStep, before: Shape, folder: Path) -> _Cost:
+    """Of one request, on a model that has the shape `before`."""
+    source = plan.request.source
+    if isinstance(one.request, Prune):
+        stub, pace = plan.stub(before), read_pace(plan.paths.effort, Work.PRUNE)
+        config = read_config(source)
+        count = prune_multiplications(one.request, config, before, stub.parameters)
+        return _Cost(pace.seconds(count), _prune_memory(one.request, stub, before, config.width), pace.measured)
+    stub, pace = plan.stub(one.shape), read_pace(plan.paths.effort, Work.RECOVER)
+    teacher = plan.stub(shape_of(source)).parameters
+    seconds = _recover_seconds(pace, one.request, stub.parameters, teacher)
+    return _Cost(seconds, _recover_memory(plan, one, folder), pace.measured)
+
+
+def _recover_seconds(pace: Pace, request: Recover, parameters: int, teacher: int) -> float:
+    return pace.seconds(recover_multiplications(request, parameters, teacher))
+
+
+def _prune_memory(request: Prune, stub: CutStub, shape: Shape, width: int) -> int:
+    """A block in float32, the text's activations, Gram matrices and what is solved with them, the libraries."""
+    block = 4 * stub.parameters // shape.layers
+    activations = 4 * request.chunks * request.context_tokens * width
+    grams = {
+        PruneMethod.FFN: 3 * 4 * shape.ffn**2 if request.refit else 0,
+        PruneMethod.KV_GROUPS: 3 * 4 * width**2,
+        PruneMethod.SPARSEGPT: 2 * 4 * (shape.ffn**2 + 2 * width**2),
+    }
+    copies = shape.layers if request.importance == "leave-out" and request.method is PruneMethod.LAYERS else 1
+    return _PROGRAM_BYTES + 2 * block + activations * max(1, copies // 4) + grams.get(request.method, 0)
+
+
+def _recover_memory(plan: _Plan, one: ModelStep, folder: Path) -> int:
+    """As recovery itself counts it, in the way with the least memory that it knows where no other fits."""
+    from app.compress.recover.memory import Way, choose_way, need_of
+    from app.compress.recover.memory import shape_of as weights_of
+
+    assert isinstance(one.request, Recover)
+    tensors = plan.stub(one.shape)
+    stub = folder / f"shape-{list(plan.stubs).index(one.shape)}"
+    if not stub.exists():
+        write_stub(tensors, stub, plan.request.source)
+    model, teacher = weights_of(stub), weights_of(original_of(plan.request.source))
+    sparse = one.shape.zeros > 0
+    try:
+        return choose_way(one.request, model, teacher, sparse=sparse).peak_bytes
+    except RecoverError:
+        return need_of(one.request, model, teacher, Way(1, True), sparse=sparse).peak_bytes
+
+
+def _quantize_step(plan: _Plan, step: QuantizeStep, made: ConversionPlanned) -> StepPlan:
+    files = [file for file in made.files if file.type in step.types]
+    sizes = [file.size_bytes for file in files]
+    parameters = plan.stub(plan.final).parameters
+    seconds = len(files) * parameters / _WEIGHTS_A_SECOND
+    seconds += sum(_measuring_seconds(plan, file, parameters, step) for file in files)
+    source_bytes = plan.stub(shape_of(plan.request.source)).size_bytes
+    needs = [file.curve.need(plan.request.context_tokens, KvType.F16).resident_bytes for file in files]
+    return StepPlan(
+        seconds=seconds,
+        peak_memory_bytes=max([3 * BUFFER_BYTES, *(need + source_bytes for need in needs)]),
+        disk_bytes=sum(sizes) + max(made.between_bytes, source_bytes),
+        kept_bytes=sum(sizes),
+        changes=changes(step, plan.final, plan.final, 1, False),
+    )
+
+
+def _measuring_seconds(plan: _Plan, file: PlannedFile, parameters: int, step: QuantizeStep) -> float:
+    """The importance matrix, and the evaluation text read with source and result; 0 where no speed is known."""
+    speed = read_speed_book(plan.paths.speed).speed
+    if speed is None:
+        return 0.0
+    ms = predicted_ms(file.reads, 0, speed)
+    source = plan.stub(shape_of(plan.request.source)).parameters
+    windows = default_windows(source, 512)
+    reading = windows * 512 * ms / 1000 / 3.5 * (1 + 3 * source / max(1, parameters))
+    calibrating = 3 * estimate_chunks() * 512 * ms / 1000 / 3.5 if step.calibrate or step.best else 0.0
+    return reading + calibrating
+
+
+def _peak_disk(plan: _Plan, steps: Sequence[StepPlan], made: ConversionPlanned) -> int:
+    """Two models on the way are there at a time; at the end the result and its files."""
+    sizes = [plan.stub(one.shape).size_bytes for one in plan.chain]
+    pairs = [one + other for one, other in zip([0, *sizes], sizes, strict=False)]
+    last = sizes[-1] if sizes else 0
+    files = [
+        step.disk_bytes for step, one in zip(steps, plan.recipe.steps, strict=True) if isinstance(one, QuantizeStep)
+    ]
+    return max([*pairs, last + sum(files)])

@@ -26,7 +26,9 @@ def recover_or_keep(request: Recover, report: Report, stop: ShouldStop) -> Recov
         report(Notice(f"{error.sentence.rpartition(':')[0]}: the recipe goes on with the model as it was."))
         teacher, model = error.perplexities
         seconds = time.monotonic() - begun
-        return Recovered(request.output, "", 0, error.kl, error.kl, teacher, model, model, seconds, peak_resident_bytes())
+        return Recovered(
+            request.output, "", 0, error.kl, error.kl, teacher, model, model, seconds, peak_resident_bytes()
+        )
 
 
 def _copy(request: Recover) -> None:

@@ -19,7 +19,6 @@ from app.compress.prune.method import Inputs, Method, Plan, Statistic, Tick
 from app.compress.prune.narrowing import keep_columns, keep_rows
 from app.compress.prune.rehouse import Widths, check_per_layer, housed, widths_of
 from app.compress.prune.survey import pass_through
-from app.compress.prune.windows import read_windows
 from app.errors import PruneError
 from app.files import read_json
 
@@ -53,8 +52,7 @@ class Ffn(Method):
             return {}
         step, kept = self.request.width_multiple, self._uniform
         values = []
-        windows = read_windows(self.request, model.config.max_position_embeddings)
-        for passed in pass_through(model, windows, {_DOWN: Statistic.SUM_SQUARES}, tick):
+        for passed in pass_through(model, model.windows, {_DOWN: Statistic.SUM_SQUARES}, tick):
             down = passed.block.get_submodule(_DOWN).weight.data
             best = scores(down, passed.inputs[_DOWN]).sort(descending=True).values / passed.energy
             values.append([float(part.sum()) for part in best.split(step) if len(part) == step])
@@ -80,7 +78,7 @@ class Ffn(Method):
     def recipe(self) -> str:
         """See Method."""
         least, most = min(self._widths), max(self._widths)
-        became = f"{least} to {most} by layer" if least < most else str(least)
+        became = f"between {least} and {most} by layer" if least < most else str(least)
         fallback = any(width % BLOCK for width in self._widths)
         return (
             f"FFN {self._before} to {became}"

@@ -20,7 +20,6 @@ from app.compress.prune.method import Inputs, Method, Plan, Statistic, Tick
 from app.compress.prune.narrowing import keep_columns, keep_rows, linear_of
 from app.compress.prune.rehouse import Housed, Widths, check_per_layer, housed, widths_of
 from app.compress.prune.survey import pass_through
-from app.compress.prune.windows import read_windows
 from app.errors import PruneError
 from app.files import read_json
 
@@ -71,8 +70,7 @@ class KvGroups(Method):
         if not self.request.per_layer:
             return {}
         values = []
-        windows = read_windows(self.request, model.config.max_position_embeddings)
-        for passed in pass_through(model, windows, {_OUTPUT: Statistic.GRAM}, tick):
+        for passed in pass_through(model, model.windows, {_OUTPUT: Statistic.GRAM}, tick):
             output = passed.block.get_submodule(_OUTPUT).weight.data
             found = scores(output, passed.inputs[_OUTPUT], self._before.kv_heads) / passed.energy
             values.append(found.sort(descending=True).values.tolist())
@@ -105,7 +103,7 @@ class KvGroups(Method):
     def recipe(self) -> str:
         """See Method."""
         least, most = min(self._groups), max(self._groups)
-        became = f"{least} to {most} by layer" if least < most else str(least)
+        became = f"between {least} and {most} by layer" if least < most else str(least)
         return f"KV groups {self._before.kv_heads} to {became}" + (", refitted" if self.request.refit else "")
 
     def memory_bytes(self, model: BlockModel) -> int:

@@ -20,10 +20,10 @@ from app.compress.prune.kv_groups import check_scale
 from app.compress.prune.method import Inputs, Method, Plan, Tick
 from app.compress.prune.statistics import not_a_number
 from app.compress.prune.survey import pass_through
-from app.compress.prune.windows import read_windows
 from app.errors import PruneError
+from app.events import ShouldStop, Stage
 from app.files import read_json
-from app.pruning import LayerImportance
+from app.pruning import LayerImportance, Prune
 
 _LEAVE_OUT_WINDOWS = 16
 """The text flows through once for each layer: enough to rank them."""
@@ -72,6 +72,11 @@ def _run_all(model: BlockModel, index: int, block: nn.Module, hidden: Tensor) ->
     return torch.stack([model.run(index, block, window) for window in hidden])
 
 
+def _some(windows: Tensor) -> Tensor:
+    """At most so many, from all over the text."""
+    return windows[:: max(1, -(-len(windows) // _LEAVE_OUT_WINDOWS))]
+
+
 def _divergence(model: BlockModel, whole: Tensor, other: Tensor) -> float:
     total = 0.0
     for one, two in zip(whole, other, strict=True):
@@ -106,6 +111,12 @@ def choose_kept(importance: Sequence[float], kinds: Sequence[str], count: int) -
 class Layers(Method):
     """See the module."""
 
+    survey_stage = Stage.RANK_LAYERS
+
+    def __init__(self, request: Prune, stop: ShouldStop) -> None:
+        super().__init__(request, stop)
+        self.reads_text = not request.layers
+
     def check(self, model: BlockModel) -> None:
         """See Method."""
         if model.layers < 2:
@@ -120,11 +131,10 @@ class Layers(Method):
         """Which layers go."""
         if self.request.layers:
             return {"dropped": sorted(self.request.layers), "layers": model.layers}
-        windows = read_windows(self.request, model.config.max_position_embeddings)
         if self.request.importance is LayerImportance.LEAVE_OUT:
-            importance = leave_out_divergences(model, windows[:: -(-len(windows) // _LEAVE_OUT_WINDOWS)], tick)
+            importance = leave_out_divergences(model, _some(model.windows), tick)
         else:
-            importance = cosine_distances(model, windows, tick)
+            importance = cosine_distances(model, model.windows, tick)
         kept = choose_kept(importance, self._kinds(model), model.layers - self._count(model.layers))
         return {"dropped": [index for index in range(model.layers) if index not in kept], "layers": model.layers}
 
@@ -147,6 +157,13 @@ class Layers(Method):
         dropped: list[int] = self.plan["dropped"]
         names = ", ".join(map(str, dropped))
         return f"{len(dropped)} of {self.plan['layers']} layers left out ({names}, counted from 0)"
+
+    def memory_bytes(self, model: BlockModel) -> int:
+        """What flows out of a block beside what flowed in, or the streams of all models with one layer missing."""
+        if self.request.importance is LayerImportance.LEAVE_OUT:
+            head = model.config.vocab_size * model.config.hidden_size
+            return 4 * (_some(model.windows).numel() * model.config.hidden_size * model.layers + head)
+        return 4 * int(model.windows.numel()) * int(model.config.hidden_size)
 
     @cached_property
     def _config(self) -> dict[str, Any]:

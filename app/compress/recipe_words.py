@@ -1,0 +1,91 @@
+"""What a step of a recipe will and will not change, said before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.compress.recipe import PruneStep, QuantizeStep, RecoverStep, Step
+from app.compress.recipe_shape import Shape
+from app.pruning import SPARSE, TEACHER_TEXT, PruneMethod, RecoverMethod
+
+_BLOCK = 256
+
+
+def changes(step: Step, before: Shape, after: Shape, rounds: int, guessed: bool) -> str:
+    """One to three sentences. `rounds` is how many cuts there really are; `guessed`: the time is no measurement."""
+    if isinstance(step, PruneStep):
+        words = [_pruned(step, before, after), _rounds(step, rounds)]
+    elif isinstance(step, RecoverStep):
+        words = [_recovered(step)]
+    else:
+        words = [_quantized(step)]
+    if guessed:
+        words.append("The time is a cautious guess: nothing of this kind has run on this computer yet.")
+    return " ".join(filter(None, words))
+
+
+def _pruned(step: PruneStep, before: Shape, after: Shape) -> str:
+    if step.method in SPARSE:
+        return (
+            f"{after.zeros:.0%} of the weights of each layer become zero. Zeros spread through the weights do not make "
+            "the file smaller or the answers faster; removing layers or narrowing them does."
+        )
+    if step.method is PruneMethod.LAYERS:
+        return (
+            f"{before.layers} layers become {after.layers}: file, memory, conversation (KV cache) and time for a token "
+            "shrink with them. It costs more quality than a narrower feed-forward part, and needs recovery."
+        )
+    if step.method is PruneMethod.KV_GROUPS:
+        return (
+            f"{before.kv_groups} groups of attention heads become {after.kv_groups}: the conversation (KV cache) "
+            "shrinks with them, file and time for a token only a little. It costs the most quality for what it saves."
+        )
+    return " ".join(filter(None, (_narrowed(step, before, after), _width_warning(step, after))))
+
+
+def _narrowed(step: PruneStep, before: Shape, after: Shape) -> str:
+    mean = "on average " if after.per_layer else ""
+    fit = " What remains is fitted to what the whole gave." if step.refit else ""
+    return (
+        f"The feed-forward part of each layer narrows from {before.ffn:,} to {mean}{after.ffn:,}: file, memory and "
+        f"time for a token shrink, the conversation (KV cache) does not.{fit}"
+    )
+
+
+def _width_warning(step: PruneStep, after: Shape) -> str:
+    words = []
+    if after.per_layer:
+        words.append(
+            "Layers of different widths run in Bantam and llama.cpp, not in transformers; the size is about right."
+        )
+    if after.ffn % _BLOCK or (step.per_layer and step.width_multiple % _BLOCK):
+        words.append(f"A width that {_BLOCK} does not divide makes K-quants fall back to older, larger types.")
+    return " ".join(words)
+
+
+def _rounds(step: PruneStep, rounds: int) -> str:
+    if rounds < 2:
+        return "" if step.rounds < 2 else "One round is enough: there is no smaller size in between."
+    return f"In {rounds} rounds, with {step.round_tokens:,} tokens of recovery after each but the last."
+
+
+def _recovered(step: RecoverStep) -> str:
+    text = "a text that the original writes" if step.text == TEACHER_TEXT else "a text"
+    which = "All weights learn" if step.method is RecoverMethod.FULL else "The model learns"
+    words = [
+        f"{which} from the original on {step.budget_tokens:,} tokens of {text}: better answers, the same size and "
+        "speed. Where it is no better afterwards on text it has not seen, the model stays as it was."
+    ]
+    if step.quantization_aware:
+        words.append(f"It is trained for {step.quantization_aware}: make that file of it.")
+    return " ".join(words)
+
+
+def _quantized(step: QuantizeStep) -> str:
+    kinds: Sequence[str] = step.types
+    weighed = ", weighed by what flows through it" if step.calibrate and not step.best else ""
+    files = "One file" if len(kinds) == 1 else f"{len(kinds)} files"
+    return (
+        f"{files} to chat with ({', '.join(kinds)}): each weight is rounded{weighed}. Then quality and speed are "
+        "measured against the original, for the table of results."
+    )
