@@ -11,6 +11,8 @@ from ui.recipe_words import PRUNE, QUANTIZE, RECOVER, kind_of
 
 GOOD_MULTIPLE, LEAST_MULTIPLE = 256, 32
 _SHARES = (1 / 8, 1 / 4, 1 / 3, 3 / 8, 1 / 2, 5 / 8, 3 / 4)
+_FEW = 8
+"""So many multiples are all offered; of more, those near plain shares."""
 _KEPT_LAYERS = 2
 _ORDER = (PRUNE, RECOVER, QUANTIZE)
 _AMOUNTS = {PruneMethod.FFN: 0.25, PruneMethod.KV_GROUPS: 0.25, PruneMethod.LAYERS: 0.125}
@@ -38,6 +40,9 @@ def with_step(recipe: Recipe, step: Step) -> Recipe:
 
 def widths(full: int, multiple: int) -> tuple[int, ...]:
     """FFN widths to offer below `full`, the widest first; none where the model is too narrow for that multiple."""
+    count = (full - 1) // multiple
+    if count <= _FEW:
+        return tuple(number * multiple for number in range(count, 0, -1))
     found = {width_of(full, share, multiple) for share in _SHARES}
     return tuple(sorted((width for width in found if 0 < width < full), reverse=True))
 

@@ -19,7 +19,7 @@ from ui.recipe_choices import (
     widths,
 )
 from ui.recipe_words import IMPORTANCE_WORDS, NARROW_WARNING, PATTERN_WORDS, PRUNE_WORDS, cut_words, less_words
-from ui.widgets.step_fields import Field, StepFields, check, combo, fill, number, show_choice, show_number
+from ui.widgets.step_fields import ChoiceBox, Field, StepFields, check, number, show_number
 
 _REFITTED = frozenset({PruneMethod.FFN, PruneMethod.KV_GROUPS})
 _PATTERNED = SPARSE - {PruneMethod.GLOBAL_MAGNITUDE}
@@ -40,21 +40,21 @@ class PruneFields(StepFields):
 
     def refresh(self) -> None:
         step: PruneStep = self._step
-        show_choice(self.method, step.method)
+        self.method.choose(step.method)
         self.method_field.say(self.problem, "danger")
         self._refresh_amounts(step)
         self._refresh_more(step)
 
     def _build_amounts(self) -> None:
-        self.method = combo("What is taken away", PRUNE_WORDS, self._on_method)
+        self.method = ChoiceBox("What is taken away", PRUNE_WORDS, self._on_method)
         self.method_field = self.add_first_row(Field(self.method))
-        self.width = combo("Width that is left", {}, self._on_width)
+        self.width = ChoiceBox("Width that is left", {}, self._on_width)
         self.width_field = self.add_row("Width", Field(self.width))
         self.count = number("How many are taken", 1, 1, "", self._on_count)
         self.count_field = self.add_row("How many", Field(self.count))
         self.share = number("Share that is taken", 1, 95, " %", lambda value: self.edit(amount=value / 100))
         self.share_field = self.add_row("How much", Field(self.share))
-        self.pattern = combo("Where the zeros are", PATTERN_WORDS, self._on_pattern)
+        self.pattern = ChoiceBox("Where the zeros are", PATTERN_WORDS, self._on_pattern)
         self.pattern_field = self.add_row("Zeros", Field(self.pattern))
 
     def _build_more(self) -> None:
@@ -66,7 +66,7 @@ class PruneFields(StepFields):
         self.narrow_field = self.add_row("Widths", Field(self.narrow), more=True)
         self.refit_field = self.add_row("After the cut", Field(self.refit), more=True)
         self.per_layer_field = self.add_row("Layers", Field(self.per_layer), more=True)
-        self.importance = combo("How layers are chosen", IMPORTANCE_WORDS, lambda one: self.edit(importance=one))
+        self.importance = ChoiceBox("How layers are chosen", IMPORTANCE_WORDS, lambda one: self.edit(importance=one))
         self.importance_field = self.add_row("Chosen by", Field(self.importance), more=True)
         self.rounds = number("Rounds", 1, 10, "", lambda value: self.edit(rounds=value))
         self.rounds_field = self.add_row("Rounds", Field(self.rounds), more=True)
@@ -98,7 +98,7 @@ class PruneFields(StepFields):
         self.show_row(self.count_field, counted)
         self.show_row(self.share_field, not full and not counted and not fixed and not self.problem)
         self.show_row(self.pattern_field, method in _PATTERNED)
-        show_choice(self.pattern, step.pattern)
+        self.pattern.choose(step.pattern)
         show_number(self.share, round(step.amount * 100))
         if full and not self.problem:
             self._refresh_width(step, full)
@@ -108,8 +108,8 @@ class PruneFields(StepFields):
     def _refresh_width(self, step: PruneStep, full: int) -> None:
         chosen = width_of(full, step.amount, step.width_multiple)
         offered = sorted({*widths(full, step.width_multiple), chosen}, reverse=True)
-        fill(self.width, {width: cut_words(full, width) for width in offered})
-        show_choice(self.width, chosen)
+        self.width.offer({width: cut_words(full, width) for width in offered})
+        self.width.choose(chosen)
         narrow = chosen % GOOD_MULTIPLE != 0
         self.width_field.say(NARROW_WARNING if narrow else "", "warning" if narrow else "caption")
 
@@ -135,7 +135,7 @@ class PruneFields(StepFields):
         self.refit.setChecked(step.refit)
         self.per_layer.setChecked(step.per_layer)
         self.narrow.setChecked(step.width_multiple < GOOD_MULTIPLE)
-        show_choice(self.importance, step.importance)
+        self.importance.choose(step.importance)
         show_number(self.rounds, step.rounds, suffix=" round" if step.rounds == 1 else " rounds")
         self.rounds_field.say("" if step.rounds == 1 else "a part at a time, a short training after each")
         self.rewind_clear.setVisible(bool(step.rewind))

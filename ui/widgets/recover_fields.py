@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QWidget
 from app.compress.recipe import RecoverStep
 from app.pruning import OVERNIGHT_TOKENS, SHORT_TOKENS, RecoverMethod
 from ui.recipe_words import RECOVER_WORDS, TEXT_WORDS, budget_words
-from ui.widgets.step_fields import Field, StepFields, check, combo, fill, number, show_choice, show_number
+from ui.widgets.step_fields import ChoiceBox, Field, StepFields, check, number, show_number
 
 _ANOTHER = "another"
 _QAT_WORDS = {"": "Full precision", "Q4_0": "On the grid of Q4_0 (quantization-aware)"}
@@ -20,10 +20,10 @@ class RecoverFields(StepFields):
 
     def __init__(self, step: RecoverStep, parent: QWidget | None = None) -> None:
         super().__init__(step, parent)
-        self.method = combo("Which weights learn", RECOVER_WORDS, lambda method: self.edit(method=method))
+        self.method = ChoiceBox("Which weights learn", RECOVER_WORDS, lambda method: self.edit(method=method))
         self.add_first_row(Field(self.method))
-        self.budget = combo("How long", {}, lambda tokens: self.edit(budget_tokens=tokens))
-        self.text = combo("Text to learn from", {}, self._on_text)
+        self.budget = ChoiceBox("How long", {}, lambda tokens: self.edit(budget_tokens=tokens))
+        self.text = ChoiceBox("Text to learn from", {}, self._on_text)
         self.text_field = self.add_row("How long", self._length_and_text())
         self._build_more()
         self.refresh()
@@ -37,13 +37,13 @@ class RecoverFields(StepFields):
 
     def refresh(self) -> None:
         step: RecoverStep = self._step
-        show_choice(self.method, step.method)
+        self.method.choose(step.method)
         budgets = sorted({SHORT_TOKENS, OVERNIGHT_TOKENS, step.budget_tokens})
-        fill(self.budget, {tokens: budget_words(tokens) for tokens in budgets})
-        show_choice(self.budget, step.budget_tokens)
+        self.budget.offer({tokens: budget_words(tokens) for tokens in budgets})
+        self.budget.choose(step.budget_tokens)
         own = {} if step.text in TEXT_WORDS else {step.text: Path(step.text).name}
-        fill(self.text, TEXT_WORDS | own | {_ANOTHER: "a file…"})
-        show_choice(self.text, step.text)
+        self.text.offer(TEXT_WORDS | own | {_ANOTHER: "a file…"})
+        self.text.choose(step.text)
         self.text_field.say(self.problem, "danger")
         self._refresh_more(step)
 
@@ -60,7 +60,7 @@ class RecoverFields(StepFields):
         return Field(both)
 
     def _build_more(self) -> None:
-        self.quantized = combo("Precision while learning", _QAT_WORDS, lambda t: self.edit(quantization_aware=t))
+        self.quantized = ChoiceBox("Precision while learning", _QAT_WORDS, lambda t: self.edit(quantization_aware=t))
         self.quantized_field = self.add_row("Precision", Field(self.quantized), more=True)
         self.progressive = check("Short texts first, whole ones at the end", lambda on: self.edit(progressive=on))
         self.add_row("In steps", Field(self.progressive), more=True)
@@ -75,7 +75,7 @@ class RecoverFields(StepFields):
         self.rank_field.say("of the added weights: more learns more, and takes more memory")
 
     def _refresh_more(self, step: RecoverStep) -> None:
-        show_choice(self.quantized, step.quantization_aware)
+        self.quantized.choose(step.quantization_aware)
         self.quantized_field.say("for a Q4_0 at the end" if step.quantization_aware else "")
         self.progressive.setChecked(step.progressive)
         show_number(self.temperature, step.temperature)

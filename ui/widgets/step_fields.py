@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -136,7 +137,7 @@ class StepFields(QWidget):
     def show_row(self, field: QWidget, visible: bool) -> None:
         """Show or hide a row with its word."""
         form = self._more_form if self._more_form.indexOf(field) >= 0 else self._form
-        if form.isRowVisible(field) != visible:
+        if field.isHidden() == visible:  # `isRowVisible` says no for all rows while "More" is closed
             form.setRowVisible(field, visible)
 
     def _on_more(self, on: bool) -> None:
@@ -144,17 +145,36 @@ class StepFields(QWidget):
         set_icon(self.more, "chevron-down" if on else "chevron-right", "text_secondary", 16)
 
 
-def combo(name: str, words: dict[Any, str], on_chosen: Any) -> QComboBox:
-    """A box with a line for each value; `on_chosen(value)` when the user chooses one."""
-    box = QComboBox()
-    box.setAccessibleName(name)
-    box.setMinimumWidth(_LEAST_FIELD)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-    for value, text in words.items():
-        box.addItem(text, value)
-    box.activated.connect(lambda _number: on_chosen(box.currentData()))
-    ignore_wheel_without_focus(box)
-    return box
+class ChoiceBox(QComboBox):
+    """A box with a line for each value. Qt would make a plain word of an enum's, so the values are kept here."""
+
+    def __init__(self, name: str, words: Mapping[Any, str], on_chosen: Callable[[Any], object]) -> None:
+        super().__init__()
+        self.values: tuple[Any, ...] = ()
+        self._words: tuple[str, ...] = ()
+        self.setAccessibleName(name)
+        self.setMinimumWidth(_LEAST_FIELD)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.offer(words)
+        self.activated.connect(lambda number: on_chosen(self.values[number]))
+        ignore_wheel_without_focus(self)
+
+    @property
+    def value(self) -> Any:
+        """What is chosen; None where there is nothing to choose from."""
+        return self.values[self.currentIndex()] if self.currentIndex() >= 0 else None
+
+    def offer(self, words: Mapping[Any, str]) -> None:
+        """Put other lines in, if they are others."""
+        if (self.values, self._words) != (tuple(words), tuple(words.values())):
+            self.values, self._words = tuple(words), tuple(words.values())
+            self.clear()
+            self.addItems(list(self._words))
+
+    def choose(self, value: object) -> None:
+        """Show a value without announcing it; what is not in the list leaves the box as it is."""
+        if value in self.values:
+            self.setCurrentIndex(self.values.index(value))
 
 
 def number(name: str, least: float, most: float, suffix: str, on_changed: Any, decimals: int = 0) -> QAbstractSpinBox:
@@ -181,21 +201,6 @@ def check(words: str, on_clicked: Any) -> QCheckBox:
     box = QCheckBox(words)
     box.clicked.connect(lambda on: on_clicked(bool(on)))
     return box
-
-
-def show_choice(box: QComboBox, value: object) -> None:
-    """Choose a value without announcing it; what is not in the list leaves the box as it is."""
-    at = box.findData(value)
-    if at >= 0 and at != box.currentIndex():
-        box.setCurrentIndex(at)
-
-
-def fill(box: QComboBox, words: dict[Any, str]) -> None:
-    """Put other lines into a box, if they are others."""
-    if [(box.itemData(n), box.itemText(n)) for n in range(box.count())] != list(words.items()):
-        box.clear()
-        for value, text in words.items():
-            box.addItem(text, value)
 
 
 def show_number(box: QAbstractSpinBox, value: float, *, most: float | None = None, suffix: str | None = None) -> None:
