@@ -78,5 +78,9 @@ class NotBetterError(RecoverError):
         self.perplexities = perplexities
 
 
+class DraftError(AppError):
+    """A draft that cannot be made of the model."""
+
+
 class RecipeError(AppError):
     """A recipe that cannot be read, or that cannot be carried out."""

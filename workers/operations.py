@@ -28,7 +28,7 @@ from app.events import (
 )
 from app.fit.curve import FitCurve
 from app.paths import Paths, default_paths
-from app.pruning import FinishModel, PlanRecipe, RecipePlanned, Recover, Recovered
+from app.pruning import DraftMade, FinishModel, MakeDraft, PlanRecipe, RecipePlanned, Recover, Recovered
 from app.requests import (
     Bench,
     CheckDraft,
@@ -86,6 +86,7 @@ class Operations:
             Recover: self._recover,
             FinishModel: self._finish_model,
             PlanRecipe: self._plan_recipe,
+            MakeDraft: self._make_draft,
         }
 
     def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
@@ -197,8 +198,10 @@ class Operations:
 
     def _recover(self, request: Recover, report: Report, stop: StopFlag) -> Recovered:
         from app.compress.recover_or_keep import recover_or_keep
+        from app.compress.timed import noting_recovery
 
-        return recover_or_keep(request, report, stop)
+        with noting_recovery(request, self._paths):
+            return recover_or_keep(request, report, stop)
 
     def _finish_model(self, request: FinishModel, report: Report, stop: StopFlag) -> None:
         from app.compress.finish_model import finish_model
@@ -209,3 +212,8 @@ class Operations:
         from app.compress.recipe_plan import plan_recipe
 
         return plan_recipe(request, self._paths, stop)
+
+    def _make_draft(self, request: MakeDraft, report: Report, stop: StopFlag) -> DraftMade:
+        from app.compress.draft import make_draft
+
+        return make_draft(request, self._paths, report, stop)

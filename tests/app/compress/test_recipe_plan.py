@@ -1,0 +1,210 @@
+"""What is promised of a recipe before the click is what is there after it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.compress import recipe_plan
+from app.compress.cut_stub import cut_stub
+from app.compress.effort import Work, read_pace, remember_pace
+from app.compress.prune.prune import prune
+from app.compress.quantize import quantize
+from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, as_toml, builtin_recipes
+from app.compress.recipe_plan import plan_recipe
+from app.compress.recipe_requests import work_of
+from app.compress.recipe_shape import cuts_of, shape_of
+from app.errors import Cancelled
+from app.fit.judgement import MemoryBudget
+from app.fit.memory import memory_need
+from app.fit.speed_book import SpeedBook, write_speed_book
+from app.library.safetensors import facts_of
+from app.paths import Paths, default_paths
+from app.pruning import PlanRecipe, Prune, PruneMethod, RecipePlanned, RecoverMethod
+from app.requests import LoadModel, Quantize
+from tests.app.compress.convert.small_models import make
+from tests.app.compress.test_offers import SPEED
+from tests.real_models import EVAL_CODE, STDLIB_3M
+
+TYPES = ("Q4_K_M", "Q8_0")
+
+
+@pytest.fixture
+def paths() -> Paths:
+    return default_paths().ensure()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(STDLIB_3M, tmp_path / "owner" / "stdlib"))
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(EVAL_CODE.read_text()[:8000])
+    return path
+
+
+def planned(source: Path, paths: Paths, recipe: Recipe) -> RecipePlanned:
+    return plan_recipe(PlanRecipe(source, as_toml(recipe), 1024), paths, lambda: False)
+
+
+def make_all(source: Path, recipe: Recipe, text: Path) -> list[Path]:
+    """Carry out what makes folders and files."""
+    files = []
+    for request in work_of(recipe, source, source.parent).requests:
+        if isinstance(request, Prune):
+            prune(replace(request, text=text, chunks=2, context_tokens=64), lambda _event: None, lambda: False)
+        elif isinstance(request, Quantize):
+            files.append(quantize(replace(request, calibrate=False), lambda _event: None, lambda: False).path)
+    return files
+
+
+def check(source: Path, paths: Paths, text: Path, *steps: PruneStep) -> None:
+    recipe = Recipe("plan", (*steps, QuantizeStep(TYPES)))
+    plan = planned(source, paths, recipe)
+    assert plan.problem == ""
+    files = make_all(source, recipe, text)
+    assert [(result.type, result.size_bytes) for result in plan.results] == [
+        (kind, file.stat().st_size) for kind, file in zip(TYPES, files, strict=True)
+    ]
+    for result, file in zip(plan.results, files, strict=True):
+        need = memory_need(LoadModel(file, context_tokens=1024)).resident_bytes
+        assert result.resident_bytes == pytest.approx(need, abs=4_000_000)  # what the heap holds differs by the moment
+    assert plan.parameters_after == facts_of(files[0].parent).parameters
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(PruneStep(PruneMethod.FFN, 0.3), id="ffn"),
+        pytest.param(PruneStep(PruneMethod.KV_GROUPS, 0.5), id="kv groups"),
+        pytest.param(PruneStep(PruneMethod.FFN, 0.4, width_multiple=32), id="ffn 32", marks=pytest.mark.wide),
+        pytest.param(PruneStep(PruneMethod.LAYERS, 0.5), id="layers", marks=pytest.mark.wide),
+        pytest.param(PruneStep(PruneMethod.WANDA, 0.5), id="wanda", marks=pytest.mark.wide),
+    ],
+)
+def test_sizes_are_exact(source: Path, paths: Paths, text: Path, step: PruneStep) -> None:
+    check(source, paths, text, step)
+
+
+def test_sizes_are_exact_after_several_cuts(source: Path, paths: Paths, text: Path) -> None:
+    check(source, paths, text, PruneStep(PruneMethod.LAYERS, 0.5), PruneStep(PruneMethod.FFN, 0.3))
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("kind", ["qwen2", "qwen3", "mistral", "gemma3", "llama3"])
+@pytest.mark.parametrize("method", [PruneMethod.FFN, PruneMethod.LAYERS, PruneMethod.KV_GROUPS])
+def test_sizes_are_exact_for_every_family(
+    tmp_path: Path, paths: Paths, text: Path, kind: str, method: PruneMethod
+) -> None:
+    (tmp_path / "owner").mkdir()
+    check(make(kind, tmp_path / "owner" / "model"), paths, text, PruneStep(method, 0.5))
+
+
+def test_a_plan_without_the_cut_would_be_another(source: Path, paths: Paths) -> None:
+    """The control: the size of the whole model is not what is promised for the cut one."""
+    whole, cut = (
+        planned(source, paths, Recipe("plan", (*steps, QuantizeStep(TYPES)))).results[0].size_bytes
+        for steps in ((), (PruneStep(PruneMethod.FFN, 0.3),))
+    )
+    assert cut < whole
+
+
+def test_every_step_says_what_it_takes_and_changes(source: Path, paths: Paths) -> None:
+    steps = (
+        PruneStep(PruneMethod.FFN, 0.6, width_multiple=32, rounds=3),
+        RecoverStep(RecoverMethod.FULL),
+        QuantizeStep(("Q4_0",)),
+    )
+    write_speed_book(paths.speed, SpeedBook(SPEED))
+    plan = planned(source, paths, Recipe("plan", steps))
+    assert plan.problem == ""
+    cut, learn, round_ = plan.steps
+    assert all(step.seconds > 0 and step.peak_memory_bytes > 4e8 and step.disk_bytes > 0 for step in plan.steps)
+    assert "from 768 to 320" in cut.changes
+    assert "In 3 rounds, with 20,000 tokens" in cut.changes
+    assert "cautious guess" in cut.changes
+    assert "All weights learn" in learn.changes
+    assert "One file to chat with (Q4_0)" in round_.changes
+    assert (cut.kept_bytes, learn.kept_bytes) == (0, learn.disk_bytes)
+    assert round_.kept_bytes == plan.results[0].size_bytes
+    assert plan.results[0].ms_per_token is not None
+    assert plan.disk_bytes >= learn.disk_bytes + plan.results[0].size_bytes
+
+
+def test_zeros_are_said_to_gain_nothing(source: Path, paths: Paths) -> None:
+    sparse = PruneStep(PruneMethod.SPARSEGPT, 0.5, pattern="2:4")
+    plan = planned(source, paths, Recipe("plan", (sparse, QuantizeStep(("Q4_0",)))))
+    assert (
+        "Zeros spread through the weights do not make the file smaller or the answers faster" in plan.steps[0].changes
+    )
+    whole = planned(source, paths, Recipe("plan", (QuantizeStep(("Q4_0",)),)))
+    # The header holds the model's name, which grew by “-50pct-zeros”.
+    assert 0 <= plan.results[0].size_bytes - whole.results[0].size_bytes <= 64
+
+
+def test_those_that_come_along_can_be_planned(source: Path, paths: Paths) -> None:
+    for recipe in builtin_recipes():
+        assert planned(source, paths, recipe).problem == ""
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ('name = "a"\n[[step]]\nprune = "ffn"\namount = 2', "Step 1 (prune): “amount” is 2.0"),
+        ('name = "a"\n[[step]]\nprune = "ffn"\namount = 0.5\nwidth_multiple = 4096', "is a multiple of 4096"),
+    ],
+)
+def test_a_recipe_that_does_not_do_is_a_problem_in_words(source: Path, paths: Paths, recipe: str, words: str) -> None:
+    assert words in plan_recipe(PlanRecipe(source, recipe), paths, lambda: False).problem
+
+
+def test_a_folder_that_is_no_model_is_a_problem_in_words(tmp_path: Path, paths: Paths) -> None:
+    plan = planned(tmp_path, paths, builtin_recipes()[0])
+    assert "no config.json" in plan.problem
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["StrangeForCausalLM"], "num_hidden_layers": 2}))
+    assert planned(tmp_path, paths, builtin_recipes()[0]).problem
+
+
+def test_too_little_room_is_a_problem_in_words(source: Path, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipe_plan, "memory_budget", lambda: MemoryBudget(10**8, 10**8))
+    assert "of memory" in planned(source, paths, builtin_recipes()[0]).problem
+    monkeypatch.setattr(recipe_plan, "free_bytes", lambda _folder: 10**6)
+    plan = planned(source, paths, builtin_recipes()[0])
+    assert "on the disk" in plan.problem
+    assert plan.steps  # what it would take is shown all the same
+
+
+def test_a_stop_ends_it(source: Path, paths: Paths) -> None:
+    with pytest.raises(Cancelled):
+        plan_recipe(PlanRecipe(source, as_toml(builtin_recipes()[0])), paths, lambda: True)
+
+
+def test_the_pace_is_that_of_the_last_run(paths: Paths) -> None:
+    guessed = read_pace(paths.effort, Work.PRUNE)
+    assert not guessed.measured
+    remember_pace(paths.effort, Work.PRUNE, 1e12, 105.0)
+    pace = read_pace(paths.effort, Work.PRUNE)
+    assert pace.measured
+    assert pace.seconds(1e12) == pytest.approx(105.0)
+    assert not read_pace(paths.effort, Work.RECOVER).measured
+    remember_pace(paths.effort, Work.PRUNE, 1e9, 6.0)  # too short to be a measurement
+    assert read_pace(paths.effort, Work.PRUNE) == pace
+    paths.effort.write_text('{"prune": "fast", "recover": -1}')
+    assert not read_pace(paths.effort, Work.PRUNE).measured
+
+
+def test_the_cut_folder_is_described_as_it_is_made(source: Path, text: Path) -> None:
+    step = PruneStep(PruneMethod.FFN, 0.3)
+    (cut,) = cuts_of(step, shape_of(source))
+    stub = cut_stub(source, cut.shape)
+    request = Prune(source, source.with_name("cut"), step.method, cut.amount, text=text, chunks=2, context_tokens=64)
+    made = prune(request, lambda _event: None, lambda: False)
+    assert (stub.parameters, stub.size_bytes) == (made.parameters_after, pytest.approx(made.size_bytes, rel=1e-3))
+    assert shape_of(made.path) == cut.shape
