@@ -273,6 +273,7 @@ class Program(QObject):
         return page
 
     def _make_workshop_page(self) -> QWidget:
+        from ui.draft_making import DraftMaking
         from ui.pages.workshop_page import WorkshopPage
         from ui.recipes import connect_recipes
 
@@ -286,6 +287,7 @@ class Program(QObject):
         page.make.set_budget(memory_budget())
         self.settings.changed.connect(lambda settings: page.make.set_target(settings.target_ms_per_token))
         self.sampler.sampled.connect(lambda sample: page.make.set_budget(_budget(sample)))
+        page.make.draft_requested.connect(DraftMaking(self).open)
         connect_recipes(page, self, self._paths)
         return page
 

@@ -1,4 +1,4 @@
-"""What a recipe would make of a model, and what quantizing it alone would, asked of a child."""
+"""What a recipe would make of a model, what quantizing alone would, what a draft of it promises: asked of a child."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject, Signal
 from app.compress.recipe import Recipe, as_toml
 from app.events import Offers
 from app.paths import Paths
-from app.pruning import PlanRecipe, RecipePlanned
+from app.pruning import MakeDraft, PlanDraft, PlanRecipe, RecipePlanned
 from app.requests import KvType, PlanOffers
 from workers.planning import PlanningChild
 
@@ -21,6 +21,10 @@ class RecipePlans(QObject):
     """RecipePlanned"""
     offered = Signal(object)
     """Offers: the original as it is, to put the result beside"""
+    drafts_planned = Signal(object)
+    """DraftsPlanned"""
+    drafts_refused = Signal(object, str)
+    """Path of the model, and why no draft can be made of it"""
     refused = Signal(object, str)
     """Path of the model, and why nothing can be planned for it"""
 
@@ -29,6 +33,9 @@ class RecipePlans(QObject):
         self._child = PlanningChild(paths, parent=self)
         self._child.answered.connect(self._on_answered)
         self._child.refused.connect(self.refused)
+        self._drafts = PlanningChild(paths, parent=self)
+        self._drafts.answered.connect(self.drafts_planned)
+        self._drafts.refused.connect(self.drafts_refused)
 
     def plan(self, source: Path, recipe: Recipe, context_tokens: int) -> None:
         """Raises RecipeError for what is no recipe."""
@@ -38,9 +45,14 @@ class RecipePlans(QObject):
         """What these types of the original would be."""
         self._child.send(source, PlanOffers(source, types, context_tokens, kv_type))
 
+    def drafts(self, draft: MakeDraft) -> None:
+        """What drafts of each number of layers promise."""
+        self._drafts.send(draft.source, PlanDraft(draft))
+
     def close(self) -> None:
         """For the end of the program."""
         self._child.close()
+        self._drafts.close()
 
     def _on_answered(self, answer: object) -> None:
         if isinstance(answer, RecipePlanned):

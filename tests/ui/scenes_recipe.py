@@ -42,18 +42,26 @@ def plan_of(recipe: Recipe, path: Path = FOLDER) -> RecipePlanned:
     return RecipePlanned(path, steps, results, 1_410_000_000, int(7.3 * GB), int(61.2 * GB))
 
 
+_QUANTIZE_WORDS = (
+    "One file to chat with (Q4_K_M): each weight is rounded, weighed by what flows through it. Then quality and speed "
+    "are measured against the original, for the table of results."
+)
+
+
 def _step_plan(step: Step) -> StepPlan:
     if isinstance(step, PruneStep):
         return StepPlan(
             240, int(1.4 * GB), int(2.9 * GB), int(2.9 * GB),
-            "The feed-forward layers become narrower: a smaller file and faster answers. The layers and the "
-            "conversation’s memory stay as they are.",
+            "The feed-forward part of each layer narrows from 6,144 to 4,608: file, memory and time for a token shrink, "
+            "the conversation (KV cache) does not. What remains is fitted to what the whole gave.",
         )  # fmt: skip
     if isinstance(step, QuantizeStep):
-        return StepPlan(150, int(1.1 * GB), int(3.8 * GB), int(0.93 * GB), "Weights take fewer bits. Nothing is cut.")
+        return StepPlan(150, int(1.1 * GB), int(3.8 * GB), int(0.93 * GB), _QUANTIZE_WORDS)
     return StepPlan(
         3300, int(5.8 * GB), int(2.9 * GB), int(2.9 * GB),
-        "What is left learns to answer as the original does. Size and speed stay the same.",
+        "The model learns from the original on 80,000 tokens of a text that the original writes: better answers, the same "
+        "size and speed. Where it is no better afterwards on text it has not seen, the model stays as it was. The time "
+        "is a cautious guess: nothing of this kind has run on this computer yet.",
     )  # fmt: skip
 
 

@@ -115,8 +115,7 @@ def test_a_cancelled_recipe_says_what_became_of_it(program: Program) -> None:
 
 def made(job: Job) -> ModelEntry:
     (file,) = [request.output for request in job.requests if isinstance(request, Quantize)]
-    known = dataclasses.replace(SOURCE, path=file, name=file.stem, is_folder=False, facts=None)
-    return known
+    return dataclasses.replace(SOURCE, path=file, name=file.stem, is_folder=False, facts=None)
 
 
 def test_the_result_is_shown_in_compare_once_it_is_in_the_list(program: Program) -> None:
