@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from app.hub.smaller_siblings import SmallerSibling
 from app.measure.families import Family, LedgerRow
 from ui.ledger_words import kl_words, share_words
 from ui.widgets.figure_table import FigureRow
@@ -14,17 +14,6 @@ LOOKING = "Looking for a ready-made smaller model of this family…"
 NONE_FOUND = "The hub has no smaller model of this family for about the same memory."
 OFFLINE = "Without the hub no ready-made smaller model can be shown beside it."
 TITLES = ("On disk", "Memory", "A token", "Perplexity", "KL", "Same choice")
-
-
-@dataclass(frozen=True, slots=True)
-class ReadyMade:
-    """A smaller model of the same family as its authors made it, of about the memory of the pruned one."""
-
-    name: str
-    size_bytes: int
-    memory_bytes: int
-    search: str
-    """What to look for on Discover to find it."""
 
 
 def is_compared(row: LedgerRow | None) -> bool:
@@ -51,10 +40,15 @@ def comparison(row: LedgerRow, family: Family) -> list[FigureRow]:
     return rows
 
 
-def ready_made_row(found: ReadyMade) -> FigureRow:
+def ready_made_row(found: SmallerSibling) -> FigureRow:
     """The line of the one on the hub: of it only size and memory are known before a download."""
     return FigureRow(f"Ready-made: {found.name}", (size(found.size_bytes), f"about {size(found.memory_bytes)}", "", "",
                      "", ""))  # fmt: skip
+
+
+def found_words(found: SmallerSibling) -> str:
+    """What there is to do about it."""
+    return f"{found.repository} is ready-made, for about the same memory. Download and measure it before you decide."
 
 
 def _unaltered(family: Family, wanted: Callable[[LedgerRow], bool]) -> LedgerRow | None:

@@ -20,6 +20,7 @@ from workers.machine_speed import SpeedService
 from workers.makings import Makings
 from workers.offers import OfferService
 from workers.protocol import Failure
+from workers.ready_made import ReadyMade
 from workers.recipe_plans import RecipePlans
 from workers.settings_store import SettingsStore
 from workers.tasks import TaskRunner
@@ -47,6 +48,7 @@ class HubServices(QObject):
         self.fits = Fits(paths, self.lookups, self._hub, parent=self)
         self.offers = OfferService(paths, parent=self)
         self.recipes = RecipePlans(paths, self)
+        self.ready_made = ReadyMade(paths, self.lookups, self._hub, self)
         self.speed = SpeedService(paths, self.jobs, tasks, self)
 
     @property
@@ -95,6 +97,7 @@ class HubServices(QObject):
         self.fits.close()
         self.offers.close()
         self.recipes.close()
+        self.ready_made.close()
         self.downloads.close()
         self.jobs.close()
         self.lookups.close(500)

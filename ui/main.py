@@ -275,6 +275,7 @@ class Program(QObject):
     def _make_workshop_page(self) -> QWidget:
         from ui.draft_making import DraftMaking
         from ui.pages.workshop_page import WorkshopPage
+        from ui.ready_made import connect_ready_made
         from ui.recipes import connect_recipes
 
         page = WorkshopPage(self.models)
@@ -289,6 +290,7 @@ class Program(QObject):
         self.sampler.sampled.connect(lambda sample: page.make.set_budget(_budget(sample)))
         page.make.draft_requested.connect(DraftMaking(self).open)
         connect_recipes(page, self, self._paths)
+        connect_ready_made(page.compare, self)
         return page
 
     def _measure(self, entries: tuple[ModelEntry, ...]) -> None:
@@ -318,11 +320,17 @@ class Program(QObject):
         self.storage.failed.connect(lambda sentence, hint: window.show_failure(Failure(sentence, hint)))
         QApplication.instance().applicationStateChanged.connect(self._on_application_state)
 
+    def show_on_discover(self, text: str) -> None:
+        """Discover, with this to search for."""
+        self.window.show_page(DISCOVER)
+        self.discover_page.look_for(text)
+
     def _search_draft(self) -> None:
         """Discover, with the family's name to search for: its smaller members are the likeliest drafts."""
-        self.window.show_page(DISCOVER)
-        if self.engine.model is not None:
-            self.discover_page.look_for(family_name(self.engine.model.name))
+        if self.engine.model is None:
+            self.window.show_page(DISCOVER)
+        else:
+            self.show_on_discover(family_name(self.engine.model.name))
 
     def _loaded_path(self) -> Path | None:
         return self.engine.model.path if self.engine.model else None

@@ -12,6 +12,7 @@ from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, St
 from app.events import Estimate, Offers, Progress
 from app.events import Stage as Phase
 from app.fit.judgement import MemoryBudget
+from app.hub.smaller_siblings import SmallerSibling
 from app.library.library import ModelEntry
 from app.measure.ledger import Figures
 from app.pruning import LayerImportance, PruneMethod, RecipePlanned, RecoverMethod, ResultPlan, StepPlan
@@ -19,7 +20,7 @@ from app.requests import Quantize
 from tests.ui.scenes import GB, Stage
 from tests.ui.scenes_ledger import FOLDER, figures, fill, source, variants
 from tests.ui.scenes_smaller import offers
-from ui.before_after import OFFLINE, ReadyMade
+from ui.before_after import OFFLINE, found_words
 from ui.main import WORKSHOP
 from workers.jobs import Job, JobState, JobStatus
 from workers.protocol import Failure
@@ -52,15 +53,15 @@ def _step_plan(step: Step) -> StepPlan:
     if isinstance(step, PruneStep):
         return StepPlan(
             240, int(1.4 * GB), int(2.9 * GB), int(2.9 * GB),
-            "The feed-forward part of each layer narrows from 6,144 to 4,608: file, memory and time for a token shrink, "
-            "the conversation (KV cache) does not. What remains is fitted to what the whole gave.",
+            "The feed-forward part of each layer narrows from 6,144 to 4,608: file, memory and time for a token "
+            "shrink, the conversation (KV cache) does not. What remains is fitted to what the whole gave.",
         )  # fmt: skip
     if isinstance(step, QuantizeStep):
         return StepPlan(150, int(1.1 * GB), int(3.8 * GB), int(0.93 * GB), _QUANTIZE_WORDS)
     return StepPlan(
         3300, int(5.8 * GB), int(2.9 * GB), int(2.9 * GB),
-        "The model learns from the original on 80,000 tokens of a text that the original writes: better answers, the same "
-        "size and speed. Where it is no better afterwards on text it has not seen, the model stays as it was. The time "
+        "The model learns from the original on 80,000 tokens of a text that the original writes: better answers, the "
+        "same size and speed. Where it is no better afterwards on text it has not seen, the model stays as it was. The time "
         "is a cautious guess: nothing of this kind has run on this computer yet.",
     )  # fmt: skip
 
@@ -233,7 +234,7 @@ def figures_with_pruned() -> dict[Path, Figures]:
     return found | {pruned().path: Figures((quality,), speed)}
 
 
-READY_MADE = ReadyMade("Qwen3-0.6B Q8_0", int(0.64 * GB), int(1.2 * GB), "Qwen3-0.6B")
+READY_MADE = SmallerSibling("Qwen/Qwen3-0.6B-GGUF", "Q8_0", int(0.64 * GB), int(1.2 * GB))
 
 
 def compared(stage: Stage) -> None:
@@ -241,8 +242,7 @@ def compared(stage: Stage) -> None:
     stage.program.models.set_entries((*stage.program.models.entries, pruned()))
     stage.program.models.set_figures(figures_with_pruned())
     stage.program.workshop_page.show_result(pruned().path)
-    words = "Qwen/Qwen3-0.6B-GGUF has a ready-made model of about the same memory. Download and measure it to compare."
-    stage.program.workshop_page.compare.show_ready_made(pruned().path, READY_MADE, words)
+    stage.program.workshop_page.compare.show_ready_made(pruned().path, READY_MADE, found_words(READY_MADE))
 
 
 def compared_offline(stage: Stage) -> None:

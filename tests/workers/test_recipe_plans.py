@@ -31,12 +31,14 @@ def plans(paths: Paths) -> Iterator[RecipePlans]:
 
 
 def test_a_recipe_and_the_original_beside_it(plans: RecipePlans, qtbot: QtBot) -> None:
-    with qtbot.waitSignals([plans.planned, plans.offered], timeout=TIMEOUT_MS) as both:
-        plans.plan(STDLIB_3M, RECIPE, 1024)
-        plans.offers(STDLIB_3M, ("BF16", "Q8_0"), 1024, KvType.F16)
-    answers = [signal.args[0] for signal in both.all_signals_and_args]
-    (plan,) = [one for one in answers if isinstance(one, RecipePlanned)]
-    (offers,) = [one for one in answers if isinstance(one, Offers)]
+    plan_answers: list[RecipePlanned] = []
+    offer_answers: list[Offers] = []
+    plans.planned.connect(plan_answers.append)
+    plans.offered.connect(offer_answers.append)
+    plans.plan(STDLIB_3M, RECIPE, 1024)
+    plans.offers(STDLIB_3M, ("BF16", "Q8_0"), 1024, KvType.F16)
+    qtbot.waitUntil(lambda: bool(plan_answers and offer_answers), timeout=TIMEOUT_MS)
+    (plan,), (offers,) = plan_answers, offer_answers
     assert (plan.problem, len(plan.steps)) == ("", 3)
     assert 0 < plan.results[0].size_bytes < offers.offers[1].size_bytes
 

@@ -8,8 +8,9 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app.errors import AppError
+from app.hub.smaller_siblings import SmallerSibling
 from app.measure.families import Family, LedgerRow, families, write_csv
-from ui.before_after import LOOKING, ReadyMade, comparison, is_compared
+from ui.before_after import LOOKING, comparison, is_compared
 from ui.errors import ErrorBar, NoticeBar
 from ui.icons import set_icon
 from ui.item_models.ledger import ROW_ROLE, LedgerColumn, LedgerFilter, LedgerModel
@@ -78,7 +79,7 @@ class ComparePane(QWidget):
             self.show_source(family.source.entry.path)
             self._on_point(path)
 
-    def show_ready_made(self, path: Path, found: ReadyMade | None, words: str) -> None:
+    def show_ready_made(self, path: Path, found: SmallerSibling | None, words: str) -> None:
         """The answer for that pruned model; of another than the one shown it counts for nothing."""
         row = self._chosen()
         if row is not None and row.entry.path == path and is_compared(row):

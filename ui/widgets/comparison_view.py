@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from ui.before_after import TITLES, ReadyMade, ready_made_row
+from app.hub.smaller_siblings import SmallerSibling
+from ui.before_after import TITLES, ready_made_row
 from ui.widgets.elided_label import ElidedLabel
 from ui.widgets.figure_table import FigureRow, FigureTable
 
@@ -23,7 +24,7 @@ class ComparisonView(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._rows: tuple[FigureRow, ...] = ()
-        self._found: ReadyMade | None = None
+        self._found: SmallerSibling | None = None
         self.table = FigureTable(TITLES, _COLUMN_WIDTH)
         self.words = ElidedLabel("secondary")
         self.show_on_discover = QPushButton("Show on Discover")
@@ -56,7 +57,7 @@ class ComparisonView(QWidget):
         self.show_on_discover.setEnabled(False)
         self._draw()
 
-    def show_ready_made(self, found: ReadyMade, words: str) -> None:
+    def show_ready_made(self, found: SmallerSibling, words: str) -> None:
         """The one to compare with, and what is to be said of it."""
         self._found = found
         self.words.say(words)
@@ -68,4 +69,4 @@ class ComparisonView(QWidget):
 
     def _on_discover(self) -> None:
         if self._found is not None:
-            self.discover_requested.emit(self._found.search)
+            self.discover_requested.emit(self._found.repository)
