@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ui.main import Program
 
 
+_USUAL = "Q4_K_M"
+
+
 class DraftMaking(QObject):
     """The slots. Lives as long as the program."""
 
@@ -47,12 +50,13 @@ class DraftMaking(QObject):
         return self._dialog
 
     def _targets(self, entry: ModelEntry) -> list[ModelEntry]:
-        """The files that were made of this folder, with nothing taken away: those in memory and the smallest first."""
+        """The files that were made of this folder, nothing taken away: the one in memory first, then the usual type."""
         found = families(self._program.models.entries, {})
         family = next((one for one in found if one.source.entry.path == entry.path), None)
         rows = family.variants if family is not None else ()
         usable = [row.entry for row in rows if row.entry.can_load and not row.entry.is_altered]
-        return sorted(usable, key=lambda one: (one.path != self._program.models.loaded, one.size_bytes))
+        loaded = self._program.models.loaded
+        return sorted(usable, key=lambda one: (one.path != loaded, one.header.quantization != _USUAL, one.size_bytes))
 
     def _on_planned(self, plan: DraftsPlanned) -> None:
         if self._dialog is not None:

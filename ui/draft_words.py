@@ -63,7 +63,7 @@ def promise_words(option: DraftOption) -> tuple[str, str]:
     if option.speed_up <= 1:
         return f"It promises no gain here: about {gain(option.speed_up)} if {right}.", "warning"
     return (
-        f"Answers would be about {gain(option.speed_up)} as fast, if {right}. It is measured when it is made.",
+        f"Answers would be about {gain(option.speed_up)} as fast, if {right}. What it really gains is measured then.",
         "success",
     )
 

@@ -1,4 +1,4 @@
-"""Looks on the hub for a ready-made smaller model to put beside a pruned one. In a thread; stale answers are dropped."""
+"""Looks on the hub for a ready-made smaller model to put beside a pruned one; stale answers are dropped."""
 
 from __future__ import annotations
 

@@ -15,12 +15,22 @@ from app.fit.judgement import MemoryBudget
 from app.hub.smaller_siblings import SmallerSibling
 from app.library.library import ModelEntry
 from app.measure.ledger import Figures
-from app.pruning import LayerImportance, PruneMethod, RecipePlanned, RecoverMethod, ResultPlan, StepPlan
+from app.pruning import (
+    DraftOption,
+    DraftsPlanned,
+    LayerImportance,
+    PruneMethod,
+    RecipePlanned,
+    RecoverMethod,
+    ResultPlan,
+    StepPlan,
+)
 from app.requests import Quantize
 from tests.ui.scenes import GB, Stage
 from tests.ui.scenes_ledger import FOLDER, figures, fill, source, variants
 from tests.ui.scenes_smaller import offers
 from ui.before_after import OFFLINE, found_words
+from ui.draft_making import DraftMaking
 from ui.main import WORKSHOP
 from workers.jobs import Job, JobState, JobStatus
 from workers.protocol import Failure
@@ -61,8 +71,8 @@ def _step_plan(step: Step) -> StepPlan:
     return StepPlan(
         3300, int(5.8 * GB), int(2.9 * GB), int(2.9 * GB),
         "The model learns from the original on 80,000 tokens of a text that the original writes: better answers, the "
-        "same size and speed. Where it is no better afterwards on text it has not seen, the model stays as it was. The time "
-        "is a cautious guess: nothing of this kind has run on this computer yet.",
+        "same size and speed. Where it is no better afterwards on text it has not seen, the model stays as it was. "
+        "The time is a cautious guess: nothing of this kind has run on this computer yet.",
     )  # fmt: skip
 
 
@@ -107,6 +117,12 @@ def recipe_panel(stage: Stage) -> None:
 def recipe_narrow(stage: Stage) -> None:
     stage.window.resize(900, 600)
     show(stage)
+    answer(stage)
+
+
+def recipe_narrow_panel(stage: Stage) -> None:
+    stage.window.resize(900, 600)
+    show(stage, panel=True)
     answer(stage)
 
 
@@ -251,8 +267,33 @@ def compared_offline(stage: Stage) -> None:
     stage.program.workshop_page.compare.show_ready_made(pruned().path, None, OFFLINE)
 
 
+def compared_narrow(stage: Stage) -> None:
+    stage.window.resize(900, 600)
+    compared_offline(stage)
+
+
+def draft_dialog(stage: Stage) -> QWidget:
+    show(stage)
+    hub = stage.program.hub
+    hub.recipes.drafts = lambda *_: None
+    dialog = DraftMaking(stage.program).open(source())
+    costs = [0.06 + 0.033 * layers for layers in range(1, 28)]
+    options = tuple(
+        DraftOption(layers, cost, 0.35 + 0.35 * (layers / 28) ** 0.5, 1.52 - 0.03 * abs(layers - 5))
+        for layers, cost in enumerate(costs, 1)
+    )
+    dialog.show_plan(DraftsPlanned(dialog.request(), options))
+    return dialog
+
+
+def draft_dialog_no_gain(stage: Stage) -> QWidget:
+    dialog = draft_dialog(stage)
+    dialog.show_plan(DraftsPlanned(dialog.request(), (DraftOption(1, 0.7, 0.41, 0.94),)))
+    return dialog
+
+
 RECIPE_SCENES: tuple[Callable[[Stage], QWidget | None], ...] = (
-    recipe, recipe_panel, recipe_narrow, recipe_empty, recipe_no_steps, recipe_planning, recipe_layers, recipe_groups,
-    recipe_sparse, recipe_ffn_more, recipe_problem, recipe_too_slow, recipe_long_names, recipe_running, recipe_failed,
-    compared, compared_offline,
+    recipe, recipe_panel, recipe_narrow, recipe_narrow_panel, recipe_empty, recipe_no_steps, recipe_planning,
+    recipe_layers, recipe_groups, recipe_sparse, recipe_ffn_more, recipe_problem, recipe_too_slow, recipe_long_names,
+    recipe_running, recipe_failed, compared, compared_offline, compared_narrow, draft_dialog, draft_dialog_no_gain,
 )  # fmt: skip

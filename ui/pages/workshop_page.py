@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtGui import QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from ui.item_models.models import ModelsModel
@@ -14,6 +14,8 @@ from ui.pages.recipe_pane import RecipePane
 
 MAKE, COMPARE = range(2)
 _WORDS = {MAKE: "Make", COMPARE: "Compare"}
+_NARROW = 640
+"""Logical pixels: below it the title gives way, which the rail says too."""
 _TIPS = {
     MAKE: "Prune, recover and quantize a model by a recipe",
     COMPARE: "What was made of a model, in a table and in a plot",
@@ -26,6 +28,7 @@ class WorkshopPage(QWidget):
     def __init__(self, models: ModelsModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("role", "page")
+        self.setMinimumWidth(1)  # the window's least size, and not what this page would like
         self.make, self.compare = RecipePane(models), ComparePane(models)
         self._heads, self._panes = QStackedWidget(), QStackedWidget()
         for pane in (self.make, self.compare):
@@ -56,7 +59,7 @@ class WorkshopPage(QWidget):
         self.compare.choose(path)
 
     def _head(self) -> QHBoxLayout:
-        title = QLabel("Workshop")
+        title = self._title = QLabel("Workshop")
         title.setProperty("role", "title")
         row = QHBoxLayout()
         row.setContentsMargins(24, 16, 24, 8)
@@ -81,3 +84,9 @@ class WorkshopPage(QWidget):
             shortcut = QShortcut(QKeySequence(keys), self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(lambda step=step: self.show_view(step))
         return row
+
+    # Qt overrides
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._title.setVisible(self.width() >= _NARROW)

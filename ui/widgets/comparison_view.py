@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.hub.smaller_siblings import SmallerSibling
@@ -13,6 +14,9 @@ from ui.widgets.elided_label import ElidedLabel
 from ui.widgets.figure_table import FigureRow, FigureTable
 
 _COLUMN_WIDTH = 92
+_NARROW = 740
+_MOST_NEEDED = (1, 2, 4)
+"""Memory, time of a token, KL."""
 
 
 class ComparisonView(QWidget):
@@ -42,6 +46,7 @@ class ComparisonView(QWidget):
         column.addWidget(line)
         column.addWidget(self.table)
         column.addLayout(row)
+        self.setMinimumWidth(1)  # narrower than all columns together: some are left out then
         self.say("")
 
     def show_rows(self, rows: Sequence[FigureRow]) -> None:
@@ -70,3 +75,9 @@ class ComparisonView(QWidget):
     def _on_discover(self) -> None:
         if self._found is not None:
             self.discover_requested.emit(self._found.repository)
+
+    # Qt overrides
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.table.show_columns(_MOST_NEEDED if self.width() < _NARROW else range(len(TITLES)))

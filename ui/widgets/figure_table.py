@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 from ui.theme import text_font
 from ui.widgets.elided_label import ElidedLabel
 
-_NAME_WIDTH = 168
+_NAME_WIDTH = 120
 _MOST_ROWS = 7
 
 
@@ -30,6 +30,7 @@ class FigureTable(QWidget):
     def __init__(self, titles: Sequence[str], column_width: int, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.rows: tuple[FigureRow, ...] = ()
+        self._columns = tuple(range(len(titles)))
         self._titles, self._width = tuple(titles), column_width
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
@@ -39,6 +40,12 @@ class FigureTable(QWidget):
         self._grid.setColumnMinimumWidth(0, _NAME_WIDTH)
         self.show_rows(())
 
+    def show_columns(self, columns: Sequence[int]) -> None:
+        """Only these, where there is no room for all."""
+        if tuple(columns) != self._columns:
+            self._columns = tuple(columns)
+            self.show_rows(self.rows)
+
     def show_rows(self, rows: Sequence[FigureRow]) -> None:
         """In the place of what is shown."""
         self.rows = tuple(rows)
@@ -47,15 +54,15 @@ class FigureTable(QWidget):
             if item is not None and (label := item.widget()) is not None:
                 label.hide()
                 label.deleteLater()
-        for column, title in enumerate(self._titles, 1):
-            self._put_figure(0, column, title, "caption")
+        for place, column in enumerate(self._columns, 1):
+            self._put_figure(0, place, self._titles[column], "caption")
         for number, row in enumerate(self.rows[:_MOST_ROWS], 1):
             role = "strong" if row.strong else "secondary"
             name = ElidedLabel(role)
             name.say(row.name)
             self._grid.addWidget(name, number, 0)
-            for column, words in enumerate(row.values, 1):
-                self._put_figure(number, column, words, role)
+            for place, column in enumerate(self._columns, 1):
+                self._put_figure(number, place, row.values[column], role)
 
     def _put_figure(self, row: int, column: int, words: str, role: str) -> None:
         label = QLabel(words)

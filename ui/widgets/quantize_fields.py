@@ -8,9 +8,9 @@ from app.compress.recipe import QuantizeStep
 from ui.widgets.quantize_dialog import BEST_TYPES, TYPES
 from ui.widgets.step_fields import Field, StepFields, check
 
-_USUAL = ("Q4_K_M", "Q4_0", "Q5_K_M", "Q6_K", "Q8_0")
-_RARE = ("Q3_K_M", "Q2_K", "IQ4_XS", "BF16")
-_COLUMNS = 5
+_USUAL = ("Q4_K_M", "Q4_0", "Q8_0")
+_RARE = ("Q5_K_M", "Q6_K", "Q3_K_M", "Q2_K", "IQ4_XS", "BF16")
+_COLUMNS = 3
 
 
 class QuantizeFields(StepFields):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QFileDialog,
     QFrame,
@@ -29,6 +30,8 @@ from ui.widgets.step_card import StepCard
 from ui.widgets.step_fields import WORD_WIDTH
 
 _FILES = "Recipe (*.toml)"
+_NARROW = 760
+"""Logical pixels: below it what a step takes stands under its fields."""
 _ADD_TIPS = {
     PRUNE: "Take something away",
     RECOVER: "Let what is left learn from the original",
@@ -48,6 +51,7 @@ class RecipeEditor(QWidget):
     def __init__(self, built_in: Sequence[Recipe], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._facts: FolderFacts | None = None
+        self._narrow = False
         self.cards: list[StepCard] = []
         self.name = QLineEdit(maxLength=MAX_NAME, placeholderText="Name of the recipe")
         self.name.setAccessibleName("Name of the recipe")
@@ -132,6 +136,7 @@ class RecipeEditor(QWidget):
     def _card(self, step: Step) -> StepCard:
         card = StepCard(step)
         card.set_facts(self._facts)
+        card.set_narrow(self._narrow)
         card.changed.connect(self.changed)
         card.remove_requested.connect(lambda: self._on_remove(card))
         return card
@@ -207,6 +212,16 @@ class RecipeEditor(QWidget):
             row.addWidget(button)
         row.addStretch()
         return row
+
+    # Qt overrides
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        narrow = self.width() < _NARROW
+        if narrow != self._narrow:
+            self._narrow = narrow
+            for card in self.cards:
+                card.set_narrow(narrow)
 
 
 def _file_name(name: str) -> str:

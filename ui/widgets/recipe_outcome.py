@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ui.widgets.figure_table import FigureTable
 
 _TITLES = ("On disk", "Memory", "A token")
 _COLUMN_WIDTH = 104
+_NARROW = 700
+_STACKED_HEIGHT = 180
 _LEAST_HEIGHT = 102
 """For three lines under the titles: the steps above must not jump while a plan is worked out."""
 
@@ -32,7 +35,7 @@ class RecipeOutcome(QWidget):
         self.cancel.clicked.connect(self.cancel_requested)
         self.cancel.hide()
         self._lay_out()
-        self.setMinimumHeight(_LEAST_HEIGHT)
+        self.setMinimumSize(1, _LEAST_HEIGHT)  # the width: narrower than both sides together, which then stand stacked
 
     def say(self, verdict: str, role: str = "secondary", total: str = "") -> None:
         """The sentence beside the table, and what all steps take together."""
@@ -64,7 +67,7 @@ class RecipeOutcome(QWidget):
         right.setSpacing(8)
         right.addWidget(self.verdict, 1, Qt.AlignmentFlag.AlignTop)
         right.addLayout(buttons)
-        sides = QHBoxLayout()
+        sides = self._sides = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         sides.setContentsMargins(24, 12, 24, 16)
         sides.setSpacing(32)
         sides.addLayout(table, 6)
@@ -74,6 +77,15 @@ class RecipeOutcome(QWidget):
         column.setSpacing(0)
         column.addWidget(line)
         column.addLayout(sides)
+
+    # Qt overrides
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        narrow = self.width() < _NARROW
+        self._sides.setDirection(QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight)
+        self._sides.setSpacing(8 if narrow else 32)
+        self.setMinimumHeight(_STACKED_HEIGHT if narrow else _LEAST_HEIGHT)
 
 
 def _wrapped(role: str) -> QLabel:

@@ -40,6 +40,8 @@ class StepCard(QWidget):
         self.time, self.memory, self.disk = _label("strong"), _label("secondary"), _label("secondary")
         for label in (self.time, self.memory, self.disk):
             label.setFont(text_font(tabular=True))
+        self.cost_line = _label("strong")
+        self.cost_line.hide()
         self.changes = _label("secondary")
         self.changes.setWordWrap(True)
         self._lay_out()
@@ -65,6 +67,11 @@ class StepCard(QWidget):
         """The model it is for."""
         self.fields.set_facts(facts)
 
+    def set_narrow(self, narrow: bool) -> None:
+        """Put what it takes in one line below the fields, where there is no room beside them."""
+        self._cost.setVisible(not narrow)
+        self.cost_line.setVisible(narrow)
+
     def wait(self) -> None:
         """What it takes is being worked out. What it changes stays until the answer: the lines must not jump."""
         self._say(_WAITS, "", "")
@@ -83,14 +90,17 @@ class StepCard(QWidget):
         self.time.setText(time)
         self.memory.setText(memory)
         self.disk.setText(disk)
+        self.cost_line.setText(", ".join(words for words in (time, memory, disk) if words))
 
     def _lay_out(self) -> None:
         left = QVBoxLayout()
         left.setSpacing(8)
         left.addWidget(self.fields)
+        left.addWidget(self.cost_line)
         left.addWidget(self.changes)
         left.addStretch()
-        cost = QVBoxLayout()
+        self._cost = QWidget()
+        cost = QVBoxLayout(self._cost)
         cost.setContentsMargins(0, _FIRST_LINE, 0, 0)
         cost.setSpacing(4)
         for label in (self.time, self.memory, self.disk):
@@ -101,7 +111,7 @@ class StepCard(QWidget):
         row.setContentsMargins(0, 8, 0, 12)
         row.setSpacing(16)
         row.addLayout(left, 1)
-        row.addLayout(cost)
+        row.addWidget(self._cost)
         row.addWidget(self.remove, 0, Qt.AlignmentFlag.AlignTop)
         line = QFrame()
         line.setProperty("role", "hairline")
