@@ -23,6 +23,8 @@ COMMANDS = {
     "get": "download a model from the hub",
     "convert": "write a Hugging Face folder as one GGUF file",
     "quantize": "make a model smaller",
+    "recover": "train a pruned model to answer as its original does",
+    "prune": "take weights, neurons, heads or layers out of a model",
     "recipe": "prune, recover and quantize a model as a recipe says, or plan it",
     "make-draft": "make a draft of a model itself, and try whether it pays",
     "importance": "measure which weights of a model matter most",

@@ -113,7 +113,7 @@ class Recover:
     method: RecoverMethod = RecoverMethod.LORA
     budget_tokens: int = SHORT_TOKENS
     text: str = TEACHER_TEXT
-    """TEACHER_TEXT (written by the teacher itself), BUNDLED_TEXT, or the path of a text."""
+    """TEACHER_TEXT (written by the teacher itself, with a quarter of bundled text), BUNDLED_TEXT, or a text's path."""
     temperature: float = 1.0
     hard_loss: float = 0.0
     progressive: bool = False
@@ -133,7 +133,10 @@ class Recover:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """The recovered folder is there. KL divergences are to the teacher on held-out text, in nats."""
+    """The recovered folder is there. KL divergences are to the teacher on held-out text, in nats.
+
+    With `quantization_aware` they are of the two models as that type's files would hold them.
+    """
 
     path: Path
     recipe: str

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from app.hub.smaller_siblings import SmallerSibling
+from app.hub.smaller_siblings import Sibling
 from app.measure.families import Family, LedgerRow
 from ui.ledger_words import kl_words, share_words
 from ui.widgets.figure_table import FigureRow
 from ui.words import milliseconds, size
 
 LOOKING = "Looking for a ready-made smaller model of this family…"
-NONE_FOUND = "The hub has no smaller model of this family for about the same memory."
-OFFLINE = "Without the hub no ready-made smaller model can be shown beside it."
 TITLES = ("On disk", "Memory", "A token", "Perplexity", "KL", "Same choice")
 
 
@@ -40,15 +38,16 @@ def comparison(row: LedgerRow, family: Family) -> list[FigureRow]:
     return rows
 
 
-def ready_made_row(found: SmallerSibling) -> FigureRow:
+def ready_made_row(found: Sibling) -> FigureRow:
     """The line of the one on the hub: of it only size and memory are known before a download."""
-    return FigureRow(f"Ready-made: {found.name}", (size(found.size_bytes), f"about {size(found.memory_bytes)}", "", "",
-                     "", ""))  # fmt: skip
+    name = f"Ready-made: {found.repository.rpartition('/')[2]} {found.label}"
+    return FigureRow(name, (size(found.size_bytes), f"about {size(found.memory_bytes)}", "", "", "", ""))
 
 
-def found_words(found: SmallerSibling) -> str:
+def found_words(found: Sibling) -> str:
     """What there is to do about it."""
-    return f"{found.repository} is ready-made, for about the same memory. Download and measure it before you decide."
+    asks = ", once its author has given access" if found.is_gated else ""
+    return f"{found.repository} is ready-made, at about the same size: download and measure it to compare{asks}."
 
 
 def _unaltered(family: Family, wanted: Callable[[LedgerRow], bool]) -> LedgerRow | None:

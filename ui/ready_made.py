@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
-from app.errors import OfflineError
-from app.hub.smaller_siblings import SmallerSibling
+from app.fit.budget import memory_budget
+from app.hub.smaller_siblings import Siblings, Wanted
 from app.measure.families import LedgerRow
-from ui.before_after import NONE_FOUND, OFFLINE, found_words
+from ui.before_after import found_words
 from workers.protocol import Failure
 
 if TYPE_CHECKING:
@@ -35,15 +35,14 @@ class _ReadyMade(QObject):
         program.hub.ready_made.failed.connect(self._on_failed)
 
     def _on_wanted(self, row: LedgerRow) -> None:
-        """By the name of the repository that the source came from, else by what it is called."""
-        source, header = row.source, row.entry.header
-        if source is not None and header is not None:
-            repository = source.origin.repository.rpartition("/")[2] if source.origin is not None else ""
-            self._program.hub.ready_made.look(row.entry.path, repository or source.name, header)
+        settings = self._program.settings.current
+        if row.source is not None:
+            wanted = Wanted(row.entry.size_bytes, settings.context_tokens, settings.kv_type, memory_budget())
+            self._program.hub.ready_made.look(row.entry.path, row.source, wanted)
 
-    def _on_answered(self, path: Path, found: SmallerSibling | None) -> None:
-        self._pane.show_ready_made(path, found, NONE_FOUND if found is None else found_words(found))
+    def _on_answered(self, path: Path, found: Siblings) -> None:
+        nearest = found.models[0] if found.models else None
+        self._pane.show_ready_made(path, nearest, found.sentence if nearest is None else found_words(nearest))
 
     def _on_failed(self, path: Path, failure: Failure) -> None:
-        words = OFFLINE if failure.kind == OfflineError.__name__ else failure.sentence
-        self._pane.show_ready_made(path, None, words)
+        self._pane.show_ready_made(path, None, failure.sentence)

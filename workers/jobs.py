@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
-from app.events import DownloadProgress, Progress, Result, TooLarge
+from app.events import DownloadProgress, Notice, Progress, Result, TooLarge
 from app.paths import Paths
 from app.process_outcome import Ending, ProcessOutcome
 from app.requests import Request
@@ -66,6 +66,10 @@ class JobStatus:
     """Which of the job's requests runs, from 0; `progress` is of it alone."""
     result: Result = None
     failure: Failure | None = None
+    results: tuple[Result, ...] = ()
+    """Of the requests that are done, in their order."""
+    notices: tuple[str, ...] = ()
+    """Sentences for the user that were said on the way, in their order."""
 
 
 class JobQueue(QObject):
@@ -151,6 +155,8 @@ class JobQueue(QObject):
             self._on_end(status, line)
         elif isinstance(line.value, Progress | DownloadProgress):
             self._change(dataclasses.replace(status, progress=line.value))
+        elif isinstance(line.value, Notice):
+            self._change(dataclasses.replace(status, notices=(*status.notices, line.value.sentence)))
 
     def _on_end(self, status: JobStatus, line: Line) -> None:
         if line.end is End.FAILED:
@@ -162,10 +168,12 @@ class JobQueue(QObject):
             self._conclude(dataclasses.replace(status, state=JobState.FAILED, failure=failure))
         elif self._step + 1 < len(status.job.requests):
             self._step += 1
-            self._change(dataclasses.replace(status, step=self._step, progress=None))
+            results = (*status.results, line.value)
+            self._change(dataclasses.replace(status, step=self._step, progress=None, results=results))
             self._send_step()
         else:
-            self._conclude(dataclasses.replace(status, state=JobState.DONE, result=line.value))
+            results = (*status.results, line.value)
+            self._conclude(dataclasses.replace(status, state=JobState.DONE, result=line.value, results=results))
 
     def _conclude(self, verdict: JobStatus) -> None:
         assert self._child is not None

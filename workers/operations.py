@@ -35,9 +35,13 @@ from app.pruning import (
     MakeDraft,
     PlanDraft,
     PlanRecipe,
+    PlanRecovery,
+    Prune,
+    Pruned,
     RecipePlanned,
     Recover,
     Recovered,
+    RecoveryPlanned,
 )
 from app.requests import (
     Bench,
@@ -94,10 +98,12 @@ class Operations:
             PlanOffers: self._plan_offers,
             PlanConversion: self._plan_conversion,
             Recover: self._recover,
+            PlanRecovery: self._plan_recovery,
             FinishModel: self._finish_model,
             PlanRecipe: self._plan_recipe,
             MakeDraft: self._make_draft,
             PlanDraft: self._plan_draft,
+            Prune: self._prune,
         }
 
     def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
@@ -207,12 +213,20 @@ class Operations:
 
         return plan_conversion(request, stop)
 
-    def _recover(self, request: Recover, report: Report, stop: StopFlag) -> Recovered:
-        from app.compress.recover_or_keep import recover_or_keep
-        from app.compress.timed import noting_recovery
+    def _prune(self, request: Prune, report: Report, stop: StopFlag) -> Pruned:
+        from app.compress.steps import prune_step
 
-        with noting_recovery(request, self._paths):
-            return recover_or_keep(request, report, stop)
+        return prune_step(request, self._paths, report, stop)
+
+    def _recover(self, request: Recover, report: Report, stop: StopFlag) -> Recovered:
+        from app.compress.steps import recover_step
+
+        return recover_step(request, self._paths, report, stop)
+
+    def _plan_recovery(self, request: PlanRecovery, report: Report, stop: StopFlag) -> RecoveryPlanned:
+        from app.compress.recover.plan import plan_recovery
+
+        return plan_recovery(request, report, stop)
 
     def _finish_model(self, request: FinishModel, report: Report, stop: StopFlag) -> None:
         from app.compress.finish_model import finish_model

@@ -90,7 +90,7 @@ def _line(result: Result) -> str:
     """What a request gave, for the user."""
     if isinstance(result, Pruned):
         return f"{result.recipe}: {result.parameters_before:,} → {result.parameters_after:,} weights"
-    if isinstance(result, Recovered):
+    if isinstance(result, Recovered) and result.tokens:
         return f"Recovered: divergence from the original {result.kl_before:.4f} → {result.kl_after:.4f}"
     if isinstance(result, Quantized):
         return f"{result.path} ({size_text(result.size_bytes)})"

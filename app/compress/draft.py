@@ -56,7 +56,7 @@ def make_draft(request: MakeDraft, paths: Paths, report: Report, stop: StopFlag)
     option = _chosen(request, paths, report, stop)
     work = workspace(request)
     work.mkdir(exist_ok=True)
-    learned = _taught(request, option, work, report, stop)
+    learned = _taught(request, option, work, paths, report, stop)
     _quantized(request, learned.path, report, stop)
     shutil.rmtree(work, ignore_errors=True)
     if problem := vocabularies_problem(request.target, request.output):
@@ -115,23 +115,25 @@ def _chosen(request: MakeDraft, paths: Paths, report: Report, stop: StopFlag) ->
     return best
 
 
-def _taught(request: MakeDraft, option: DraftOption, work: Path, report: Report, stop: StopFlag) -> _Taught:
+def _taught(
+    request: MakeDraft, option: DraftOption, work: Path, paths: Paths, report: Report, stop: StopFlag
+) -> _Taught:
     """The cut model after its training, or as it was where that was no better."""
     from app.compress.finish_model import finish_model
-    from app.compress.prune.prune import prune
     from app.compress.recipe_shape import shape_of
-    from app.compress.recover_or_keep import recover_or_keep
+    from app.compress.steps import prune_step, recover_step
 
     layers = shape_of(request.source).layers
     cut, learned = work / "cut", work / "learned"
     if not cut.exists() and not learned.exists():
         amount = 1 - option.layers / layers
-        prune(Prune(request.source, cut, PruneMethod.LAYERS, amount, threads=request.threads), report, stop)
+        cutting = Prune(request.source, cut, PruneMethod.LAYERS, amount, threads=request.threads)
+        prune_step(cutting, paths, report, stop)
         finish_model(FinishModel(request.source, cut, ()))
     known = _before_and_after(work)
     if known is None or not learned.exists():
         shutil.rmtree(learned, ignore_errors=True)  # what it was worth is not known any more
-        result = recover_or_keep(_recovery(request, cut, learned), report, stop)
+        result = recover_step(_recovery(request, cut, learned), paths, report, stop)
         known = (result.kl_before, result.kl_after)
         write_atomic(work / _KL, json.dumps(known).encode())
     finish_model(FinishModel(request.source, learned, (cut,)))

@@ -191,7 +191,7 @@ def _unfinished(output: Path) -> Path:
 
 
 def _name(source: Path, chain: Sequence[ModelStep]) -> str:
-    """ "SmolLM2-135M-ffn1024-recovered": what is smaller, and whether it learned afterwards."""
+    """ "SmolLM2-135M-ffn1024": what is smaller. Whether it learned something afterwards is not known before."""
     methods = [one.request.method for one in chain if isinstance(one.request, Prune)]
     shape = chain[-1].shape
     mixed = "mixed" if shape.per_layer else ""
@@ -201,10 +201,7 @@ def _name(source: Path, chain: Sequence[ModelStep]) -> str:
         "layers": f"{shape.layers}layers",
     }
     parts = [words.get(method, f"{shape.zeros:.0%}-zeros".replace("%", "pct")) for method in dict.fromkeys(methods)]
-    last = chain[-1].request
-    if isinstance(last, Recover):
-        parts.append("qat" if last.quantization_aware else "recovered")
-    return "-".join((source.resolve().name, *dict.fromkeys(parts)))
+    return "-".join((source.resolve().name, *(dict.fromkeys(parts) or ["qat"])))
 
 
 def _free_name(wanted: Path) -> Path:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from app.compress.finish_model import finish_model
+from app.compress.quantize import quantize
 from app.compress.recipe_requests import RecipeWork
-from app.events import Quality, Quantized, Report, Result, ShouldStop
+from app.compress.steps import prune_step, recover_step
+from app.events import Quality, Report, Result, ShouldStop
 from app.paths import Paths
-from app.pruning import FinishModel, Prune, Pruned, Recover, Recovered
+from app.pruning import FinishModel, Prune, Recover
 from app.requests import MeasureQuality, Quantize, Request
 
 
@@ -22,40 +25,16 @@ def run_recipe(work: RecipeWork, paths: Paths, report: Report, stop: ShouldStop)
 
 def _run(request: Request, paths: Paths, report: Report, stop: ShouldStop) -> Result:
     if isinstance(request, Prune):
-        return _prune(request, paths, report, stop)
+        return prune_step(request, paths, report, stop)
     if isinstance(request, Recover):
-        return _recover(request, paths, report, stop)
+        return recover_step(request, paths, report, stop)
     if isinstance(request, FinishModel):
-        from app.compress.finish_model import finish_model
-
         finish_model(request)
         return None
     if isinstance(request, Quantize):
-        return _quantize(request, report, stop)
+        return quantize(request, report, stop)
     assert isinstance(request, MeasureQuality), type(request)
     return _measure(request, paths, report, stop)
-
-
-def _prune(request: Prune, paths: Paths, report: Report, stop: ShouldStop) -> Pruned:
-    from app.compress.prune.prune import prune
-    from app.compress.timed import noting_pruning
-
-    with noting_pruning(request, paths):
-        return prune(request, report, stop)
-
-
-def _recover(request: Recover, paths: Paths, report: Report, stop: ShouldStop) -> Recovered:
-    from app.compress.recover_or_keep import recover_or_keep
-    from app.compress.timed import noting_recovery
-
-    with noting_recovery(request, paths):
-        return recover_or_keep(request, report, stop)
-
-
-def _quantize(request: Quantize, report: Report, stop: ShouldStop) -> Quantized:
-    from app.compress.quantize import quantize
-
-    return quantize(request, report, stop)
 
 
 def _measure(request: MeasureQuality, paths: Paths, report: Report, stop: ShouldStop) -> Quality:

@@ -86,44 +86,34 @@ def draft_suggestions(
     Seconds of network: for a thread. What is wrong with one repository is its `problem`. Raises HubError, OfflineError
     where the search itself fails, StorageError, ModelFileError for a target that cannot be read, Cancelled.
     """
-    family = _family_of(target)
+    family = family_of(target)
     if family is None or target.header is None:
         return ()
     vocabulary = read_vocabulary(target.path)
-    found = [_check(hub, target, vocabulary, one, folder, call) for one in _likeliest(hub, family, call)]
+    found = [_check(hub, target, vocabulary, one, folder, call) for one in smaller_members(hub, family, call)]
     known = [suggestion for suggestion in found if suggestion is not None]
     return tuple(sorted(known, key=lambda one: (bool(one.problem), one.size_bytes, one.repository)))
 
 
-def _family_of(target: ModelEntry) -> FamilyName | None:
+def family_of(target: ModelEntry) -> FamilyName | None:
     """From where it came from, else from what it is called."""
     repository = target.origin.repository.rpartition("/")[2] if target.origin else ""
     names = (repository, target.name, target.path.stem, target.header.name if target.header else "")
     return next((family for name in names if (family := family_name(name)) is not None), None)
 
 
-def _likeliest(hub: Hub, family: FamilyName, call: Call | None) -> tuple[RepositorySummary, ...]:
-    return tuple(one for one, _ in smaller_members(hub, family, AS_LARGE * family.parameters, call)[:MOST])
-
-
-def smaller_members(
-    hub: Hub, family: FamilyName, most_parameters: float, call: Call | None = None
-) -> list[tuple[RepositorySummary, float]]:
-    """The likeliest repository of each size up to that many parameters, with its size: of the same version first, then
-    of the same purpose, then the most downloaded. Those of the same version come first, of them the smallest.
-
-    Raises HubError, Cancelled.
-    """
+def smaller_members(hub: Hub, family: FamilyName, call: Call | None) -> tuple[RepositorySummary, ...]:
+    """The likeliest repository of each smaller size: of the same version, of the same purpose, the most downloaded."""
     best: dict[float, tuple[tuple[bool, int], RepositorySummary]] = {}
     for one in _found(hub, family, call):
         other = family_name(one.name)
-        if other is None or not _is_related(family, other) or other.parameters > most_parameters:
+        if other is None or not _is_related(family, other) or other.parameters > AS_LARGE * family.parameters:
             continue
         rank = (other.words[-1] != family.words[-1], len(_purpose(other) ^ _purpose(family)))
         if other.parameters not in best or rank < best[other.parameters][0]:
             best[other.parameters] = (rank, one)
     chosen = sorted(best.items(), key=lambda item: (item[1][0][0], item[0]))
-    return [(summary, parameters) for parameters, (_, summary) in chosen]
+    return tuple(summary for _, (_, summary) in chosen[:MOST])
 
 
 def _found(hub: Hub, family: FamilyName, call: Call | None) -> Iterable[RepositorySummary]:

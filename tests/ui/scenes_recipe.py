@@ -12,7 +12,8 @@ from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, St
 from app.events import Estimate, Offers, Progress
 from app.events import Stage as Phase
 from app.fit.judgement import MemoryBudget
-from app.hub.smaller_siblings import SmallerSibling
+from app.fit.verdict import Verdict
+from app.hub.smaller_siblings import Sibling
 from app.library.library import ModelEntry
 from app.measure.ledger import Figures
 from app.pruning import (
@@ -29,7 +30,7 @@ from app.requests import Quantize
 from tests.ui.scenes import GB, Stage
 from tests.ui.scenes_ledger import FOLDER, figures, fill, source, variants
 from tests.ui.scenes_smaller import offers
-from ui.before_after import OFFLINE, found_words
+from ui.before_after import found_words
 from ui.draft_making import DraftMaking
 from ui.main import WORKSHOP
 from workers.jobs import Job, JobState, JobStatus
@@ -250,7 +251,9 @@ def figures_with_pruned() -> dict[Path, Figures]:
     return found | {pruned().path: Figures((quality,), speed)}
 
 
-READY_MADE = SmallerSibling("Qwen/Qwen3-0.6B-GGUF", "Q8_0", int(0.64 * GB), int(1.2 * GB))
+READY_MADE = Sibling(
+    "Qwen/Qwen3-0.6B-GGUF", "Q8_0", "Qwen3-0.6B-Q8_0.gguf", int(0.64 * GB), int(1.2 * GB), Verdict.FITS
+)
 
 
 def compared(stage: Stage) -> None:
@@ -264,7 +267,9 @@ def compared(stage: Stage) -> None:
 def compared_offline(stage: Stage) -> None:
     compared(stage)
     stage.program.settings.update(show_performance_panel=True)
-    stage.program.workshop_page.compare.show_ready_made(pruned().path, None, OFFLINE)
+    stage.program.workshop_page.compare.show_ready_made(
+        pruned().path, None, "Ready-made smaller models could not be looked for: the hub cannot be reached."
+    )
 
 
 def compared_narrow(stage: Stage) -> None:

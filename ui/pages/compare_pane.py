@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app.errors import AppError
-from app.hub.smaller_siblings import SmallerSibling
+from app.hub.smaller_siblings import Sibling
 from app.measure.families import Family, LedgerRow, families, write_csv
 from ui.before_after import LOOKING, comparison, is_compared
 from ui.errors import ErrorBar, NoticeBar
@@ -79,7 +79,7 @@ class ComparePane(QWidget):
             self.show_source(family.source.entry.path)
             self._on_point(path)
 
-    def show_ready_made(self, path: Path, found: SmallerSibling | None, words: str) -> None:
+    def show_ready_made(self, path: Path, found: Sibling | None, words: str) -> None:
         """The answer for that pruned model; of another than the one shown it counts for nothing."""
         row = self._chosen()
         if row is not None and row.entry.path == path and is_compared(row):
@@ -153,7 +153,7 @@ class ComparePane(QWidget):
         self.measure_all.setText(
             f"Measure the {missing} that were not" if missing > 1 else "Measure the one that was not"
         )
-        self.missing.setText(f"{len(points)} of {len(rows)} are in the plot." if len(points) < len(rows) else "")
+        self.missing.say(f"{len(points)} of {len(rows)} are in the plot." if len(points) < len(rows) else "")
 
     def _unmeasured(self) -> list[LedgerRow]:
         family = self._family()
@@ -217,6 +217,7 @@ class ComparePane(QWidget):
     def _build(self) -> None:
         self.error, self.notice = ErrorBar(self), NoticeBar(self)
         self.table = ModelTable(self._rows, least_name=_LEAST_NAME, least_needed_first=_LEAST_NEEDED_FIRST)
+        self.table.setMinimumWidth(_LEAST_NAME)
         self.table.setAccessibleName("The source and its variants")
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_chosen())
         self.table.doubleClicked.connect(lambda _index: self._on_chat())
@@ -285,8 +286,8 @@ class ComparePane(QWidget):
             box.setAccessibleName(f"{name} in the plot")
             box.addItems(list(words))
             box.currentIndexChanged.connect(lambda _number: self._show_points())
-        self.missing = QLabel()
-        self.missing.setProperty("role", "caption")
+        self.missing = ElidedLabel("caption")
+        self.missing.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         against = QLabel("against")
         against.setProperty("role", "secondary")
         row = QHBoxLayout()
@@ -294,8 +295,7 @@ class ComparePane(QWidget):
         row.addWidget(self.up)
         row.addWidget(against)
         row.addWidget(self.across)
-        row.addStretch()
-        row.addWidget(self.missing)
+        row.addWidget(self.missing, 1)
         return row
 
     def _foot(self) -> QHBoxLayout:

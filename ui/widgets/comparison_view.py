@@ -8,7 +8,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from app.hub.smaller_siblings import SmallerSibling
+from app.hub.smaller_siblings import Sibling
 from ui.before_after import TITLES, ready_made_row
 from ui.widgets.elided_label import ElidedLabel
 from ui.widgets.figure_table import FigureRow, FigureTable
@@ -28,7 +28,7 @@ class ComparisonView(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._rows: tuple[FigureRow, ...] = ()
-        self._found: SmallerSibling | None = None
+        self._found: Sibling | None = None
         self.table = FigureTable(TITLES, _COLUMN_WIDTH)
         self.words = ElidedLabel("secondary")
         self.show_on_discover = QPushButton("Show on Discover")
@@ -62,7 +62,7 @@ class ComparisonView(QWidget):
         self.show_on_discover.setEnabled(False)
         self._draw()
 
-    def show_ready_made(self, found: SmallerSibling, words: str) -> None:
+    def show_ready_made(self, found: Sibling, words: str) -> None:
         """The one to compare with, and what is to be said of it."""
         self._found = found
         self.words.say(words)

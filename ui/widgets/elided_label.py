@@ -6,6 +6,9 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
+_LEAST_WIDTH = 48
+"""In less room a few letters say nothing, and none are shown."""
+
 
 class ElidedLabel(QLabel):
     """As wide as it would like, and as narrow as it must."""
@@ -24,7 +27,8 @@ class ElidedLabel(QLabel):
         self._elide()
 
     def _elide(self) -> None:
-        short = self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideRight, self.width())
+        room = self.width() if self.width() >= _LEAST_WIDTH else 0
+        short = self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideRight, room)
         self.setText(short)
         self.setToolTip(self._whole if short != self._whole else "")
 

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 from ui.theme import text_font
 from ui.widgets.elided_label import ElidedLabel
 
-_NAME_WIDTH = 120
+_NAME_WIDTH = 152
 _MOST_ROWS = 7
 
 

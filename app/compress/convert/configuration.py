@@ -51,7 +51,7 @@ class Config:
         if len(value) != self.layers or not all(map(_is_count, value)):
             raise ConversionError(
                 f"config.json does not say one “{names[0]}” for each of the model's {self.layers} layers.",
-                "A layer without attention or without FFN cannot be converted. Download the folder again, or make it again.",
+                "A layer without attention or without FFN cannot be converted. Make the folder again.",
             )
         return tuple(value)
 

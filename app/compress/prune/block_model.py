@@ -106,7 +106,7 @@ class BlockModel:
 
         Only rows of the embedding that the text uses are read. Afterwards the blocks can be run.
         """
-        used, places = windows.unique(return_inverse=True)
+        used, places = torch.unique(windows, return_inverse=True)
         embedding = self._model.get_input_embeddings()
         embedding.padding_idx = None  # it counts rows of the whole matrix
         embedding.weight = nn.Parameter(read_rows(self.tensors[f"{_EMBEDDING}weight"], used.tolist()), False)
@@ -122,7 +122,8 @@ class BlockModel:
     def run(self, index: int, block: nn.Module, hidden: Tensor) -> Tensor:
         """One window through a block: [tokens, width] to the same. `index` says with which arguments."""
         out = block(hidden[None], **self._arguments[index])
-        return (out[0] if isinstance(out, tuple) else out)[0]
+        values: Tensor = out[0] if isinstance(out, tuple) else out
+        return values[0]
 
     @torch.no_grad()
     def logits(self, hidden: Tensor) -> Tensor:
@@ -171,9 +172,8 @@ def _on_meta(folder: Path) -> Any:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         with torch.device("meta"):
             # The eager attention knows what all families want (soft caps), and gives the same on every machine.
-            model = transformers.AutoModelForCausalLM.from_config(
-                config, trust_remote_code=False, attn_implementation="eager", dtype=torch.float32
-            ).eval()
+            build: Any = transformers.AutoModelForCausalLM.from_config
+            model = build(config, trust_remote_code=False, attn_implementation="eager", dtype=torch.float32).eval()
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise PruneError(f"config.json does not describe a model: {printable(str(error))[:200]}.") from error
     for module in model.modules():
@@ -208,7 +208,7 @@ class _recording:  # noqa: N801  (used as a function)
 
     def __enter__(self) -> None:
         for block, kept in zip(self._blocks, self._arguments, strict=True):
-            block.forward = _hand_on(kept)  # type: ignore[method-assign]
+            block.forward = _hand_on(kept)
 
     def __exit__(self, *_error: object) -> None:
         for block in self._blocks:

@@ -37,7 +37,7 @@ def groups_for(before: int, amount: float) -> int:
 
 
 def scores(output: Tensor, inputs: Inputs, groups: int) -> Tensor:
-    """`[group]`: the energy of W x of each group's columns alone, averaged. `output` is [width of the stream, heads]."""
+    """`[group]`: the energy of W x of each group's columns alone, averaged. `output` is [stream, heads]."""
     assert inputs.gram is not None
     width = output.shape[1] // groups
     found = []

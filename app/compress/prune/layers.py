@@ -36,7 +36,7 @@ def cosine_distances(model: BlockModel, windows: Tensor, tick: Tick) -> list[flo
     found = []
     for passed in pass_through(model, windows, {}, tick):
         distance = float((1 - cosine_similarity(passed.before, passed.after, dim=-1)).mean())
-        if not distance == distance:  # noqa: PLR0124  (NaN)
+        if not distance == distance:
             raise not_a_number(passed.index, "in what it gives")
         found.append(distance)
     return found

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from app.compress.prune.block_model import BlockModel
 from app.compress.prune.method import Inputs, Plan, Tick, linear_layers
-from app.compress.prune.sparse import ROWS, SparseMethod, zero_lowest_in_groups
-from app.compress.prune.weights import stretches
+from app.compress.prune.sparse import SORTED, SparseMethod, zero_lowest_in_groups
+from app.compress.prune.weights import parts, stretches
 from app.errors import PruneError
 
 _HALF_BITS = 16
@@ -67,7 +67,7 @@ class Magnitude(SparseMethod):
         for layer in linear_layers(block).values():
             weights = layer.weight.data
             if self.pattern:
-                for rows in weights.split(ROWS):
+                for rows in parts(weights, SORTED):
                     zero_lowest_in_groups(rows, rows.abs(), self.pattern)
             else:
                 count = int(weights.numel() * self.request.amount)
@@ -144,4 +144,4 @@ def _bits(values: Tensor) -> Tensor:
 
 def _pieces(values: Tensor) -> Iterable[Tensor]:
     """Flat views, short enough that whole numbers of 64 bits beside them are little."""
-    return values.view(-1).split(_STRETCH)
+    return parts(values.view(-1), _STRETCH)

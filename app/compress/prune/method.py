@@ -45,6 +45,8 @@ class Inputs:
     """Sum over the tokens of x², [in_features]."""
     gram: Tensor | None = None
     """Sum over the tokens of x xᵀ, [in_features, in_features]; None where Statistic.GRAM was not asked for."""
+    sums: Tensor | None = None
+    """Sum over the tokens of x, [in_features]; there with `gram`."""
 
 
 class Method(ABC):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from app.compress.prune.method import Inputs
-from app.compress.prune.refit import refit
+from app.compress.prune.refit import refit, refit_with_bias
 
 
 def keep_rows(linear: nn.Linear, rows: Tensor) -> nn.Linear:
@@ -15,13 +15,15 @@ def keep_rows(linear: nn.Linear, rows: Tensor) -> nn.Linear:
 
 
 def keep_columns(linear: nn.Linear, columns: Tensor, inputs: Inputs | None) -> nn.Linear:
-    """The inputs numbered in `columns`; fitted to what all of them gave where `inputs`, with their Gram matrix, say
-    what those were. The bias stays.
+    """The inputs numbered in `columns`; with the bias fitted to what all of them gave, where `inputs` say, with their
+    Gram matrix, what those were.
     """
     weight = linear.weight.data
     if inputs is None or inputs.gram is None:
         return linear_of(weight[:, columns], linear.bias)
-    return linear_of(refit(weight, inputs.gram, columns), linear.bias)
+    if linear.bias is None or inputs.sums is None:
+        return linear_of(refit(weight, inputs.gram, columns), linear.bias)
+    return linear_of(*refit_with_bias(weight, linear.bias.data, inputs.gram, inputs.sums, inputs.tokens, columns))
 
 
 def linear_of(weight: Tensor, bias: Tensor | None) -> nn.Linear:

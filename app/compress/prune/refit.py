@@ -21,8 +21,8 @@ def refit(weight: Tensor, gram: Tensor, keep: Tensor, damping: float = DAMPING) 
     """`[row, kept]` in f32, of the least squared error of W' x[k] against W x: W' = W G[:, k] G[k, k]^-1, where damping
     draws towards W[:, k], so that where nothing is dropped nothing changes.
 
-    `weight` is `[row, column]`, `gram` the sum of x x^T `[column, column]`, `keep` the indices of the columns that stay.
-    Raises PruneError for inputs that are no numbers.
+    `weight` is `[row, column]`, `gram` the sum of x x^T `[column, column]`, `keep` the numbers of the columns that
+    stay. Raises PruneError for inputs that are no numbers.
     """
     gone = _others(keep, weight.shape[1])
     lost = weight.float()[:, gone] @ gram[gone][:, keep]

@@ -18,16 +18,10 @@ from app.errors import PruneError
 PER_LAYER = "DeciLMForCausalLM"
 _DECI_FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", PER_LAYER)
 """SILU, no norm of queries and keys, one rotation of whole heads: what llama.cpp's graph of `deci` computes."""
-_ANY_HEADS = (
-    "MistralForCausalLM",
-    "Qwen3ForCausalLM",
-    "GemmaForCausalLM",
-    "Gemma2ForCausalLM",
-    "Gemma3ForCausalLM",
-    "Gemma3ForConditionalGeneration",
-    "SmolLM3ForCausalLM",
-)
-"""Their heads need not make up the width of the model, in transformers and in llama.cpp."""
+_ANY_HEADS = ("MistralForCausalLM", "Qwen3ForCausalLM", "GemmaForCausalLM")
+"""Their heads need not make up the width of the model, nor divide it, in transformers and in llama.cpp."""
+_DIVIDING_HEADS = ("LlamaForCausalLM", "Gemma2ForCausalLM", "Gemma3ForCausalLM")
+"""Their number must divide the width, which transformers insists on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +85,7 @@ def _with_heads(config: Mapping[str, Any], widths: Sequence[Widths]) -> Housed:
         "head_dim": read.head,
     }
     divides = read.width % first.heads == 0
-    if read.architecture in _ANY_HEADS or (read.architecture == "LlamaForCausalLM" and divides):
+    if read.architecture in _ANY_HEADS or (read.architecture in _DIVIDING_HEADS and divides):
         return Housed(changes)
     if read.architecture == "LlamaForCausalLM" and not (read.get("attention_bias") or read.get("mlp_bias")):
         return Housed(changes | _mistral(read))
@@ -99,6 +93,12 @@ def _with_heads(config: Mapping[str, Any], widths: Sequence[Widths]) -> Housed:
         return Housed(changes | _LLAMA, zero_output_bias=True)
     if read.architecture in _DECI_FAMILIES:
         return Housed(_per_layer(config, widths))
+    if read.architecture in _DIVIDING_HEADS:
+        raise PruneError(
+            f"{first.heads} heads do not divide the model's width of {read.width}, as they must in a "
+            f"{read.architecture}.",
+            "Take away another share of the KV groups.",
+        )
     raise PruneError(
         f"A {read.architecture or 'model of this kind'} must have as many heads as make up its width: "
         "none can be taken away.",
@@ -106,7 +106,9 @@ def _with_heads(config: Mapping[str, Any], widths: Sequence[Widths]) -> Housed:
     )
 
 
-_NO_WINDOWS: dict[str, Any] = dict.fromkeys(("sliding_window", "use_sliding_window", "max_window_layers", "layer_types"))
+_NO_WINDOWS: dict[str, Any] = dict.fromkeys(
+    ("sliding_window", "use_sliding_window", "max_window_layers", "layer_types")
+)
 _LLAMA: dict[str, Any] = {
     **_NO_WINDOWS,
     "architectures": ["LlamaForCausalLM"],

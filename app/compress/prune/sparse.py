@@ -68,8 +68,8 @@ class SparseMethod(Method):
         return f"{self.name}, {self.request.pattern or f'{self.request.amount:.0%}'} zeros".replace("%", " %")
 
 
-ROWS = 256
-"""Sorted at a time: the places of a sort take twice the memory of the weights."""
+SORTED = 1 << 21
+"""Weights that are sorted at a time: their places take twice their memory."""
 
 
 def zero_lowest_in_groups(weights: Tensor, scores: Tensor, pattern: Pattern) -> None:

@@ -58,13 +58,15 @@ class _Sums:
     def _add(self, name: str, kind: Statistic, rows: Tensor) -> None:
         width = rows.shape[1]
         if name not in self.inputs:
-            gram = torch.zeros(width, width) if kind is Statistic.GRAM else None
-            self.inputs[name] = Inputs(0, torch.zeros(width), gram)
+            self.inputs[name] = Inputs(0, torch.zeros(width))
+            if kind is Statistic.GRAM:
+                self.inputs[name].gram, self.inputs[name].sums = torch.zeros(width, width), torch.zeros(width)
         inputs = self.inputs[name]
         inputs.tokens += len(rows)
         inputs.sum_squares += rows.square().sum(0)
-        if inputs.gram is not None:
+        if inputs.gram is not None and inputs.sums is not None:
             inputs.gram.addmm_(rows.T, rows)
+            inputs.sums += rows.sum(0)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from app.compress.prune.method import Inputs, Statistic, linear_layers
-from app.compress.prune.sparse import ROWS, Pattern, SparseMethod, zero_lowest_in_groups, zero_lowest_in_rows
+from app.compress.prune.sparse import SORTED, Pattern, SparseMethod, zero_lowest_in_groups, zero_lowest_in_rows
+from app.compress.prune.weights import parts
 
 
 class Wanda(SparseMethod):
@@ -28,7 +29,7 @@ class Wanda(SparseMethod):
 def wanda(weights: Tensor, sum_squares: Tensor, amount: float, pattern: Pattern | None = None) -> None:
     """Set the share `amount` of each row of `weights` [out, in] to zero, or what the pattern says of each group."""
     norms = sum_squares.sqrt()
-    for rows in weights.split(ROWS):
+    for rows in parts(weights, SORTED):
         scores = rows.abs() * norms
         if pattern:
             zero_lowest_in_groups(rows, scores, pattern)

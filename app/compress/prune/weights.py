@@ -17,9 +17,7 @@ _STRETCH_BYTES = 16 << 20
 
 def stretches(tensor: SourceTensor) -> Iterator[tuple[int, Tensor]]:
     """The tensor in stretches of whole rows, in its own type, each with the number of its first row."""
-    if not tensor.shape:
-        return
-    rows = tensor.shape[0]
+    rows = tensor.shape[0] if tensor.shape else 1
     step = max(1, _STRETCH_BYTES * rows // max(tensor.size_bytes, 1))
     for start in range(0, rows, step):
         yield start, _rows(tensor, start, min(start + step, rows))
@@ -43,22 +41,20 @@ def read_float32(tensor: SourceTensor) -> Tensor:
 
 def round_to(values: Tensor, dtype: str) -> None:
     """Round float32 values in place to what `dtype` can hold."""
-    for part in _parts(values):
+    for part in parts(values):
         part.copy_(part.to(TORCH_TYPES[dtype]))
 
 
 def as_bytes(values: Tensor, dtype: str) -> Iterator[memoryview]:
     """The values as they lie in a safetensors file."""
-    for part in _parts(values):
+    for part in parts(values):
         stored = part.to(TORCH_TYPES[dtype]).contiguous().flatten()
-        yield memoryview(stored.view(torch.uint8).numpy())
+        yield stored.view(torch.uint8).numpy().data
 
 
-def _parts(values: Tensor) -> Iterator[Tensor]:
-    if values.ndim == 0:
-        yield values
-        return
-    step = max(1, _STRETCH_BYTES * len(values) // max(4 * values.numel(), 1))
+def parts(values: Tensor, elements: int = _STRETCH_BYTES // 4) -> Iterator[Tensor]:
+    """Views of whole rows, each of about so many elements, at least one row."""
+    step = max(1, elements * len(values) // max(values.numel(), 1))
     for start in range(0, len(values), step):
         yield values[start : start + step]
 

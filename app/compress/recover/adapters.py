@@ -1,13 +1,14 @@
 """What is trained: low-rank adapters (LoRA, through peft) on the matrices of the blocks, or every weight.
 
-LoRA: Hu et al. 2021, arXiv 2106.09685. QLoRA (Dettmers et al. 2023, arXiv 2305.14314) holds the frozen weights in 4 bits,
-here on the Q4_0 grid and in torch alone (`held.py`), so that it runs on any processor.
+LoRA: Hu et al. 2021, arXiv 2106.09685. QLoRA (Dettmers et al. 2023, arXiv 2305.14314) holds the frozen weights in
+4 bits, here on the Q4_0 grid and in torch alone (`held.py`), so that it runs on any processor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -92,12 +93,15 @@ def _all_weights(student: LanguageModel, masks: dict[str, Tensor]) -> Training:
         if isinstance(held, HeldLinear):
             set_module(student.model, name, _linear(held))
     student.model.requires_grad_(True)
-    parameters = dict(student.model.named_parameters())
-    weights = {}
-    for name, parameter in parameters.items():
-        mask = masks.get(name.removesuffix(".weight"))
-        weights[name] = lambda _stored, p=parameter, m=mask: p.detach() if m is None else p.detach() * m
-    return Training(list(parameters.values()), weights)
+    weights: dict[str, Callable[[Tensor], Tensor]] = {}
+    # With its second name, a tied output matrix is found in the files that store it twice.
+    for name, parameter in student.model.named_parameters(remove_duplicate=False):
+        weights[name] = partial(_trained, parameter, masks.get(name.removesuffix(".weight")))
+    return Training(list(student.model.parameters()), weights)
+
+
+def _trained(parameter: Tensor, mask: Tensor | None, _stored: Tensor) -> Tensor:
+    return parameter.detach() if mask is None else parameter.detach() * mask
 
 
 def _linear(held: HeldLinear) -> nn.Linear:
@@ -124,15 +128,14 @@ def _adapters(student: LanguageModel, request: Recover, masks: dict[str, Tensor]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(request.seed)
         inject_adapter_in_model(config, student.model, adapter_name=_NAME)
-    weights = {}
+    weights: dict[str, Callable[[Tensor], Tensor]] = {}
     for name in student.linears:
-        layer = student.model.get_submodule(name)
-        weights[f"{name}.weight"] = lambda stored, a=layer, m=masks.get(name): _merged(stored, a, m)
+        weights[f"{name}.weight"] = partial(_merged, student.model.get_submodule(name), masks.get(name))
     return Training([p for p in student.model.parameters() if p.requires_grad], weights)
 
 
 @torch.no_grad()
-def _merged(stored: Tensor, layer: Any, mask: Tensor | None) -> Tensor:
+def _merged(layer: Any, mask: Tensor | None, stored: Tensor) -> Tensor:
     """With the weight of the file and not with the one that is held: that may be in 4 bits."""
     merged: Tensor = stored.float() + layer.get_delta_weight(_NAME)
     return merged if mask is None else merged * mask

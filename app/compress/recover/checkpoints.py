@@ -1,4 +1,4 @@
-"""What training goes on from after an interruption: weights, optimizer and position, in one file, replaced as a whole."""
+"""What an interrupted training goes on from: weights, optimizer and position, in one file, replaced as a whole."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def save(path: Path, position: Position, parameters: list[nn.Parameter], optimiz
         tensors |= {f"{name}.{i}": state[name] for name in _MOMENTS if name in state}
     part = path.with_name(path.name + ".part")
     try:
-        save_file({name: t.contiguous() for name, t in tensors.items()}, part, {"position": json.dumps(asdict(position))})
+        save_file(
+            {name: t.contiguous() for name, t in tensors.items()}, part, {"position": json.dumps(asdict(position))}
+        )
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)

@@ -46,7 +46,7 @@ class HeldLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """`[..., in_features]` to `[..., out_features]`."""
-        result: Tensor = _HeldProduct.apply(input, self)
+        result: Tensor = _HeldProduct.apply(input, self)  # type: ignore[no-untyped-call]
         return result
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HeldLinear:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from app.compress.convert.checkpoint import open_checkpoint
+from app.compress.prune.loading import load_model
 from app.compress.recover.held import HeldLinear, set_module
 from app.errors import AppError, RecoverError
 
@@ -59,7 +60,7 @@ def open_model(folder: Path) -> LanguageModel:
     Raises RecoverError where it cannot be loaded, or computes its logits in a way that is not known here.
     """
     try:
-        model = _load(folder)
+        model = load_model(folder, stored_dtype(folder))
     except AppError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
@@ -88,18 +89,6 @@ def stored_dtype(folder: Path) -> torch.dtype:
     for tensor in open_checkpoint(folder).values():
         elements[tensor.dtype] += tensor.elements
     return DTYPES[elements.most_common(1)[0][0]]
-
-
-def _load(folder: Path) -> Any:
-    """Folders with other widths in each layer need the loader that knows them."""
-    dtype = stored_dtype(folder)
-    try:
-        from app.compress.prune.loading import load_model  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        from transformers import AutoModelForCausalLM
-
-        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
-    return load_model(folder, dtype)
 
 
 def _block_linears(model: Any) -> Iterator[str]:

@@ -24,7 +24,7 @@ from app.compress.recover.texts import Texts, read_texts, start_token
 from app.errors import Cancelled, RecoverError, StorageError
 from app.events import Progress, Report, ShouldStop, Stage
 from app.hardware import physical_cores
-from app.pruning import Recover, RecoverMethod
+from app.pruning import Recover
 
 GRIDS = ("", "Q4_0")
 
@@ -51,7 +51,7 @@ class Ready:
         share_equal(self.student.model, self.teacher.model)
         if need.way.recompute:
             self.student.model.train()  # without dropout; only then does transformers compute blocks twice
-            self.student.model.gradient_checkpointing_enable({"use_reentrant": False})
+            self.student.model.activation_checkpointing_enable({"use_reentrant": False})
         return training
 
     def _ends(self) -> set[int]:
@@ -145,7 +145,8 @@ def _tokenizer(request: Recover) -> Any:
         own = AutoTokenizer.from_pretrained(request.model, local_files_only=True)
         if own.get_vocab() != found.get_vocab():
             raise RecoverError(
-                "The two models have different vocabularies.", "The teacher must be the model that this one was cut from."
+                "The two models have different vocabularies.",
+                "The teacher must be the model that this one was cut from.",
             )
     return found
 
@@ -170,10 +171,10 @@ def _quiet() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     bars = remarks.is_progress_bar_enabled()
-    remarks.disable_progress_bar()
+    remarks.disable_progress_bar()  # type: ignore[no-untyped-call,unused-ignore]
     try:
         yield
     finally:
         logger.setLevel(level)
         if bars:
-            remarks.enable_progress_bar()
+            remarks.enable_progress_bar()  # type: ignore[no-untyped-call,unused-ignore]

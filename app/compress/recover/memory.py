@@ -30,7 +30,7 @@ _BLOCK_NAME = re.compile(r"\.(\d+)\.")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A folder's weights. Elements of the blocks' matrices and of all else; widths of each block's matrices together."""
+    """A folder's weights: those in the blocks' matrices, all others, and each block's matrices' sides added up."""
 
     matrix_bytes: int
     matrix_elements: int
@@ -112,7 +112,7 @@ def need_of(request: Recover, model: Shape, teacher: Shape, way: Way, *, sparse:
     }[request.method]
     training = PROGRAM_BYTES + teacher.held_bytes + student + _ADAM * trained + _step_bytes(request, model, way)
     if sparse or request.quantization_aware:
-        # Each matrix as it is multiplied with, until the backward pass has gone through it; made in float64 on a grid.
+        # Each matrix as it is multiplied with is kept for the backward pass; while one is made, some copies of it.
         training += _FLOAT * model.matrix_elements + 6 * _FLOAT * model.largest_matrix
     return Need(way, max(loaded, training), trained, 3 * _FLOAT * trained)
 

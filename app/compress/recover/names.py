@@ -49,5 +49,3 @@ def fingerprint(request: Recover) -> str:
         files.append(Path(request.text).expanduser())
     stats = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.exists()]
     return hashlib.sha256(json.dumps([asked, stats], default=str, sort_keys=True).encode()).hexdigest()
-
-

@@ -14,6 +14,7 @@ from app.compress.recover.held_out import measure
 from app.compress.recover.loading import Ready, check, load, plan_memory, threads
 from app.compress.recover.memory import Need
 from app.compress.recover.teacher_text import BATCH
+from app.compress.recover.texts import HELD_OUT_WINDOWS
 from app.compress.recover.training import Schedule, Trainer
 from app.errors import Cancelled
 from app.events import Report, ShouldStop
@@ -46,17 +47,18 @@ def _reading_seconds(ready: Ready, stop: ShouldStop) -> float:
     """The held-out text, before and after."""
     held_out = ready.texts.held_out
     spent, _ = _timed(lambda: measure(ready.student, ready.teacher, held_out[:1], lambda _event: None, stop))
-    return 2 * len(held_out) * spent
+    return 2 * HELD_OUT_WINDOWS * spent
 
 
 def _writing_seconds(request: Recover, ready: Ready, stop: ShouldStop) -> float:
     """From a short batch: a token costs a little more towards the end of a window."""
-    if ready.texts.training is not None:
+    tokens = ready.texts.written_tokens
+    if not tokens:
         return 0.0
     writer = ready.writer(request)
     writer.batch(0, stop, 4)
     spent, _ = _timed(lambda: writer.batch(0, stop, _TIMED_TOKENS))
-    batches = math.ceil(request.budget_tokens / (BATCH * request.context_tokens))
+    batches = math.ceil(tokens / (BATCH * request.context_tokens))
     return batches * request.context_tokens * spent / (_TIMED_TOKENS - 1)
 
 

@@ -17,11 +17,18 @@ BLOCK = 32
 def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Codes, 0 to 15, `[n, 32]` in uint8, and scales `[n, 1]` in float16, of a weight whose rows are whole blocks."""
     blocks = weight.detach().float().reshape(-1, BLOCK)
-    largest = blocks.gather(1, blocks.abs().argmax(1, keepdim=True))
-    step = largest / -8
+    step = _largest(blocks) / -8
     inverse = torch.where(step == 0, torch.zeros_like(step), 1 / step)
-    codes = (blocks.double() * inverse.double() + 8.5).trunc().clamp(0, 15).to(torch.uint8)
+    codes = (blocks * inverse + 8.5).trunc().clamp(0, 15).to(torch.uint8)
     return codes, step.half()
+
+
+def _largest(blocks: Tensor) -> Tensor:
+    """Of each block the weight with the largest magnitude, the first of several: `argmax` promises no order."""
+    magnitudes = blocks.abs()
+    numbers = torch.arange(BLOCK, device=blocks.device).expand_as(blocks)
+    first = numbers.where(magnitudes == magnitudes.amax(1, keepdim=True), BLOCK).amin(1, keepdim=True)
+    return blocks.gather(1, first.clamp(max=BLOCK - 1))
 
 
 def dequantize(codes: Tensor, scales: Tensor) -> Tensor:
@@ -39,7 +46,7 @@ def fake_quantize(weight: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
     Straight-through estimator: Bengio et al. 2013, arXiv 1308.3432.
     """
-    result: Tensor = _StraightThrough.apply(weight, dtype)
+    result: Tensor = _StraightThrough.apply(weight, dtype)  # type: ignore[no-untyped-call]
     return result
 
 

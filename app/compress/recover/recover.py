@@ -1,7 +1,7 @@
 """The operation: from a pruned folder and the model it was cut from to a folder that answers more like it, or nothing.
 
-check -> load -> read held-out text -> [the teacher writes] -> train -> write -> read held-out text -> rename. All on the
-way lies in a hidden work folder beside the output; whoever runs the same request again goes on from there.
+check -> load -> [the teacher writes] -> read held-out text -> train -> write -> read held-out text -> rename. All on
+the way lies in a hidden work folder beside the output; whoever runs the same request again goes on from there.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ import os
 import shutil
 import time
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from app.compress.recover.held_out import Distance, measure
 from app.compress.recover.language_model import LanguageModel, four_bit, open_model
@@ -64,12 +61,13 @@ def recover(request: Recover, report: Report, stop: ShouldStop) -> Recovered:
         ) from error
 
 
-def _recover(
-    request: Recover, need: Need, work: Path, report: Report, stop: ShouldStop, begun: float
-) -> Recovered:
+def _recover(request: Recover, need: Need, work: Path, report: Report, stop: ShouldStop, begun: float) -> Recovered:
     ready = load(request, report, stop)
+    if ready.texts.written_tokens:
+        writer, tokens = ready.writer(request), ready.texts.written_tokens
+        ready.texts = ready.texts.with_written(write_text(writer, tokens, work / _TEXT, report, stop))
     before = _before(request, ready, work / _BEFORE, report, stop)
-    tokens = _train(request, need, ready, work, report, stop)
+    trained_tokens = _train(request, need, ready, work, report, stop)
     del ready.student  # its memory is for the result
     gc.collect()
     after = _after(request, ready, work / _RESULT, report, stop)
@@ -87,7 +85,7 @@ def _recover(
     return Recovered(
         path=request.output,
         recipe=recipe,
-        tokens=tokens,
+        tokens=trained_tokens,
         kl_before=before.kl,
         kl_after=after.kl,
         perplexity_teacher=before.teacher_perplexity,
@@ -124,9 +122,7 @@ def _after(request: Recover, ready: Ready, folder: Path, report: Report, stop: S
     return _measure(request, open_model(folder), ready, report, stop)
 
 
-def _measure(
-    request: Recover, student: LanguageModel, ready: Ready, report: Report, stop: ShouldStop
-) -> Distance:
+def _measure(request: Recover, student: LanguageModel, ready: Ready, report: Report, stop: ShouldStop) -> Distance:
     """On the grid where the training is for it: then the Q4_0 file is what counts."""
     with four_bit(student) if request.quantization_aware else contextlib.nullcontext():
         return measure(student, ready.teacher, ready.texts.held_out, report, stop)
@@ -134,21 +130,11 @@ def _measure(
 
 def _train(request: Recover, need: Need, ready: Ready, work: Path, report: Report, stop: ShouldStop) -> int:
     """Train, and write the result into the work folder."""
-    windows = _training_text(request, ready, work / _TEXT, report, stop)
     training = ready.make_trainable(request, need)
     trainer = Trainer(ready.student, ready.teacher, training, request, need.way.micro)
-    position = trainer.run(windows, work / _STATE, report, stop)
+    position = trainer.run(ready.texts.training, work / _STATE, report, stop)
     write_folder(request.model, work / _RESULT, training, stop)
     return position.step * request.batch_windows * request.context_tokens
-
-
-def _training_text(request: Recover, ready: Ready, file: Path, report: Report, stop: ShouldStop) -> Tensor:
-    windows = ready.texts.training
-    if windows is None:
-        windows = write_text(ready.writer(request), request.budget_tokens, file, report, stop)
-    seen = {tuple(window) for window in ready.texts.held_out[:, 1:].tolist()}
-    fresh = [tuple(window) not in seen for window in windows[:, 1:].tolist()]
-    return windows[torch.tensor(fresh)]
 
 
 def _give_name(request: Recover, work: Path, recipe: str) -> None:

@@ -69,7 +69,7 @@ def _draw(logits: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def write_text(writer: Writer, tokens: int, file: Path, report: Report, stop: ShouldStop) -> Tensor:
-    """About `tokens` of text in windows. What is in `file` from an earlier run is kept, and each batch is added there."""
+    """About `tokens` of text in windows. What an earlier run left in `file` is kept, and each batch is added there."""
     windows = load_file(file)["windows"] if file.is_file() else None
     begun = time.monotonic()
     done_before = done = 0 if windows is None else windows.numel()

@@ -12,35 +12,48 @@ from torch import Tensor
 
 from app.compress.calibration import CALIBRATION_TEXT, read_text
 from app.errors import RecoverError
-from app.measure.texts import EVALUATION_TEXT
+from app.measure.texts import EVALUATION_TEXT, choose_windows
 from app.pruning import BUNDLED_TEXT, TEACHER_TEXT, Recover
 
 HELD_OUT_WINDOWS = 16
 _HELD_OUT_SHARE = 8
-"""Of a text of the user's, each eighth stretch of windows is held out."""
+"""Of a text of the user's, each eighth window is held out."""
 _LEAST_WINDOWS = 4
+_BUNDLED_SHARE = 4
+"""Where the teacher writes the text, one part in so many is bundled text: other languages and subjects, of which a
+teacher says little by itself, would be unlearned without it (tests/benchmarks/README.md)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """`[windows, length]` each. `training` is None where the teacher is to write it."""
+    """`[windows, length]` each. Where `written_tokens` is above 0, the teacher is to write that many more of them."""
 
-    training: Tensor | None
+    training: Tensor
     held_out: Tensor
+    written_tokens: int = 0
+
+    def with_written(self, windows: Tensor) -> Texts:
+        """With the teacher's text, of which a few windows, from all of its parts, are held out."""
+        chosen = torch.zeros(len(windows), dtype=torch.bool)
+        chosen[choose_windows(len(windows), HELD_OUT_WINDOWS // 2)] = True
+        training = torch.cat([windows[~chosen], self.training])
+        return Texts(training, torch.cat([windows[chosen], self.held_out]))
 
 
 def read_texts(request: Recover, tokenizer: Any, start: int | None) -> Texts:
     """Raises AppError, StorageError, RecoverError for a text that is missing, not UTF-8, empty or too short."""
     if request.text in (TEACHER_TEXT, BUNDLED_TEXT):
-        held_out = _spread(_windows(EVALUATION_TEXT, request, tokenizer, start), HELD_OUT_WINDOWS)
-        if request.text == TEACHER_TEXT:
-            return Texts(None, held_out)
-        return Texts(_windows(CALIBRATION_TEXT, request, tokenizer, start), held_out)
+        training = _windows(CALIBRATION_TEXT, request, tokenizer, start)
+        held_out = _windows(EVALUATION_TEXT, request, tokenizer, start)
+        if request.text == BUNDLED_TEXT:
+            return Texts(training, _spread(held_out, HELD_OUT_WINDOWS))
+        share = request.budget_tokens // _BUNDLED_SHARE
+        bundled = _spread(training, max(1, share // request.context_tokens))
+        return Texts(bundled, _spread(held_out, HELD_OUT_WINDOWS // 2), max(1, request.budget_tokens - share))
     windows = _windows(Path(request.text).expanduser(), request, tokenizer, start)
-    # Every eighth window, so that a text of several parts is held out from each of them.
+    # Windows from all over it, so that a text of several parts is held out from each of them.
     chosen = torch.arange(len(windows)) % _HELD_OUT_SHARE == _HELD_OUT_SHARE // 2
-    if not chosen.any():
-        chosen[-1] = True
+    chosen[-1] |= not chosen.any()
     return Texts(windows[~chosen], _spread(windows[chosen], HELD_OUT_WINDOWS))
 
 
@@ -48,7 +61,9 @@ def _windows(path: Path, request: Recover, tokenizer: Any, start: int | None) ->
     """Whole windows of the text, each with `start` in place of its first token."""
     content = read_text(path).decode("utf-8")
     if not content.strip():
-        raise RecoverError(f"The text {path.name} is empty.", "Give a text of some pages, or let the teacher write one.")
+        raise RecoverError(
+            f"The text {path.name} is empty.", "Give a text of some pages, or let the teacher write one."
+        )
     tokens = tokenizer(content, add_special_tokens=False, verbose=False).input_ids
     length = request.context_tokens
     count = len(tokens) // length
@@ -65,9 +80,7 @@ def _windows(path: Path, request: Recover, tokenizer: Any, start: int | None) ->
 
 
 def _spread(windows: Tensor, wanted: int) -> Tensor:
-    """At most `wanted`, evenly over the text."""
-    count = min(wanted, len(windows))
-    return windows[[(2 * i + 1) * len(windows) // (2 * count) for i in range(count)]]
+    return windows[choose_windows(len(windows), wanted)]
 
 
 def order(windows: int, seed: int) -> Iterator[int]:

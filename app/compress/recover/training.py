@@ -1,6 +1,6 @@
 """The loop: AdamW, warm-up and cosine, clipped gradients, a checkpoint each minute, and back to it after a NaN.
 
-Interrupted at any moment and run again it ends with the same weights, bit for bit, on the same machine with as many threads.
+Interrupted at any moment and run again it ends with the same weights, bit for bit, on the same machine and threads.
 """
 
 from __future__ import annotations
@@ -85,9 +85,7 @@ class Trainer:
             if not math.isfinite(loss):
                 position = self._step_back(checkpoint, position)
                 continue
-            position = replace(
-                position, step=position.step + 1, seconds=position.seconds + time.monotonic() - begun
-            )
+            position = replace(position, step=position.step + 1, seconds=position.seconds + time.monotonic() - begun)
             self._say(position, loss, report)
             if time.monotonic() - saved_at >= CHECKPOINT_SECONDS or position.step == self._schedule.steps:
                 self._save(checkpoint, position)
@@ -101,7 +99,7 @@ class Trainer:
         positions = windows.numel() - len(windows)
         total = 0.0
         # As many tokens at once in short windows as in whole ones.
-        for part in windows.split(max(1, self._micro * batch.shape[1] // windows.shape[1])):
+        for part in torch.split(windows, max(1, self._micro * batch.shape[1] // windows.shape[1])):
             if stop():
                 return None
             total += backward(self._student, self._teacher, part, self._loss, positions)

@@ -52,7 +52,7 @@ def write_folder(source: Path, result: Path, training: Training, stop: ShouldSto
     missing = [name for name in training.weights if name not in tensors and not _is_tied(name, tensors)]
     if missing:
         raise RecoverError(
-            f"“{source.name}” stores its weights under other names than transformers uses (“{missing[0]}” is not there).",
+            f"“{source.name}” stores its weights under other names than transformers: “{missing[0]}” is not there.",
             "Models of this kind cannot be recovered here yet.",
         )
     shutil.rmtree(result, ignore_errors=True)
@@ -96,5 +96,5 @@ def _read(tensor: SourceTensor) -> Tensor:
 
 def _pieces(value: Tensor) -> Iterator[bytes]:
     bits = value.contiguous().view(_BITS[value.element_size()])
-    for piece in bits.split(4096):
+    for piece in torch.split(bits, 4096):
         yield piece.numpy().tobytes()

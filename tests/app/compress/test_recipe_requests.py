@@ -35,20 +35,20 @@ def test_the_whole_way(source: Path) -> None:
     assert prune.amount == pytest.approx(1 / 3)  # 768 to 512, as no other multiple of 256 is near
     assert isinstance(recover, Recover)
     assert (recover.model, recover.teacher, recover.rank) == (prune.output, source, 4)
-    assert recover.output == work.model == source.parent / "stdlib-ffn512-recovered"
-    assert prune.output.name.startswith(".stdlib-ffn512-recovered.")
+    assert recover.output == work.model == source.parent / "stdlib-ffn512"
+    assert prune.output.name.startswith(".stdlib-ffn512.")
     assert noted == FinishModel(source, prune.output, ())
     assert finished == FinishModel(source, recover.output, (prune.output,))
     assert isinstance(four, Quantize)
     assert isinstance(eight, Quantize)
-    assert four == Quantize(work.model, work.model / "stdlib-ffn512-recovered-Q4_K_M.gguf", "Q4_K_M", calibrate=True)
+    assert four == Quantize(work.model, work.model / "stdlib-ffn512-Q4_K_M.gguf", "Q4_K_M", calibrate=True)
     assert not eight.calibrate  # its rounding would be the same
     assert measured == MeasureQuality(four.output, source, speed=True)
     assert also == MeasureQuality(eight.output, source, speed=True)
     assert work.steps == (0, 0, 1, 1, 2, 2, 2, 2)
     assert work.files == (four.output, eight.output)
     assert work.folders[0] == prune.output
-    assert source.parent / ".stdlib-ffn512-recovered.work" in work.folders
+    assert source.parent / ".stdlib-ffn512.work" in work.folders
     assert four.output.with_name(four.output.name + ".part") in work.parts
     assert work.requests == requests_of(WHOLE, source, source.parent)
 
@@ -57,7 +57,7 @@ def test_nothing_that_is_there_is_written_over(source: Path) -> None:
     first = work_of(WHOLE, source, source.parent)
     first.model.mkdir()
     second = work_of(WHOLE, source, source.parent)
-    assert second.model.name == "stdlib-ffn512-recovered-2"
+    assert second.model.name == "stdlib-ffn512-2"
     assert not set(first.folders) & set(second.folders)
 
 

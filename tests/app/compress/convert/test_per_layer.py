@@ -126,7 +126,6 @@ def test_what_cannot_be_is_said(plain: Path, tmp_path: Path, changes: dict[str, 
         check(tmp_path)
 
 
-
 def test_heads_that_do_not_divide_are_said(tmp_path: Path) -> None:
     cut(make("llama", tmp_path, num_hidden_layers=3), [Widths(8, 2, 256), Widths(3, 2, 256), Widths(8, 2, 256)])
     with pytest.raises(ConversionError, match="do not divide"):

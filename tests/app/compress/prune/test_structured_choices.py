@@ -36,13 +36,21 @@ def test_widths_are_multiples_that_make_no_file_larger() -> None:
     assert widths(4864)[0] == 4608
     # Just below a multiple of 256 the K-quants' fallback outweighs what is cut away.
     offered = widths(1024, 32)
-    assert 992 not in offered and 928 not in offered
-    assert 896 in offered and 768 in offered
+    assert 992 not in offered
+    assert 928 not in offered
+    assert 896 in offered
+    assert 768 in offered
 
 
 @pytest.mark.parametrize(
     ("before", "amount", "multiple", "width"),
-    [(1536, 0.25, 256, 1024), (1536, 0.5, 256, 768), (768, 0.01, 256, 512), (768, 0.99, 256, 256), (1536, 0.3, 32, 1088)],
+    [
+        (1536, 0.25, 256, 1024),
+        (1536, 0.5, 256, 768),
+        (768, 0.01, 256, 512),
+        (768, 0.99, 256, 256),
+        (1536, 0.3, 32, 1088),
+    ],
 )
 def test_the_nearest_width_is_taken(before: int, amount: float, multiple: int, width: int) -> None:
     assert width_for(before, amount, multiple) == width
@@ -118,7 +126,8 @@ def test_a_llama_whose_heads_do_not_divide_its_width_becomes_a_mistral() -> None
 def test_a_qwen2_with_fewer_heads_becomes_a_llama_with_biases() -> None:
     found = housed(QWEN2, uniform(4, 2))
     assert found.changes["architectures"] == ["LlamaForCausalLM"]
-    assert found.changes["attention_bias"] and found.zero_output_bias
+    assert found.changes["attention_bias"]
+    assert found.zero_output_bias
     assert housed(QWEN2, uniform(8, 4, 512)).changes == {"intermediate_size": 512}
 
 

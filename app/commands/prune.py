@@ -1,0 +1,102 @@
+"""`bantam prune SOURCE --method M --amount SHARE`: a pruned copy of a Hugging Face folder."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from app.commands.console import StderrReport, as_dict, number, print_json, whole
+from app.commands.isolation import isolated
+from app.errors import Cancelled
+from app.pruning import SPARSE, LayerImportance, Prune, Pruned, PruneMethod
+from app.units import size_text
+
+_DEFAULT = Prune(Path(), Path(), PruneMethod.FFN, 0.25)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("source", type=Path, metavar="SOURCE", help="a Hugging Face folder")
+    add("--method", required=True, choices=[method.value for method in PruneMethod], help="what is taken away")
+    add("--amount", required=True, type=number(0, 1), metavar="SHARE", help="how much of it: 0.25 is a quarter")
+    add("--output", type=Path, metavar="FOLDER", help="where to (default: beside the source)")
+    add("--pattern", default="", metavar="N:M", help="so many zeros among so many neighbours: 2:4 or 4:8")
+    add("--no-refit", action="store_true", help="leave the remaining weights as they are (ffn and kv-groups)")
+    add("--width-multiple", type=whole(32, 65536), default=_DEFAULT.width_multiple, metavar="N", help="of FFN widths")
+    add("--per-layer", action="store_true", help="other widths in each layer, by importance")
+    add("--importance", choices=[kind.value for kind in LayerImportance], default=_DEFAULT.importance.value)
+    add("--layers", type=_numbers, default=(), metavar="N,N", help="which layers to drop (default: by importance)")
+    add("--rewind", type=Path, metavar="FOLDER", help="take the surviving weights from the model early in its training")
+    add("--text", type=Path, metavar="FILE", help="what is read to see what matters (default: the bundled text)")
+    add("--context", type=whole(32, 1 << 20), default=_DEFAULT.context_tokens, metavar="N", help="tokens of a window")
+    add("--chunks", type=whole(0, 1 << 20), default=_DEFAULT.chunks, metavar="N", help="windows of text; 0: all of it")
+    add("--threads", type=whole(1, 1024), default=0, metavar="N", help="default: all physical cores")
+    parser.set_defaults(run=isolated(_run))
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from app.compress.prune.prune import prune
+
+    stopped = False
+
+    def on_interrupt(_number: int, _frame: object) -> None:
+        nonlocal stopped
+        if stopped:
+            raise KeyboardInterrupt
+        stopped = True
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    report = StderrReport()
+    try:
+        result = prune(_request(parsed), report, lambda: stopped)
+    except (Cancelled, KeyboardInterrupt):
+        report.end()
+        print("Stopped. Run it again to go on.", file=sys.stderr)
+        return 130
+    finally:
+        report.end()
+    if parsed.json:
+        print_json(as_dict(result))
+    else:
+        print(_sentence(result, PruneMethod(parsed.method)))
+    return 0
+
+
+def _request(parsed: argparse.Namespace) -> Prune:
+    source = parsed.source.expanduser()
+    name = f"{source.resolve().name}-{parsed.method}-{parsed.pattern.replace(':', 'of') or f'{parsed.amount:g}'}"
+    return Prune(
+        source=source,
+        output=parsed.output.expanduser() if parsed.output else source.resolve().parent / name,
+        method=PruneMethod(parsed.method),
+        amount=parsed.amount,
+        pattern=parsed.pattern,
+        refit=not parsed.no_refit,
+        width_multiple=parsed.width_multiple,
+        per_layer=parsed.per_layer,
+        importance=LayerImportance(parsed.importance),
+        layers=parsed.layers,
+        rewind=parsed.rewind.expanduser() if parsed.rewind else None,
+        text=parsed.text.expanduser() if parsed.text else None,
+        context_tokens=parsed.context,
+        chunks=parsed.chunks,
+        threads=parsed.threads,
+    )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"“{text}” is not a list of numbers like 3,4") from None
+
+
+def _sentence(result: Pruned, method: PruneMethod) -> str:
+    size = f"{result.path} ({result.recipe}; {size_text(result.size_bytes)})"
+    if method in SPARSE:
+        return f"{size}\nZeros make neither the file smaller nor the answers faster; ffn, kv-groups and layers do."
+    before, after = result.parameters_before, result.parameters_after
+    return f"{size}\n{before:,} → {after:,} weights ({1 - after / before:.0%} less)"

@@ -1,0 +1,48 @@
+"""On trained models: how far half of the FFN away takes them from what they were, with the refit and without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from app.compress.prune.loading import load_model
+from app.compress.prune.prune import prune
+from app.pruning import Prune, PruneMethod
+from tests.real_models import CALIBRATION, EVAL_CODE, STDLIB_3M, starter_folder
+
+WINDOW, WINDOWS = 256, 4
+
+
+def log_probabilities(folder: Path) -> torch.Tensor:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(STDLIB_3M)
+    tokens = tokenizer(EVAL_CODE.read_text(), verbose=False)["input_ids"][: WINDOW * WINDOWS]
+    with torch.no_grad():
+        logits: torch.Tensor = load_model(folder, torch.float32)(torch.tensor(tokens).view(WINDOWS, WINDOW)).logits
+    return logits.log_softmax(-1)
+
+
+def gain(source: Path, folder: Path, method: PruneMethod) -> float:
+    """KL divergence from `source` with the refit, over that without."""
+    dense = log_probabilities(source)
+    found = []
+    for refit in (True, False):
+        request = Prune(
+            source, folder / str(refit), method, 0.5, refit=refit, width_multiple=128, text=CALIBRATION, chunks=32
+        )
+        cut = log_probabilities(prune(request, lambda _event: None, lambda: False).path)
+        found.append(float((dense.exp() * (dense - cut)).sum(-1).mean()))
+    return found[0] / found[1]
+
+
+@pytest.mark.parametrize("method", [PruneMethod.FFN, PruneMethod.KV_GROUPS])
+def test_the_refit_wins_back_a_good_part(tmp_path: Path, method: PruneMethod) -> None:
+    """Of two layers, in which little is said twice."""
+    assert gain(STDLIB_3M, tmp_path, method) < 0.75
+
+
+@pytest.mark.wide
+def test_the_refit_wins_back_more_than_half_of_the_ffn(tmp_path: Path) -> None:
+    assert gain(starter_folder(tmp_path / "starter"), tmp_path, PruneMethod.FFN) < 0.5
