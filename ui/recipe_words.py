@@ -13,10 +13,12 @@ from app.pruning import (
     LayerImportance,
     PruneMethod,
     RecipePlanned,
+    Recovered,
     RecoverMethod,
     ResultPlan,
     StepPlan,
 )
+from ui.ledger_words import kl_words
 from ui.words import grouped, size, time_left
 
 PRUNE, RECOVER, QUANTIZE = "Prune", "Recover", "Quantize"
@@ -98,6 +100,12 @@ def cost_words(plan: StepPlan) -> tuple[str, str, str]:
         return seconds, memory, ""
     kept = "" if plan.kept_bytes == plan.disk_bytes else ", for a while" if not plan.kept_bytes else ", a part stays"
     return seconds, memory, f"{size(plan.disk_bytes)} on disk{kept}"
+
+
+def recovered_words(result: Recovered) -> str:
+    """What learning won back, on text that was not learned from."""
+    before, after = kl_words(result.kl_before), kl_words(result.kl_after)
+    return f"Learning brought its distance to the original (KL) from {before} to {after}."
 
 
 def total_words(plan: RecipePlanned) -> str:

@@ -12,10 +12,11 @@ from app.compress.recipe import QuantizeStep, Recipe
 from app.compress.recipe_requests import place_for
 from app.errors import AppError
 from app.paths import Paths
+from app.pruning import Recovered
 from app.requests import Quantize
 from ui.pages.recipe_pane import PLAIN_TYPE
 from ui.pages.workshop_page import MAKE
-from ui.recipe_words import KEPT, UNDONE
+from ui.recipe_words import KEPT, UNDONE, recovered_words
 from workers.jobs import FINAL_JOB_STATES, JobState, JobStatus
 from workers.protocol import Failure
 from workers.recipes import recipe_job
@@ -103,6 +104,7 @@ class _Recipes(QObject):
         self._program.models_page.read_figures()
         self._result = files[0] if files else None
         words = f"{files[0].name} is here." if files else f"Done: {status.job.title}."
+        words += "".join(f" {recovered_words(one)}" for one in status.results if isinstance(one, Recovered))
         bar = self._page.compare.notice if self._is_shown else self._program.window.notice
         bar.say(words)
         if files:

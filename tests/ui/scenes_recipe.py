@@ -251,6 +251,7 @@ def figures_with_pruned() -> dict[Path, Figures]:
     return found | {pruned().path: Figures((quality,), speed)}
 
 
+NO_HUB = "Ready-made smaller models could not be looked for: huggingface.co could not be reached."
 READY_MADE = Sibling(
     "Qwen/Qwen3-0.6B-GGUF", "Q8_0", "Qwen3-0.6B-Q8_0.gguf", int(0.64 * GB), int(1.2 * GB), Verdict.FITS
 )
@@ -268,7 +269,7 @@ def compared_offline(stage: Stage) -> None:
     compared(stage)
     stage.program.settings.update(show_performance_panel=True)
     stage.program.workshop_page.compare.show_ready_made(
-        pruned().path, None, "Ready-made smaller models could not be looked for: the hub cannot be reached."
+        pruned().path, None, NO_HUB
     )
 
 
