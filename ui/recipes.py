@@ -105,6 +105,7 @@ class _Recipes(QObject):
         self._result = files[0] if files else None
         words = f"{files[0].name} is here." if files else f"Done: {status.job.title}."
         words += "".join(f" {recovered_words(one)}" for one in status.results if isinstance(one, Recovered))
+        words = " ".join((words, *status.notices))
         bar = self._page.compare.notice if self._is_shown else self._program.window.notice
         bar.say(words)
         if files:

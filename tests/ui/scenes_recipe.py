@@ -259,6 +259,7 @@ READY_MADE = Sibling(
 
 def compared(stage: Stage) -> None:
     show(stage)
+    stage.program.hub.ready_made.look = lambda *_: None
     stage.program.models.set_entries((*stage.program.models.entries, pruned()))
     stage.program.models.set_figures(figures_with_pruned())
     stage.program.workshop_page.show_result(pruned().path)
@@ -268,9 +269,7 @@ def compared(stage: Stage) -> None:
 def compared_offline(stage: Stage) -> None:
     compared(stage)
     stage.program.settings.update(show_performance_panel=True)
-    stage.program.workshop_page.compare.show_ready_made(
-        pruned().path, None, NO_HUB
-    )
+    stage.program.workshop_page.compare.show_ready_made(pruned().path, None, NO_HUB)
 
 
 def compared_narrow(stage: Stage) -> None:

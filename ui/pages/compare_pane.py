@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app.errors import AppError
@@ -174,9 +174,7 @@ class ComparePane(QWidget):
 
     def _show_beside(self, row: LedgerRow | None) -> None:
         family = self._family()
-        if self.beside.isHidden() == is_compared(row):
-            self.beside.setVisible(is_compared(row))
-            QTimer.singleShot(0, self._show_row)  # the table has another height then
+        self.beside.setVisible(is_compared(row))
         if row is None or family is None or not is_compared(row):
             self._asked = None
             return
@@ -220,6 +218,7 @@ class ComparePane(QWidget):
         self.table.setMinimumWidth(_LEAST_NAME)
         self.table.setAccessibleName("The source and its variants")
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_chosen())
+        self.table.verticalScrollBar().rangeChanged.connect(lambda *_: self._show_row())  # it has another height now
         self.table.doubleClicked.connect(lambda _index: self._on_chat())
         self.plot = LedgerPlot()
         self.plot.chosen.connect(self._on_point)
