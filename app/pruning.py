@@ -128,7 +128,7 @@ class Recover:
     seed: int = 1
     threads: int = 0
     or_keep: bool = False
-    """Where the result is no better, `output` becomes the model as it was, and a Notice says so: for steps of a recipe."""
+    """Where the result is no better, `output` becomes the model as it was, and a Notice says so: for a recipe."""
 
 
 @dataclass(frozen=True, slots=True)

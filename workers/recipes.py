@@ -6,17 +6,22 @@ from pathlib import Path
 
 from app.compress.recipe import Recipe
 from app.compress.recipe_requests import work_of
+from app.errors import StorageError
 from app.paths import Paths
 from app.requests import MeasureQuality
 from workers.jobs import Job
 
 
 def recipe_job(recipe: Recipe, source: Path, folder: Path, paths: Paths) -> Job:
-    """The job that makes of the folder `source` what the recipe says, in new folders below `folder`.
+    """The job that makes of the folder `source` what the recipe says, in new folders below `folder`, which is made.
 
-    Raises RecipeError, ConversionError.
+    Raises RecipeError, ConversionError, StorageError.
     """
     work = work_of(recipe, source, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"The folder {folder} cannot be made: {error.strerror or error}.") from error
     references = {r.reference for r in work.requests if isinstance(r, MeasureQuality) and r.reference is not None}
     copies = [paths.reference_copy(reference) for reference in references if reference.suffix.lower() != ".gguf"]
     unfinished = (*work.parts, *copies, *(copy.with_name(copy.name + ".part") for copy in copies))

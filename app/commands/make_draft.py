@@ -8,7 +8,7 @@ from pathlib import Path
 from app.commands.console import StderrReport, as_dict, print_json, whole
 from app.commands.interruption import finishing_in_order
 from app.commands.isolation import isolated
-from app.compress.draft import PAYS_FROM, default_draft, make_draft
+from app.compress.draft_names import PAYS_FROM, default_draft
 from app.paths import default_paths
 from app.pruning import BUNDLED_TEXT, TEACHER_TEXT, DraftMade, MakeDraft, RecoverMethod
 
@@ -34,6 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
+    from app.compress.draft import make_draft
+
     report = StderrReport()
     with finishing_in_order() as stop:
         result = make_draft(_request(parsed), default_paths().ensure(), report, stop)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import hashlib
 import json
 import shutil
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from app.compress.draft_names import PAYS_FROM, workspace
 from app.draft_book import choose_draft, remember_ratio
 from app.errors import AppError, DraftError, StorageError
 from app.events import Notice, Report, TooLarge
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from app.drafting import DraftVerdict
     from app.engine.stop_flag import StopFlag
 
-PAYS_FROM = 1.05
-"""Times faster: less is within what two measurements differ by."""
 _PROMPTS, _SECONDS_EACH = 3, 15.0
 _KL = "divergence.json"
 
@@ -73,17 +71,6 @@ def make_draft(request: MakeDraft, paths: Paths, report: Report, stop: StopFlag)
         kl_after=learned.kl_after,
         seconds=time.monotonic() - begun,
     )
-
-
-def workspace(request: MakeDraft) -> Path:
-    """Of this request alone: a window removes it when the user cancels."""
-    asked = repr(dataclasses.replace(request, threads=0))
-    return request.output.with_name(f".{request.output.name}.{hashlib.sha256(asked.encode()).hexdigest()[:12]}")
-
-
-def default_draft(source: Path, type: str) -> Path:
-    """Inside the source's folder: "name-draft-Q8_0.gguf"."""
-    return source / f"{source.resolve().name}-draft-{type}.gguf"
 
 
 def _chosen(request: MakeDraft, paths: Paths, report: Report, stop: StopFlag) -> DraftOption:

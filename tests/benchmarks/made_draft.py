@@ -1,8 +1,8 @@
 """A draft made of the model itself: what was promised, what it gains, and how long it took to make.
 
-    python -m tests.benchmarks.made_draft [--tokens 80000] [--layers 0] [--method full] [--text teacher] [--source FOLDER]
+    python -m tests.benchmarks.made_draft [--tokens 80000] [--layers 0] [--method full] [--text teacher]
 
-The model is the starter model (21 M, 6 layers, 512 wide, Q8_0), the draft Q8_0, unless a folder is given.
+The model is the starter model (21 M, 6 layers, 512 wide, Q8_0), the draft Q8_0, unless --source names a folder.
 """
 
 from __future__ import annotations

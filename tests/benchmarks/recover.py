@@ -74,6 +74,7 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=16_384)
     parser.add_argument("--case", choices=CASES, action="append")
     parser.add_argument("--way", choices=WAYS, action="append")
+    parser.add_argument("--learning-rate", type=float, default=0.0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows: list[Row] = []
@@ -82,7 +83,7 @@ def main() -> int:
         for case in options.case or CASES:
             cut = _cut(teacher, Path(name) / "cut", *CASES[case])
             before = _distance(cut, teacher)
-            found = (_row(case, way, cut, teacher, before, options.tokens) for way in options.way or WAYS)
+            found = (_row(case, way, cut, teacher, before, options) for way in options.way or WAYS)
             rows += [row for row in found if row is not None]
     if options.json:
         print(json.dumps([dataclasses.asdict(row) for row in rows]))
@@ -99,14 +100,17 @@ def _cut(source: Path, target: Path, method: PruneMethod, amount: float) -> Path
     return prune(request, lambda _event: None, lambda: False).path
 
 
-def _row(case: str, way: str, cut: Path, teacher: Path, before: tuple[float, float], tokens: int) -> Row | None:
+def _row(
+    case: str, way: str, cut: Path, teacher: Path, before: tuple[float, float], options: argparse.Namespace
+) -> Row | None:
     import pickle
     import shutil
 
     output = cut.with_name("recovered")
     shutil.rmtree(output, ignore_errors=True)
-    request = Recover(cut, teacher, output, budget_tokens=tokens, text=str(CALIBRATION), threads=1)
-    command = [sys.executable, "-c", _OURS, pickle.dumps(dataclasses.replace(request, **WAYS[way])).hex()]
+    request = Recover(cut, teacher, output, budget_tokens=options.tokens, text=str(CALIBRATION), threads=1)
+    request = dataclasses.replace(request, learning_rate=options.learning_rate, **WAYS[way])
+    command = [sys.executable, "-c", _OURS, pickle.dumps(request).hex()]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     if "refused" in found:

@@ -15,7 +15,7 @@ from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep
 from app.events import Quality, Quantized
 from app.library.library import scan
 from app.measure.families import families
-from app.measure.ledger import figures_of, read_ledger
+from app.measure.ledger import figures_of
 from app.paths import Paths
 from app.pruning import Prune, Pruned, PruneMethod, Recover, Recovered
 from app.requests import MeasureQuality, Quantize, Request
@@ -81,7 +81,7 @@ def test_cut_and_quantized_in_one_job(
     assert any("of memory" in sentence for sentence in ended.notices)
     assert names(source) == {"stdlib", "stdlib-ffn512"}
     entries = scan(paths, Settings())
-    figures = figures_of(read_ledger(paths.ledger), [entry.path for entry in entries])
+    figures = figures_of(paths.ledger, [entry.path for entry in entries])
     family = next(one for one in families(entries, figures) if one.source.entry.path == source)
     row = next(row for row in family.variants if row.entry.path.suffix == ".gguf")
     assert row.recipe == "FFN 768 to 512, refitted; Q4_K_M"
@@ -89,6 +89,7 @@ def test_cut_and_quantized_in_one_job(
     assert row.kl > 0
 
 
+@pytest.mark.wide
 def test_cancelled_it_leaves_nothing(paths: Paths, source: Path, queue: JobQueue, qtbot: QtBot, tmp_path: Path) -> None:
     job = quick(recipe_job(Recipe("quick", (CUT, RecoverStep(), QUANTIZE)), source, source.parent, paths), tmp_path)
     ends: list[JobStatus] = []
@@ -106,6 +107,7 @@ def test_cancelled_it_leaves_nothing(paths: Paths, source: Path, queue: JobQueue
     assert names(source) == {"stdlib"}
 
 
+@pytest.mark.wide
 def test_a_recipe_that_fails_says_why_and_what_is_whole_stays(
     paths: Paths, source: Path, queue: JobQueue, qtbot: QtBot, tmp_path: Path
 ) -> None:

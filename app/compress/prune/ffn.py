@@ -1,7 +1,7 @@
 """Narrower FFNs: the neurons that add least to the stream are taken away, and the rest is fitted to what all gave.
 
 A neuron counts by the energy of its activation times that of its column of the down projection: what it adds to the
-output, squared and averaged over the text.
+output, squared and averaged over the text; with the refit, by what of that the others cannot stand in for.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from app.compress.prune.ffn_widths import BLOCK, LEAST_MULTIPLE, width_for
 from app.compress.prune.method import Inputs, Method, Plan, Statistic, Tick
 from app.compress.prune.narrowing import keep_columns, keep_rows
 from app.compress.prune.rehouse import Widths, check_per_layer, housed, widths_of
+from app.compress.prune.selection import keep_for_refit
 from app.compress.prune.survey import pass_through
 from app.errors import PruneError
 from app.files import read_json
@@ -53,8 +54,8 @@ class Ffn(Method):
         step, kept = self.request.width_multiple, self._uniform
         values = []
         for passed in pass_through(model, model.windows, {_DOWN: Statistic.SUM_SQUARES}, tick):
-            down = passed.block.get_submodule(_DOWN).weight.data
-            best = scores(down, passed.inputs[_DOWN]).sort(descending=True).values / passed.energy
+            down: Any = passed.block.get_submodule(_DOWN)
+            best: Any = scores(down.weight.data, passed.inputs[_DOWN]).sort(descending=True).values / passed.energy
             values.append([float(part.sum()) for part in best.split(step) if len(part) == step])
         return {"widths": [units * step for units in allocate(values, kept // step * len(values))]}
 
@@ -65,8 +66,7 @@ class Ffn(Method):
     def cut(self, index: int, block: nn.Module, inputs: Mapping[str, Inputs]) -> None:
         """See Method."""
         mlp: Any = block.get_submodule("mlp")
-        found = scores(mlp.down_proj.weight.data, inputs[_DOWN])
-        keep = found.topk(self._widths[index]).indices.sort().values
+        keep = self._kept(index, mlp.down_proj.weight.data, inputs[_DOWN])
         mlp.gate_proj, mlp.up_proj = keep_rows(mlp.gate_proj, keep), keep_rows(mlp.up_proj, keep)
         mlp.down_proj = keep_columns(mlp.down_proj, keep, inputs[_DOWN] if self.request.refit else None)
 
@@ -87,9 +87,8 @@ class Ffn(Method):
         )
 
     def memory_bytes(self, model: BlockModel) -> int:
-        """Parts of the Gram matrix, and the solution in f64."""
-        kept = max(self._widths) if self.plan else self._before
-        return 4 * self._before * kept + 3 * 8 * kept * kept if self.request.refit else 0
+        """The inverse of the Gram matrix and what it takes to find it, in f64."""
+        return 4 * 8 * self._before * self._before if self.request.refit else 0
 
     @cached_property
     def _config(self) -> dict[str, Any]:
@@ -109,6 +108,12 @@ class Ffn(Method):
         """Of each layer, afterwards."""
         given: list[int] = self.plan.get("widths", [])
         return given or [self._uniform] * len(widths_of(self._config))
+
+    def _kept(self, index: int, down: Tensor, inputs: Inputs) -> Tensor:
+        """The numbers of the neurons that stay, ascending."""
+        if self.request.refit and inputs.gram is not None:
+            return keep_for_refit(down, inputs.gram, self._widths[index])
+        return scores(down, inputs).topk(self._widths[index]).indices.sort().values
 
     def _check_layout(self, model: BlockModel) -> None:
         names = dict(model.shell(0).named_modules())

@@ -71,8 +71,8 @@ class KvGroups(Method):
             return {}
         values = []
         for passed in pass_through(model, model.windows, {_OUTPUT: Statistic.GRAM}, tick):
-            output = passed.block.get_submodule(_OUTPUT).weight.data
-            found = scores(output, passed.inputs[_OUTPUT], self._before.kv_heads) / passed.energy
+            output: Any = passed.block.get_submodule(_OUTPUT)
+            found = scores(output.weight.data, passed.inputs[_OUTPUT], self._before.kv_heads) / passed.energy
             values.append(found.sort(descending=True).values.tolist())
         return {"groups": allocate(values, self._uniform * len(values))}
 

@@ -6,6 +6,7 @@ the model then says, for all layers in one pass.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -36,7 +37,7 @@ def cosine_distances(model: BlockModel, windows: Tensor, tick: Tick) -> list[flo
     found = []
     for passed in pass_through(model, windows, {}, tick):
         distance = float((1 - cosine_similarity(passed.before, passed.after, dim=-1)).mean())
-        if not distance == distance:
+        if math.isnan(distance):
             raise not_a_number(passed.index, "in what it gives")
         found.append(distance)
     return found
@@ -161,8 +162,8 @@ class Layers(Method):
     def memory_bytes(self, model: BlockModel) -> int:
         """What flows out of a block beside what flowed in, or the streams of all models with one layer missing."""
         if self.request.importance is LayerImportance.LEAVE_OUT:
-            head = model.config.vocab_size * model.config.hidden_size
-            return 4 * (_some(model.windows).numel() * model.config.hidden_size * model.layers + head)
+            streams = int(_some(model.windows).numel()) * model.layers
+            return 4 * int(model.config.hidden_size) * (streams + int(model.config.vocab_size))
         return 4 * int(model.windows.numel()) * int(model.config.hidden_size)
 
     @cached_property

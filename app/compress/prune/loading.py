@@ -26,7 +26,7 @@ def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     """
     config = read_config(folder)
     if config.architecture == PER_LAYER:
-        return _load_per_layer(folder, config, dtype).eval()
+        return _evaluating(_load_per_layer(folder, config, dtype))
     from transformers import AutoModelForCausalLM
 
     try:
@@ -35,8 +35,14 @@ def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
         raise ModelFileError(
             f"transformers cannot load {folder.name}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
         ) from error
-    loaded: PreTrainedModel = model.eval()
-    return loaded
+    return _evaluating(model)
+
+
+def _evaluating(model: Any) -> PreTrainedModel:
+    """Without dropout."""
+    model.eval()
+    evaluating: PreTrainedModel = model
+    return evaluating
 
 
 def _load_per_layer(folder: Path, config: Config, dtype: torch.dtype) -> PreTrainedModel:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from app.compress.convert.checkpoint import SourceTensor
 from app.compress.prune.block_model import BlockModel
 from app.compress.prune.checks import check_request, check_room, check_same_shapes, key_of
 from app.compress.prune.folder_writer import Entry, FolderWriter, shard_name
@@ -18,7 +19,7 @@ from app.compress.prune.method import Method, linear_layers
 from app.compress.prune.methods import METHODS
 from app.compress.prune.publish import publish
 from app.compress.prune.statistics import collect, not_a_number
-from app.compress.prune.weights import read_float32, round_to
+from app.compress.prune.weights import as_bytes, read_float32, round_to
 from app.compress.prune.windows import read_windows
 from app.errors import Cancelled, PruneError, StorageError
 from app.events import Progress, Report, ShouldStop, Stage
@@ -37,9 +38,6 @@ def prune(request: Prune, report: Report, stop: ShouldStop) -> Pruned:
     torch.set_num_threads(request.threads or physical_cores())
     try:
         return _Run(request, writer, report, stop).run()
-    except PruneError:
-        writer.remove()
-        raise
     except OSError as error:
         raise StorageError(
             f"“{request.output.name}” could not be written: {error.strerror or error}.",
@@ -66,12 +64,26 @@ class _Run:
         if method.reads_text:
             model.windows = read_windows(self._request, model.config.max_position_embeddings)
         check_room(self._request, model, method, self._report)
-        self._survey()
-        kept = list(method.kept_layers(model.layers))
-        config = self._config(kept)
-        self._prune_blocks(kept)
-        return publish(
-            self._request, writer, config, model, kept, method.recipe(), self._start, self._report, self._stop
+        try:
+            self._survey()
+            kept = list(method.kept_layers(model.layers))
+            config = self._config(kept)
+            self._prune_blocks(kept)
+        except PruneError:  # of the model itself: it would come again
+            writer.remove()
+            raise
+        writer.complete(self._request.source, config)
+        recipe = method.recipe()
+        size = publish(self._request, writer, recipe, self._report, self._stop)
+        return Pruned(
+            path=self._request.output,
+            recipe=recipe,
+            parameters_before=sum(tensor.elements for tensor in model.tensors.values()),
+            parameters_after=writer.state.parameters,
+            zeros=writer.state.zeros,
+            dropped_layers=tuple(index for index in range(model.layers) if index not in kept),
+            size_bytes=size,
+            seconds=time.monotonic() - self._start,
         )
 
     def _survey(self) -> None:
@@ -88,8 +100,9 @@ class _Run:
             values["num_hidden_layers"] = len(kept)
             if kinds := getattr(self._model.config, "layer_types", None):
                 values["layer_types"] = [kinds[index] for index in kept]
-        values |= self._method.config_changes(values)
-        return {name: value for name, value in values.items() if value is not None}
+        changes = self._method.config_changes(values)
+        removed = {name for name, value in changes.items() if value is None}
+        return {name: value for name, value in (values | changes).items() if name not in removed}
 
     def _prune_blocks(self, kept: list[int]) -> None:
         writer, done = self._writer, self._writer.state.done
@@ -97,12 +110,13 @@ class _Run:
             source = self._early or self._model
             entries = [Entry.copied(name, tensor) for name, tensor in source.other_tensors().items()]
             writer.add(shard_name(1, len(kept) + 1), entries, 0, None, 0)
-        flows = any(self._method.needs(index, self._model.shell(index)) for index in kept)
+        flows = any(self._method.needs(index, self._model.shell(index)) for index in kept[done:])
         hidden = self._first_inputs(done) if flows else None
         clock = _Clock(Stage.PRUNE, len(kept), done, self._report, self._stop)
         for place in range(done, len(kept)):
             entries, zeros = self._prune_block(place, kept[place], hidden, clock)
-            writer.add(shard_name(place + 2, len(kept) + 1), entries, zeros, hidden, place + 1)
+            saved = hidden if place + 1 < len(kept) else None
+            writer.add(shard_name(place + 2, len(kept) + 1), entries, zeros, saved, place + 1)
             del entries
             clock.next_block()
 
@@ -165,11 +179,16 @@ class _Run:
                 yield Entry.of(written, values.data, types[name])
                 continue
             tensor = self._early.block_tensors(index)[name]
-            if name in matrices:
-                early = read_float32(tensor).masked_fill_(values.data == 0, 0.0)
-                yield Entry.of(written, early, tensor.dtype)
-            else:
-                yield Entry.copied(written, tensor)
+            yield _rewound(written, tensor, values) if name in matrices else Entry.copied(written, tensor)
+
+
+def _rewound(name: str, tensor: SourceTensor, pruned: Tensor) -> Entry:
+    """The earlier weights, zero where the pruned ones are; read when they are written."""
+
+    def data() -> Iterator[memoryview]:
+        return as_bytes(read_float32(tensor).masked_fill_(pruned == 0, 0.0), tensor.dtype)
+
+    return Entry(name, tensor.dtype, tensor.shape, data)
 
 
 class _Clock:

@@ -1,35 +1,21 @@
-"""The end of a pruning: everything beside the weights, checksums, where it came from, and its name."""
+"""The end of a pruning: checksums, where it came from, its name."""
 
 from __future__ import annotations
 
 import datetime
 import os
-import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
-from app.compress.prune.block_model import BlockModel
 from app.compress.prune.folder_writer import FolderWriter
 from app.errors import Cancelled, StorageError
 from app.events import Progress, Report, ShouldStop, Stage
 from app.library.manifest import FileOrigin, Manifest, write_manifest
 from app.library.verify import sha256_of
-from app.pruning import Prune, Pruned
+from app.pruning import Prune
 
 
-def publish(
-    request: Prune,
-    writer: FolderWriter,
-    config: dict[str, Any],
-    model: BlockModel,
-    kept: Sequence[int],
-    recipe: str,
-    start: float,
-    report: Report,
-    stop: ShouldStop,
-) -> Pruned:
-    """Complete the folder and rename it to `request.output`. `start` is when the run began, time.monotonic()."""
-    writer.complete(request.source, config)
+def publish(request: Prune, writer: FolderWriter, recipe: str, report: Report, stop: ShouldStop) -> int:
+    """Hash the shards, note where they come from, and rename the folder to `request.output`. Returns their bytes."""
     files = {name: (writer.folder / name).stat().st_size for name in writer.state.shards}
     on_bytes = _progress(sum(files.values()), report, stop)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -41,18 +27,8 @@ def publish(
     write_manifest(writer.folder, manifest)
     if request.output.exists():
         raise StorageError(f"“{request.output.name}” is there already.", "Delete it, or choose another name.")
-    state = writer.state
     writer.publish()
-    return Pruned(
-        path=request.output,
-        recipe=recipe,
-        parameters_before=sum(tensor.elements for tensor in model.tensors.values()),
-        parameters_after=state.parameters,
-        zeros=state.zeros,
-        dropped_layers=tuple(sorted(set(range(model.layers)) - set(kept))),
-        size_bytes=sum(files.values()),
-        seconds=time.monotonic() - start,
-    )
+    return sum(files.values())
 
 
 def _progress(total: int, report: Report, stop: ShouldStop) -> Callable[[int], None]:

@@ -60,7 +60,7 @@ def open_model(folder: Path) -> LanguageModel:
     Raises RecoverError where it cannot be loaded, or computes its logits in a way that is not known here.
     """
     try:
-        model = load_model(folder, stored_dtype(folder))
+        model: Any = load_model(folder, stored_dtype(folder))
     except AppError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
@@ -74,6 +74,8 @@ def open_model(folder: Path) -> LanguageModel:
             module.p = 0.0
     model.config.attention_dropout = 0.0
     opened = LanguageModel(folder, model, tuple(_block_linears(model)))
+    if not opened.linears:
+        raise RecoverError(f"“{folder.name}” has no linear layers that could be trained.", "GPT-2 is such a model.")
     for name in opened.linears:
         linear = model.get_submodule(name)
         if linear.weight.dtype != torch.float32:

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from app.compress.recover.adapters import Training, prepare
+from app.compress.convert.checkpoint import as_float32, open_checkpoint
+from app.compress.recover.adapters import SPARSE_FROM, Training, prepare
 from app.compress.recover.held import share_equal
 from app.compress.recover.language_model import LanguageModel, open_model, stored_dtype
 from app.compress.recover.memory import Need, choose_way, shape_of
-from app.compress.recover.names import recipe_before
 from app.compress.recover.openings import openings_of
 from app.compress.recover.teacher_text import Writer
 from app.compress.recover.texts import Texts, read_texts, start_token
@@ -96,17 +96,14 @@ def _check_options(request: Recover) -> None:
 
 def plan_memory(request: Recover) -> Need:
     """The way that fits into memory. Raises RecoverError, ConversionError."""
-    sparse = "sparse" in recipe_before(request.model).lower() or _is_sparse(request.model)
-    return choose_way(request, shape_of(request.model), shape_of(request.teacher), sparse=sparse)
+    model, teacher = shape_of(request.model), shape_of(request.teacher)
+    return choose_way(request, model, teacher, sparse=_is_sparse(request.model))
 
 
 def _is_sparse(folder: Path) -> bool:
-    """By a few rows of its largest matrix."""
-    from app.compress.convert.checkpoint import open_checkpoint
-    from app.compress.recover.adapters import SPARSE_FROM
-
+    """By a few rows of the first block."""
     matrices = [t for t in open_checkpoint(folder).values() if len(t.shape) == 2 and ".mlp." in t.name]
-    rows = [t.rows(0, min(16, t.shape[0])) for t in matrices[:3]]
+    rows = [as_float32(t.rows(0, min(16, t.shape[0])), t.dtype) for t in matrices[:3]]
     return any(float((values == 0).mean()) > SPARSE_FROM for values in rows)
 
 

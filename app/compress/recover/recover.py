@@ -24,7 +24,7 @@ from app.compress.recover.names import fingerprint, recipe_of, workspace
 from app.compress.recover.teacher_text import write_text
 from app.compress.recover.training import Trainer
 from app.compress.recover.writing import check_room, write_folder
-from app.errors import NotBetterError, StorageError
+from app.errors import NotBetterError, RecoverError, StorageError
 from app.events import Report, ShouldStop
 from app.files import read_json, write_atomic
 from app.hardware import peak_resident_bytes
@@ -54,6 +54,9 @@ def recover(request: Recover, report: Report, stop: ShouldStop) -> Recovered:
         with threads(request.threads):
             work = _open_workspace(request)
             return _recover(request, need, work, report, stop, begun)
+    except RecoverError:
+        shutil.rmtree(workspace(request.output), ignore_errors=True)  # there is nothing to go on from
+        raise
     except OSError as error:
         raise StorageError(
             f"“{request.output.name}” could not be written: {error.strerror or error}.",
@@ -72,7 +75,6 @@ def _recover(request: Recover, need: Need, work: Path, report: Report, stop: Sho
     gc.collect()
     after = _after(request, ready, work / _RESULT, report, stop)
     if not after.kl < before.kl:
-        shutil.rmtree(work, ignore_errors=True)
         raise NotBetterError(
             f"The trained model was no better on text it had not seen (divergence {after.kl:.4f}, before "
             f"{before.kl:.4f}): nothing was written.",

@@ -130,3 +130,11 @@ def test_heads_that_do_not_divide_are_said(tmp_path: Path) -> None:
     cut(make("llama", tmp_path, num_hidden_layers=3), [Widths(8, 2, 256), Widths(3, 2, 256), Widths(8, 2, 256)])
     with pytest.raises(ConversionError, match="do not divide"):
         check(tmp_path)
+
+
+def test_transformers_reads_the_tokenizer_and_refuses_the_model(plain: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    assert len(AutoTokenizer.from_pretrained(plain)) == VOCABULARY
+    with pytest.raises(ValueError, match="deci"):
+        AutoModelForCausalLM.from_pretrained(plain)

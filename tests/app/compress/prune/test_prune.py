@@ -36,9 +36,7 @@ def test_half_of_the_weights_become_zero(method: PruneMethod, tmp_path: Path) ->
     assert result.parameters_before == result.parameters_after == sum(v.numel() for v in tensors(STDLIB_3M).values())
     assert result.size_bytes == sum(file.stat().st_size for file in result.path.glob("*.safetensors"))
     before, after = tensors(STDLIB_3M), tensors(result.path)
-    assert list(after) != [] and {n: (v.shape, v.dtype) for n, v in after.items()} == {
-        n: (v.shape, v.dtype) for n, v in before.items()
-    }
+    assert {n: (v.shape, v.dtype) for n, v in after.items()} == {n: (v.shape, v.dtype) for n, v in before.items()}
     for name in before.keys() - pruned.keys():
         assert torch.equal(before[name], after[name])
 
@@ -216,7 +214,7 @@ def test_a_stop_is_heeded_and_the_same_request_goes_on(tmp_path: Path) -> None:
     calls = Polls()
     asked = request(tmp_path / "whole", PruneMethod.SPARSEGPT, chunks=2)
     prune(asked, lambda _event: None, calls)
-    for share in (0.0, 0.3, 0.7, 1.0):
+    for share in (0.2, 0.9):
         output = tmp_path / f"out-{share}"
         stopped = dataclasses.replace(asked, output=output)
         with pytest.raises(Cancelled):

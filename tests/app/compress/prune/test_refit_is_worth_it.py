@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,9 +30,14 @@ def gain(source: Path, folder: Path, method: PruneMethod) -> float:
     dense = log_probabilities(source)
     found = []
     for refit in (True, False):
-        request = Prune(
-            source, folder / str(refit), method, 0.5, refit=refit, width_multiple=128, text=CALIBRATION, chunks=32
-        )
+        options: dict[str, Any] = {
+            "refit": refit,
+            "width_multiple": 128,
+            "text": CALIBRATION,
+            "chunks": 24,
+            "threads": 1,
+        }
+        request = Prune(source, folder / str(refit), method, 0.5, **options)
         cut = log_probabilities(prune(request, lambda _event: None, lambda: False).path)
         found.append(float((dense.exp() * (dense - cut)).sum(-1).mean()))
     return found[0] / found[1]

@@ -98,9 +98,9 @@ def dying(function: Callable[..., None], call: int) -> Callable[..., None]:
 def test_another_request_and_a_changed_source_start_anew(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changing = shutil.copytree(source, tmp_path / "source")
+    changing = shutil.copytree(source, tmp_path / "changing")
     for change in ("amount", "source"):
-        output = tmp_path / change
+        output = tmp_path / f"out-{change}"
         with monkeypatch.context() as patch:
             blocks_read(patch, 2)
             with pytest.raises(Killed):

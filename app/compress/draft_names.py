@@ -1,0 +1,23 @@
+"""What a draft made of a model is called, and from when on it pays. No engine here: the window asks too."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+from app.pruning import MakeDraft
+
+PAYS_FROM = 1.05
+"""Times faster: less is within what two measurements differ by."""
+
+
+def workspace(request: MakeDraft) -> Path:
+    """Of this request alone: a window removes it when the user cancels."""
+    asked = repr(dataclasses.replace(request, threads=0))
+    return request.output.with_name(f".{request.output.name}.{hashlib.sha256(asked.encode()).hexdigest()[:12]}")
+
+
+def default_draft(source: Path, type: str) -> Path:
+    """Inside the source's folder: "name-draft-Q8_0.gguf"."""
+    return source / f"{source.resolve().name}-draft-{type}.gguf"

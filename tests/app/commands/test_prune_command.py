@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.commands import prune
+from app.errors import Cancelled, PruneError
+from app.events import Report, ShouldStop
+from app.pruning import Prune
+from tests.real_models import CALIBRATION, STDLIB_3M
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """The command in this process, as the child runs it."""
+    monkeypatch.setenv("BANTAM_COMMAND_CHILD", "1")
+
+    def _run(*arguments: str) -> int:
+        parser = argparse.ArgumentParser()
+        prune.configure(parser)
+        parser.add_argument("--json", action="store_true")
+        small = ("--threads", "1", "--chunks", "2", "--context", "64", "--text", str(CALIBRATION))
+        parsed = parser.parse_args([str(STDLIB_3M), *arguments, *small])
+        code: int = parsed.run(parsed)
+        return code
+
+    before = signal.getsignal(signal.SIGINT)
+    yield _run
+    signal.signal(signal.SIGINT, before)
+
+
+def test_makes_the_folder_and_says_so_as_json(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "out"
+    assert run("--method", "wanda", "--amount", "0.5", "--output", str(output), "--json") == 0
+    printed = capsys.readouterr()
+    said = json.loads(printed.out)
+    assert (said["path"], said["recipe"], said["zeros"]) == (str(output), "Wanda, 50 % zeros", 786432)
+    assert "Pruning, layer by layer" in printed.err
+    assert (output / "config.json").is_file()
+
+
+def test_says_that_zeros_gain_nothing(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--method", "magnitude", "--amount", "0.5", "--pattern", "2:4", "--output", str(tmp_path / "out"))
+    assert run(*arguments) == 0
+    assert "Zeros make neither the file smaller nor the answers faster" in capsys.readouterr().out
+
+
+def test_a_sentence_for_what_cannot_be(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(PruneError, match="more than nothing"):
+        run("--method", "wanda", "--amount", "0", "--output", str(tmp_path / "out"))
+
+
+def test_ctrl_c_stops_it_and_says_how_to_go_on(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_request: Prune, _report: Report, stop: ShouldStop) -> None:
+        assert not stop()
+        signal.raise_signal(signal.SIGINT)
+        assert stop()
+        raise Cancelled
+
+    monkeypatch.setattr("app.compress.prune.prune.prune", interrupted)
+    assert run("--method", "wanda", "--amount", "0.5", "--output", str(tmp_path / "out")) == 130
+    assert "Run it again to go on" in capsys.readouterr().err

@@ -1,0 +1,180 @@
+"""Our masks and time beside llm-compressor's, on the same windows of text, in float32.
+
+    python -m tests.benchmarks.prune_oracle [--models 3m 21m] [--chunks 16]
+
+llm-compressor 0.14.0.1 is installed once into the benchmarks' cache folder, without its dependencies on torch and
+transformers, which are those of this environment. Its one-shot magnitude modifier sets nothing to zero (start and end
+are epochs of a training), so that magnitude is held against its definition.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from app.compress.prune.block_model import BlockModel
+from app.compress.prune.prune import prune
+from app.compress.prune.windows import read_windows
+from app.pruning import Prune, PruneMethod
+from tests.benchmarks import pairs
+from tests.benchmarks.pairs import Figure, Goal, say
+from tests.benchmarks.shapes import cache_folder
+from tests.real_models import CALIBRATION, STDLIB_3M, starter_folder
+
+_ALONE = ("llmcompressor==0.14.0.1", "compressed-tensors==0.19.0", "accelerate", "loguru")
+_WITH_DEPENDENCIES = ("datasets", "pydantic", "pillow", "requests", "nvidia-ml-py")
+_WORKER = """
+import json, sys, time
+import torch, transformers
+from llmcompressor import oneshot
+from llmcompressor.modifiers.pruning.sparsegpt import SparseGPTModifier
+from llmcompressor.modifiers.pruning.wanda import WandaPruningModifier
+
+folder, windows, method, pattern, output = sys.argv[1:]
+torch.set_num_threads(1)
+ids = json.load(open(windows))
+rows = [{"input_ids": torch.tensor(row), "attention_mask": torch.ones(len(row), dtype=torch.int64)} for row in ids]
+data = torch.utils.data.DataLoader(rows, batch_size=1)
+model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+modifier = {"wanda": WandaPruningModifier, "sparsegpt": SparseGPTModifier}[method]
+start = time.monotonic()
+oneshot(
+    model=model,
+    processor=transformers.AutoTokenizer.from_pretrained(folder),
+    dataset=data,
+    recipe=[modifier(sparsity=0.5, mask_structure=pattern, ignore=["re:.*lm_head"])],
+    max_seq_length=len(ids[0]),
+    num_calibration_samples=len(ids),
+)
+seconds = time.monotonic() - start
+masks = {name + ".weight": (m.weight == 0) for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
+torch.save({"seconds": seconds, "masks": masks}, output)
+"""
+_TOKENS = 128
+
+
+def main() -> int:
+    parser = pairs.parser(__doc__, pairs=1)
+    parser.add_argument("--models", nargs="+", default=["3m", "21m"], choices=("3m", "21m"))
+    parser.add_argument("--chunks", type=int, default=16, help=f"windows of {_TOKENS} tokens (default 16)")
+    options = parser.parse_args()
+    before = pairs.machine()
+    libraries = _installed()
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory() as name:
+        for size in options.models:
+            place = Path(name) / size
+            original = STDLIB_3M if size == "3m" else starter_folder(Path(name) / "starter")
+            source = _in_float32(original, place / "source")
+            figures.append(_magnitude(size.upper(), source, place))
+            for method in (PruneMethod.WANDA, PruneMethod.SPARSEGPT):
+                for pattern in ("", "2:4"):
+                    figures += _compare(size.upper(), source, place, method, pattern, options.chunks, libraries)
+    return pairs.show(figures, before, options.json)
+
+
+def _installed() -> Path:
+    folder = cache_folder() / _ALONE[0].replace("==", "-")
+    if not (folder / "complete").exists():
+        say(f"Installing {_ALONE[0]} to {folder}, some minutes.")
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--target", str(folder)]
+        frozen = subprocess.run([sys.executable, "-m", "pip", "freeze"], check=True, capture_output=True, text=True)
+        shared = [line for line in frozen.stdout.splitlines() if line.startswith(("numpy=", "huggingface"))]
+        (constraints := cache_folder() / "constraints.txt").write_text("\n".join(shared))
+        subprocess.run([*pip, "--no-deps", *_ALONE], check=True)
+        subprocess.run([*pip, "--constraint", str(constraints), *_WITH_DEPENDENCIES], check=True)
+        (folder / "complete").touch()
+    return folder
+
+
+def _in_float32(original: Path, folder: Path) -> Path:
+    """The same model, so that neither side rounds between the blocks."""
+    shutil.copytree(original, folder, copy_function=shutil.copyfile)
+    tensors = {name: values.float() for name, values in load_file(original / "model.safetensors").items()}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text()) | {"dtype": "float32"}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def _compare(
+    title: str, source: Path, place: Path, method: PruneMethod, pattern: str, chunks: int, libraries: Path
+) -> list[Figure]:
+    words = f"{title} {method.value} {pattern or '50 %'}"
+    asked = Prune(
+        source,
+        place / f"ours-{method.value}-{pattern.replace(':', '')}",
+        method,
+        0.5,
+        pattern=pattern,
+        text=CALIBRATION,
+        context_tokens=_TOKENS,
+        chunks=chunks,
+        threads=1,
+    )
+    windows = place / "windows.json"
+    windows.write_text(json.dumps(read_windows(asked, BlockModel(source).config.max_position_embeddings).tolist()))
+    theirs = place / "theirs.pt"
+    _run_oracle([str(source), str(windows), method.value, pattern or "0:0", str(theirs)], libraries)
+    found = torch.load(theirs, weights_only=True)
+    start = time.monotonic()
+    prune(asked, lambda _event: None, lambda: False)
+    seconds = time.monotonic() - start
+    ours = _masks(asked.output)
+    equal = sum(int((ours[name] == found["masks"][name]).sum()) for name in ours)
+    share = 100 * equal / sum(mask.numel() for mask in ours.values())
+    worst = min((100 * float((ours[name] == found["masks"][name]).float().mean()), name) for name in ours)
+    goal = Goal(99.9, at_least=True)
+    return [
+        Figure(f"{words}: equal mask entries", (share,), "%", goal, f"least {worst[0]:.3f} % in {worst[1]}"),
+        Figure(
+            f"{words}: time ÷ theirs", (seconds / found["seconds"],), note=f"{seconds:.1f} s, with reading, writing"
+        ),
+    ]
+
+
+def _run_oracle(arguments: list[str], libraries: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(libraries), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    with tempfile.TemporaryDirectory() as folder:  # it writes logs to where it is started
+        done = subprocess.run(
+            [sys.executable, "-c", _WORKER, *arguments], cwd=folder, env=environment, capture_output=True, text=True
+        )
+    if done.returncode:
+        raise SystemExit(f"llm-compressor failed:\n{done.stderr[-3000:]}")
+
+
+def _magnitude(title: str, source: Path, place: Path) -> Figure:
+    asked = Prune(source, place / "magnitude", PruneMethod.MAGNITUDE, 0.5)
+    prune(asked, lambda _event: None, lambda: False)
+    ours, weights = _masks(asked.output), load_file(source / "model.safetensors")
+    equal = sum(int((mask == _smallest_half(weights[name])).sum()) for name, mask in ours.items())
+    share = 100 * equal / sum(mask.numel() for mask in ours.values())
+    return Figure(f"{title} magnitude 50 %: equal to the definition", (share,), "%", Goal(100, at_least=True))
+
+
+def _smallest_half(weights: Tensor) -> Tensor:
+    order = weights.abs().flatten().argsort(stable=True)
+    mask = torch.zeros(weights.numel(), dtype=torch.bool)
+    mask[order[: weights.numel() // 2]] = True
+    return mask.view_as(weights)
+
+
+def _masks(folder: Path) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for file in folder.glob("*.safetensors"):
+        tensors |= load_file(file)
+    return {name: values == 0 for name, values in tensors.items() if ".layers." in name and values.ndim == 2}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
