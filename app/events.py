@@ -11,7 +11,7 @@ from app.drafting import DraftCheck, DraftFigures, DraftLoaded, DraftVerdict
 from app.fit.curve import FitCurve
 from app.fit.judgement import ReadProfile
 from app.fit.need import MemoryNeed
-from app.pruning import DraftMade, Pruned, RecipePlanned, Recovered, RecoveryPlanned
+from app.pruning import DraftMade, DraftsPlanned, Pruned, RecipePlanned, Recovered, RecoveryPlanned
 from app.requests import ThreadCounts
 
 
@@ -383,7 +383,7 @@ Result = (
     TooLarge | ModelLoaded | ConversationOpened | TokenCount | ThreadCounts | BenchResult
     | Downloaded | Verified | FitCurve | MachineSpeed | Converted | Quantized | Offers
     | ConversionPlanned | ImportanceCollected | Quality | DraftVerdict | DraftCheck
-    | Pruned | Recovered | RecoveryPlanned | DraftMade | RecipePlanned | None
+    | Pruned | Recovered | RecoveryPlanned | DraftMade | RecipePlanned | DraftsPlanned | None
 )  # fmt: skip
 
 Report = Callable[[Event], None]

@@ -187,6 +187,31 @@ class MakeDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanDraft:
+    """What drafts of each number of layers promise: `draft` with any number. Reads headers alone."""
+
+    draft: MakeDraft
+
+
+@dataclass(frozen=True, slots=True)
+class DraftOption:
+    """A draft of so many layers. `cost` is its time for a token over the model's; `acceptance` is assumed."""
+
+    layers: int
+    cost: float
+    acceptance: float
+    speed_up: float
+
+
+@dataclass(frozen=True, slots=True)
+class DraftsPlanned:
+    """One for each number of layers below the model's own, the fewest first."""
+
+    draft: MakeDraft
+    options: tuple[DraftOption, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DraftMade:
     """The draft is there and, where it pays, chosen for its parent. Speed-ups are against plain decoding."""
 

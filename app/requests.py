@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.hub.repository import RemoteFile
-from app.pruning import FinishModel, MakeDraft, PlanRecipe, PlanRecovery, Prune, Recover
+from app.pruning import FinishModel, MakeDraft, PlanDraft, PlanRecipe, PlanRecovery, Prune, Recover
 
 LEAST_CONTEXT_TOKENS = 256
 """Less holds no question with its answer, and llama.cpp rounds up to it."""
@@ -334,5 +334,6 @@ Request = (
     | PlanRecovery
     | MakeDraft
     | PlanRecipe
+    | PlanDraft
     | FinishModel
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.drafting import DraftCheck, DraftVerdict
 from app.fit.drafts import ASSUMED_ACCEPTANCE, DraftCandidate
+from app.pruning import DraftMade, DraftOption
 from ui.widgets.draft_picker import DraftRow
 from ui.words import grouped, size
 
@@ -49,6 +50,34 @@ def check_words(check: DraftCheck) -> str:
         return f"{said} The others differ where two words were equally likely: that is rounding, and no fault."
     worst = max(check.differences, key=lambda one: one.margin)
     return f"{said} “{worst.prompt}” differs by more than rounding explains. This is a fault in Bantam."
+
+
+def option_words(option: DraftOption, layers: int) -> str:
+    """ "4 of 28 layers: about 1.4 ×"."""
+    return f"{option.layers} of {layers} layers: about {gain(option.speed_up)}"
+
+
+def promise_words(option: DraftOption) -> tuple[str, str]:
+    """What a draft that is not made yet promises, and the role of its label."""
+    right = f"{round(option.acceptance * 10)} of 10 of its guesses are right"
+    if option.speed_up <= 1:
+        return f"It promises no gain here: about {gain(option.speed_up)} if {right}.", "warning"
+    return (
+        f"Answers would be about {gain(option.speed_up)} as fast, if {right}. What it really gains is measured then.",
+        "success",
+    )
+
+
+def made_words(made: DraftMade, pays_from: float) -> str:
+    """What became of a draft, beside what was predicted."""
+    measured, predicted = gain(made.speed_up), gain(made.predicted_speed_up)
+    share = f"{100 * made.acceptance:.0f} % of its guesses are right"
+    if made.speed_up >= pays_from:
+        return f"{made.path.name} makes answers {measured} as fast ({predicted} predicted; {share}). It is chosen now."
+    return (
+        f"{made.path.name} does not pay: {measured} as fast ({predicted} predicted; {share}). It is not used; "
+        "delete it on the Models page, or try more layers or a longer training."
+    )
 
 
 def notice_of(words: str) -> str:

@@ -20,6 +20,8 @@ from workers.machine_speed import SpeedService
 from workers.makings import Makings
 from workers.offers import OfferService
 from workers.protocol import Failure
+from workers.ready_made import ReadyMade
+from workers.recipe_plans import RecipePlans
 from workers.settings_store import SettingsStore
 from workers.tasks import TaskRunner
 
@@ -45,6 +47,8 @@ class HubServices(QObject):
         self.browser = HubBrowser(self.lookups, self._hub, self)
         self.fits = Fits(paths, self.lookups, self._hub, parent=self)
         self.offers = OfferService(paths, parent=self)
+        self.recipes = RecipePlans(paths, self)
+        self.ready_made = ReadyMade(paths, self.lookups, self._hub, self)
         self.speed = SpeedService(paths, self.jobs, tasks, self)
 
     @property
@@ -92,6 +96,8 @@ class HubServices(QObject):
         self.browser.close()
         self.fits.close()
         self.offers.close()
+        self.recipes.close()
+        self.ready_made.close()
         self.downloads.close()
         self.jobs.close()
         self.lookups.close(500)

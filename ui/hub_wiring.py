@@ -62,6 +62,8 @@ class _HubWiring(QObject):
     def _on_job_ended(self, status: JobStatus) -> None:
         window = self._program.window
         window.strip.show_job(status)
+        if status.id in self._program.told_by_pages:
+            return
         if status.failure is not None:
             hint = f"{status.failure.hint} {kept_words(status)}".strip()
             window.show_failure(dataclasses.replace(status.failure, hint=hint))

@@ -127,6 +127,8 @@ class Program(QObject):
         self.current = CurrentModel(self.engine, self.settings, self, self._chosen_draft)
         self._hub: HubServices | None = None
         self._measuring: Measuring | None = None
+        self.told_by_pages: set[int] = set()
+        """Jobs whose end a page tells the user itself."""
         self.window = MainWindow(self.engine, self.settings, self.models, self.current)
         self.chat_page = ChatPage(self.engine, self.storage, self.settings, self.tasks)
         self.drafts = Drafts(
@@ -255,6 +257,10 @@ class Program(QObject):
         self.current.load(path)
         self.window.show_page(CHAT)
 
+    def show_workshop(self) -> None:
+        """For a bar of another page."""
+        self.window.show_page(WORKSHOP)
+
     def _make_models_page(self) -> QWidget:
         from ui.pages.models_page import ModelsPage
         from ui.quantizing import connect_make_smaller
@@ -267,12 +273,24 @@ class Program(QObject):
         return page
 
     def _make_workshop_page(self) -> QWidget:
+        from ui.draft_making import DraftMaking
         from ui.pages.workshop_page import WorkshopPage
+        from ui.ready_made import connect_ready_made
+        from ui.recipes import connect_recipes
 
         page = WorkshopPage(self.models)
-        page.chat_requested.connect(self.chat_with)
-        page.measure_requested.connect(self._measure)
-        page.models_requested.connect(lambda: self.window.show_page(MODELS))
+        page.compare.chat_requested.connect(self.chat_with)
+        page.compare.measure_requested.connect(self._measure)
+        page.compare.models_requested.connect(lambda: self.window.show_page(MODELS))
+        page.make.discover_requested.connect(lambda: self.window.show_page(DISCOVER))
+        page.make.folder_requested.connect(self.models_page.ask_for_folder)
+        page.make.set_target(self.settings.current.target_ms_per_token)
+        page.make.set_budget(memory_budget())
+        self.settings.changed.connect(lambda settings: page.make.set_target(settings.target_ms_per_token))
+        self.sampler.sampled.connect(lambda sample: page.make.set_budget(_budget(sample)))
+        page.make.draft_requested.connect(DraftMaking(self).open)
+        connect_recipes(page, self, self._paths)
+        connect_ready_made(page.compare, self)
         return page
 
     def _measure(self, entries: tuple[ModelEntry, ...]) -> None:
@@ -302,11 +320,17 @@ class Program(QObject):
         self.storage.failed.connect(lambda sentence, hint: window.show_failure(Failure(sentence, hint)))
         QApplication.instance().applicationStateChanged.connect(self._on_application_state)
 
+    def show_on_discover(self, text: str) -> None:
+        """Discover, with this to search for."""
+        self.window.show_page(DISCOVER)
+        self.discover_page.look_for(text)
+
     def _search_draft(self) -> None:
         """Discover, with the family's name to search for: its smaller members are the likeliest drafts."""
-        self.window.show_page(DISCOVER)
-        if self.engine.model is not None:
-            self.discover_page.look_for(family_name(self.engine.model.name))
+        if self.engine.model is None:
+            self.window.show_page(DISCOVER)
+        else:
+            self.show_on_discover(family_name(self.engine.model.name))
 
     def _loaded_path(self) -> Path | None:
         return self.engine.model.path if self.engine.model else None

@@ -56,6 +56,8 @@ class Measuring(QObject):
         result = status.result
         if status.state is not JobState.DONE or not isinstance(result, Quality):
             return
+        if status.id in self._program.told_by_pages:
+            return
         program = self._program
         program.models_page.read_figures()
         program.window.notice.show_notice(summary(result), "Chat", lambda: program.chat_with(result.path))

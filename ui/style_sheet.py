@@ -1,6 +1,7 @@
 """The one style sheet, made from the tokens. Its words (property "role", set once, before the widget is shown):
 
-QPushButton   "primary" the one thing to do next | "quiet" no edge | "danger" deletes | none: a plain button
+QPushButton   "primary" the one thing to do next | "quiet" no edge | "danger" deletes | "disclosure" opens more below
+              none: a plain button
 QToolButton   "icon" only an icon | "rail" icon and word in the rail
 QLabel        "title" 16 | "figure" 28 | "caption" 11, secondary | "secondary" 13, secondary | "strong" 13, semibold
 QWidget       "side" rail and panel | "page" | "bar" with "tone" "danger"/"warning"/"notice" | "card" a raised surface
@@ -80,13 +81,16 @@ QPushButton[role="quiet"] {{ background: transparent; border: 1px solid transpar
 QPushButton[role="quiet"]:hover {{ background: {t.hover}; }}
 QPushButton[role="quiet"]:checked {{ background: {t.selected}; }}
 QPushButton[role="quiet"]:focus {{ {ring} padding: 0 7px; }}
+QPushButton[role="disclosure"] {{ background: transparent; border: 1px solid transparent; padding: 0 8px; }}
+QPushButton[role="disclosure"]:hover {{ background: {t.hover}; }}
+QPushButton[role="disclosure"]:focus {{ {ring} padding: 0 7px; }}
 QToolButton {{ background: transparent; color: {t.text}; border: 2px solid transparent; border-radius: {t.radius}px;
     padding: 3px; }}
 QToolButton:hover {{ background: {t.hover}; }}
 QToolButton:pressed, QToolButton:checked {{ background: {t.pressed}; }}
 QToolButton:focus {{ {ring} }}
 QToolButton:disabled {{ color: {t.outline}; }}
-QToolButton::menu-indicator {{ image: none; }}
+QToolButton::menu-indicator, QPushButton::menu-indicator {{ image: none; width: 0; }}
 QToolButton[role="rail"] {{ padding: 4px 2px; font-size: {t.size_caption}px; color: {t.text_secondary}; }}
 QToolButton[role="rail"]:checked {{ background: {t.selected}; color: {t.text}; font-weight: 600; }}
 """

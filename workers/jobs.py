@@ -98,6 +98,11 @@ class JobQueue(QObject):
         """The jobs that have not ended, the running one first."""
         return tuple(self._jobs.values())
 
+    @property
+    def next_id(self) -> int:
+        """The id that the next job gets: `add` announces it before it returns."""
+        return self._last_id + 1
+
     def add(self, job: Job) -> int:
         """Queue a job, start it if nothing runs; returns its id."""
         self._last_id += 1

@@ -30,8 +30,10 @@ from app.fit.curve import FitCurve
 from app.paths import Paths, default_paths
 from app.pruning import (
     DraftMade,
+    DraftsPlanned,
     FinishModel,
     MakeDraft,
+    PlanDraft,
     PlanRecipe,
     PlanRecovery,
     Prune,
@@ -100,6 +102,7 @@ class Operations:
             FinishModel: self._finish_model,
             PlanRecipe: self._plan_recipe,
             MakeDraft: self._make_draft,
+            PlanDraft: self._plan_draft,
             Prune: self._prune,
         }
 
@@ -234,6 +237,11 @@ class Operations:
         from app.compress.recipe_plan import plan_recipe
 
         return plan_recipe(request, self._paths, stop)
+
+    def _plan_draft(self, request: PlanDraft, report: Report, stop: StopFlag) -> DraftsPlanned:
+        from app.compress.draft_options import draft_options
+
+        return DraftsPlanned(request.draft, draft_options(request.draft, self._paths, stop))
 
     def _make_draft(self, request: MakeDraft, report: Report, stop: StopFlag) -> DraftMade:
         from app.compress.draft import make_draft

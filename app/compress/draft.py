@@ -23,11 +23,10 @@ from app.events import Notice, Report, TooLarge
 from app.files import read_json, write_atomic
 from app.fit.drafts import vocabularies_problem
 from app.paths import Paths
-from app.pruning import DraftMade, FinishModel, MakeDraft, Prune, PruneMethod, Recover
+from app.pruning import DraftMade, DraftOption, FinishModel, MakeDraft, Prune, PruneMethod, Recover
 from app.requests import CompareDraft, LoadModel, Message, Quantize, Role
 
 if TYPE_CHECKING:
-    from app.compress.draft_options import DraftOption
     from app.drafting import DraftVerdict
     from app.engine.stop_flag import StopFlag
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from app.compress.cut_stub import cut_stub, write_stub
@@ -23,22 +22,12 @@ from app.fit.speed import predicted_ms
 from app.fit.speed_book import read_speed_book
 from app.library.gguf_file import read_header
 from app.paths import Paths
-from app.pruning import MakeDraft
+from app.pruning import DraftOption, MakeDraft
 from app.requests import LEAST_CONTEXT_TOKENS, PlanConversion
 
 SHALLOW_ACCEPTANCE, DEEP_ACCEPTANCE = 0.35, 0.7
 """Share of the guesses that is right, assumed before it is measured: of a draft with almost no layers, and of one with
 all of them (drafts of the same family reach 0.53 to 0.82: Leviathan et al. 2023, arXiv 2211.17192, table 2)."""
-
-
-@dataclass(frozen=True, slots=True)
-class DraftOption:
-    """A draft of so many layers. `cost` is its time for a token over the model's."""
-
-    layers: int
-    cost: float
-    acceptance: float
-    speed_up: float
 
 
 def draft_options(request: MakeDraft, paths: Paths, stop: ShouldStop) -> tuple[DraftOption, ...]:

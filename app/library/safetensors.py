@@ -34,6 +34,10 @@ class FolderFacts:
     vocabulary: int = 0
     prequantized: str = ""
     """The method of a checkpoint that is quantized already: "gptq"."""
+    ffn_width: int = 0
+    """Neurons of a feed-forward layer; 0 where the layers differ, as after pruning each by itself."""
+    kv_heads: int = 0
+    """Groups of attention heads that share keys and values."""
 
 
 def is_model(config: Path) -> bool:
@@ -86,6 +90,8 @@ def _read(config_file: Path, weights: tuple[Path, ...]) -> FolderFacts:
         layers=_number(inner, "num_hidden_layers", "n_layer"),
         vocabulary=_number(inner, "vocab_size"),
         prequantized=printable(str(method)),
+        ffn_width=_number(inner, "intermediate_size", "n_inner"),
+        kv_heads=_number(inner, "num_key_value_heads", "num_attention_heads", "n_head"),
     )
 
 

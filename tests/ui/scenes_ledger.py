@@ -16,6 +16,7 @@ from app.measure.ledger import Conditions, Figures, Measurement, SpeedFigures
 from tests.ui.fake_engine import SAMPLE_MODEL
 from tests.ui.scenes import GB, Stage, sample_entries
 from ui.main import MODELS, WORKSHOP
+from ui.pages.workshop_page import COMPARE
 
 FOLDER = Path("/models/qwen/Qwen3-1.7B")
 STANDARD = Conditions("bundled 1a2b3c4d", 512, 4080)
@@ -34,7 +35,7 @@ _VARIANTS = (
 
 def source() -> ModelEntry:
     """The folder that the variants were made of."""
-    facts = FolderFacts("Qwen3ForCausalLM", 1_720_000_000, "BF16", 40960, 28, 151_936)
+    facts = FolderFacts("Qwen3ForCausalLM", 1_720_000_000, "BF16", 40960, 28, 151_936, "", 6144, 8)
     return ModelEntry(
         FOLDER, "Qwen3-1.7B", int(3.44 * GB), None, "", ModelSource.MODELS_FOLDER, is_folder=True, facts=facts
     )
@@ -93,23 +94,25 @@ def models_tree_source(stage: Stage) -> None:
 def workshop(stage: Stage) -> None:
     fill(stage)
     stage.window.show_page(WORKSHOP)
-    stage.program.workshop_page._on_point(variants()[4].path)
+    stage.program.workshop_page.show_result(variants()[4].path)
 
 
 def workshop_wide(stage: Stage) -> None:
     workshop(stage)
     stage.program.settings.update(show_performance_panel=False)
-    stage.program.workshop_page.across.setCurrentIndex(1)
+    stage.program.workshop_page.compare.across.setCurrentIndex(1)
 
 
 def workshop_unmeasured(stage: Stage) -> None:
     fill(stage)
     stage.program.models.set_figures({})
     stage.window.show_page(WORKSHOP)
+    stage.program.workshop_page.show_view(COMPARE)
 
 
 def workshop_empty(stage: Stage) -> None:
     stage.window.show_page(WORKSHOP)
+    stage.program.workshop_page.show_view(COMPARE)
 
 
 LEDGER_SCENES: tuple[Callable[[Stage], QWidget | None], ...] = (

@@ -157,7 +157,8 @@ class ModelsPage(QWidget):
         names, _ = QFileDialog.getOpenFileNames(self, "Add model files", "", "Models (*.gguf)")
         self.add_files([Path(name) for name in names])
 
-    def _on_add_folder(self) -> None:
+    def ask_for_folder(self) -> None:
+        """Let the user choose one more folder of models."""
         if name := QFileDialog.getExistingDirectory(self, "Add a folder of models"):
             self.add_files([Path(name)])
 
@@ -266,7 +267,7 @@ class ModelsPage(QWidget):
         row.addStretch()
         for text, icon, slot in (
             ("Add file…", "file-plus", self._on_add_file),
-            ("Add folder…", "folder-plus", self._on_add_folder),
+            ("Add folder…", "folder-plus", self.ask_for_folder),
             ("Open folder", "folder-open", self._on_open_folder),
         ):
             button = QPushButton(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ui.icons import set_icon
 
@@ -31,9 +31,20 @@ class EmptyState(QWidget):
             label.setWordWrap(True)
         self.action = QPushButton("Try again")
         self.action.hide()
-        column.addWidget(self.action, 0, Qt.AlignmentFlag.AlignHCenter)
+        self._actions = QHBoxLayout()
+        self._actions.setSpacing(8)
+        self._actions.addStretch()
+        self._actions.addWidget(self.action)
+        self._actions.addStretch()
+        column.addLayout(self._actions)
         column.setContentsMargins(24, 24, 24, 24)
         column.addStretch()
+
+    def add_action(self, words: str) -> QPushButton:
+        """A second button beside the first."""
+        button = QPushButton(words)
+        self._actions.insertWidget(self._actions.count() - 1, button)
+        return button
 
     def say(self, title: str, text: str, *, again: bool = False) -> None:
         """The two lines; `again` offers to try again."""

@@ -63,7 +63,7 @@ TYPES = {
     "F32": "32 bits",
 }
 """llama.cpp's types in plain words."""
-_BEST = ("Q4_0", "Q4_K_M")
+BEST_TYPES = ("Q4_0", "Q4_K_M")
 _TYPE, _SIZE, _MEMORY, _SPEED, _WORDS = range(5)
 
 
@@ -140,7 +140,7 @@ class QuantizeDialog(QDialog):
         self.name.setEnabled(len(chosen) == 1)
         if len(chosen) == 1:
             self.name.setPlaceholderText(default_output(self._entry.path, chosen[0], best=self.best.isChecked()).name)
-        possible = bool(chosen) and set(chosen) <= set(_BEST)
+        possible = bool(chosen) and set(chosen) <= set(BEST_TYPES)
         self.best.setEnabled(possible)
         if not possible:
             self.best.setChecked(False)

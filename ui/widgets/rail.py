@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QButtonGroup, QToolButton, QVBoxLayout, QWidget
 from ui.icons import set_icon
 
 _WIDTH = 80
-_BUTTON = QSize(64, 56)
+_BUTTON = QSize(72, 56)
 
 
 class Rail(QWidget):
@@ -25,7 +25,7 @@ class Rail(QWidget):
         self._group = QButtonGroup(self)
         self._group.idClicked.connect(self.chosen)
         self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(8, 8, 8, 8)
+        self._column.setContentsMargins(4, 8, 4, 8)
         self._column.setSpacing(4)
         self._column.addStretch()
 

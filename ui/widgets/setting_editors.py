@@ -66,7 +66,7 @@ class EnumEditor(QComboBox):
             self.addItem(_choice_words(choice), choice)
         self.setFixedWidth(_FIELD_WIDTH)
         self.activated.connect(lambda _index: self.edited.emit(kind(self.currentData())))
-        _ignore_wheel_without_focus(self)
+        ignore_wheel_without_focus(self)
 
     def show_value(self, value: StrEnum) -> None:
         self.setCurrentIndex(self.findData(value))
@@ -121,7 +121,7 @@ class NumberEditor(QWidget):
         # the style sheet's padding does not reach the field inside a spin box
         self.box.lineEdit().setTextMargins(6, 0, 0, 0)
         self.box.valueChanged.connect(lambda value: self.edited.emit(value))
-        _ignore_wheel_without_focus(self.box)
+        ignore_wheel_without_focus(self.box)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.box, 0, Qt.AlignmentFlag.AlignLeft)
@@ -207,7 +207,8 @@ class _WheelGuard(QObject):
         return False
 
 
-def _ignore_wheel_without_focus(field: QComboBox | QAbstractSpinBox) -> None:
+def ignore_wheel_without_focus(field: QComboBox | QAbstractSpinBox) -> None:
+    """For a field in what scrolls."""
     field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     field.installEventFilter(_WheelGuard(field))
 

@@ -1,4 +1,4 @@
-"""The workshop: a point for each variant that was measured, chosen by click, exported, measured."""
+"""Compare: a point for each variant that was measured, chosen by click, exported, measured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 from tests.ui.scenes import sample_entries
 from tests.ui.scenes_ledger import figures, source, variants
 from ui.item_models.models import ModelsModel
-from ui.pages.workshop_page import MEMORY, PERPLEXITY, WorkshopPage
+from ui.pages.compare_pane import MEMORY, PERPLEXITY, ComparePane
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def models(qapp) -> ModelsModel:
 
 
 @pytest.fixture
-def page(qtbot: QtBot, models: ModelsModel) -> WorkshopPage:
-    page = WorkshopPage(models)
+def page(qtbot: QtBot, models: ModelsModel) -> ComparePane:
+    page = ComparePane(models)
     qtbot.addWidget(page)
     page.resize(1000, 600)
     with qtbot.waitExposed(page):
@@ -33,13 +33,13 @@ def page(qtbot: QtBot, models: ModelsModel) -> WorkshopPage:
     return page
 
 
-def chosen(page: WorkshopPage) -> Path:
+def chosen(page: ComparePane) -> Path:
     row = page._chosen()
     assert row is not None
     return row.entry.path
 
 
-def test_each_measured_variant_is_a_point(page: WorkshopPage) -> None:
+def test_each_measured_variant_is_a_point(page: ComparePane) -> None:
     assert [point.path for point in page.plot.points] == [entry.path for entry in variants()[:-1]]
     first = page.plot.points[1]
     assert (first.x, first.y, first.label) == (139.0, 0.0014, "Q8_0")
@@ -47,14 +47,14 @@ def test_each_measured_variant_is_a_point(page: WorkshopPage) -> None:
     assert page.missing.text() == "6 of 8 are in the plot."
 
 
-def test_axes_can_be_switched(page: WorkshopPage) -> None:
+def test_axes_can_be_switched(page: ComparePane) -> None:
     page.across.setCurrentText(MEMORY)
     page.up.setCurrentText(PERPLEXITY)
     assert (page.plot.points[1].x, page.plot.points[1].y) == (2.5, 14.22)
     assert [page.plot._plot.getAxis(name).autoSIPrefixScale for name in ("left", "bottom")] == [1.0, 1.0]
 
 
-def test_a_click_on_a_point_chooses_its_row(page: WorkshopPage, qtbot: QtBot) -> None:
+def test_a_click_on_a_point_chooses_its_row(page: ComparePane, qtbot: QtBot) -> None:
     path = variants()[5].path
     assert chosen(page) != path
     qtbot.waitUntil(lambda: page.plot.view.viewport().rect().contains(page.plot.place_of(path).toPoint()))
@@ -65,7 +65,7 @@ def test_a_click_on_a_point_chooses_its_row(page: WorkshopPage, qtbot: QtBot) ->
     assert asked.args == [path]
 
 
-def test_a_click_beside_the_points_chooses_nothing(page: WorkshopPage, qtbot: QtBot) -> None:
+def test_a_click_beside_the_points_chooses_nothing(page: ComparePane, qtbot: QtBot) -> None:
     before = chosen(page)
     with qtbot.assertNotEmitted(page.plot.chosen):
         place = page.plot.view.viewport().rect().topRight()
@@ -73,7 +73,7 @@ def test_a_click_beside_the_points_chooses_nothing(page: WorkshopPage, qtbot: Qt
     assert chosen(page) == before
 
 
-def test_labels_cover_neither_each_other_nor_a_point(page: WorkshopPage, qtbot: QtBot) -> None:
+def test_labels_cover_neither_each_other_nor_a_point(page: ComparePane, qtbot: QtBot) -> None:
     def apart() -> bool:
         areas = page.plot.label_areas()
         pairs = [(one, other) for one in areas for other in areas if one is not other]
@@ -82,7 +82,7 @@ def test_labels_cover_neither_each_other_nor_a_point(page: WorkshopPage, qtbot: 
     qtbot.waitUntil(apart)
 
 
-def test_what_was_not_measured_can_be(page: WorkshopPage, qtbot: QtBot, models: ModelsModel) -> None:
+def test_what_was_not_measured_can_be(page: ComparePane, qtbot: QtBot, models: ModelsModel) -> None:
     with qtbot.waitSignal(page.measure_requested) as asked:
         page.measure_all.click()
     assert asked.args[0] == (variants()[-1],)
@@ -94,7 +94,7 @@ def test_what_was_not_measured_can_be(page: WorkshopPage, qtbot: QtBot, models: 
     assert asked.args[0] == variants()
 
 
-def test_empty_page_says_what_to_do_first(page: WorkshopPage, qtbot: QtBot, models: ModelsModel) -> None:
+def test_empty_page_says_what_to_do_first(page: ComparePane, qtbot: QtBot, models: ModelsModel) -> None:
     models.set_entries(sample_entries())
     assert page.whole.isHidden()
     assert "Make a Q4 or a Q8" in page.empty.text.text()
@@ -104,7 +104,7 @@ def test_empty_page_says_what_to_do_first(page: WorkshopPage, qtbot: QtBot, mode
     assert page.empty.isHidden()
 
 
-def test_export_writes_every_model(page: WorkshopPage, tmp_path: Path) -> None:
+def test_export_writes_every_model(page: ComparePane, tmp_path: Path) -> None:
     file = tmp_path / "ledger.csv"
     page.export(file)
     with file.open(newline="") as text:

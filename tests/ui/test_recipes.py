@@ -1,0 +1,154 @@
+"""What the Workshop's recipe sets off in the program: questions to the planner, one job, and its end."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import shiboken6
+from pytestqt.qtbot import QtBot
+
+from app.compress.recipe import Recipe
+from app.library.library import ModelEntry, ModelSource
+from app.library.safetensors import facts_of
+from app.paths import Paths
+from app.pruning import Prune, Recover
+from app.requests import MeasureQuality, Quantize
+from tests.real_models import STDLIB_3M
+from tests.ui.fake_engine import FakeEngine
+from tests.ui.scenes_recipe import RECIPE
+from ui.main import CHAT, WORKSHOP, Program
+from ui.pages.workshop_page import COMPARE, MAKE
+from ui.theme import ThemeWatcher
+from workers.jobs import Job, JobState, JobStatus
+from workers.protocol import Failure
+
+SOURCE = ModelEntry(
+    STDLIB_3M, STDLIB_3M.name, 6_000_000, None, "", ModelSource.MODELS_FOLDER, is_folder=True, facts=facts_of(STDLIB_3M)
+)
+
+
+@pytest.fixture
+def program(qtbot: QtBot, engine: FakeEngine, theme: ThemeWatcher, paths: Paths, monkeypatch) -> Iterator[Program]:
+    program = Program(paths, theme, engine)
+    qtbot.addWidget(program.window)
+    program.models_page.refresh = lambda: None  # the sample entries stay
+    program.models_page.read_figures = lambda: None
+    program.added: list[Job] = []
+    program.plans: list[tuple[object, ...]] = []
+    program.offers: list[tuple[object, ...]] = []
+    hub = program.hub
+    monkeypatch.setattr(hub.jobs, "add", lambda job: program.added.append(job) or len(program.added))
+    monkeypatch.setattr(hub.speed, "measure", lambda: None)
+    monkeypatch.setattr(hub.recipes, "plan", lambda *given: program.plans.append(given))
+    monkeypatch.setattr(hub.recipes, "offers", lambda *given: program.offers.append(given))
+    program.models.set_entries((SOURCE,))
+    program.workshop_page.make.editor.show_recipe(RECIPE)
+    program.window.show()
+    program.window.show_page(WORKSHOP)
+    yield program
+    program.window.hide()
+    program.end()
+    shiboken6.delete(program)
+
+
+def run(program: Program, recipe: Recipe = RECIPE) -> Job:
+    program.workshop_page.make.run_requested.emit(STDLIB_3M, recipe)
+    return program.added[-1]
+
+
+def end(program: Program, state: JobState, **more: object) -> None:
+    program.hub.jobs.ended.emit(JobStatus(1, program.added[-1], state, **more))
+
+
+def test_the_planner_is_asked_with_what_the_original_is_beside_it(program: Program, qtbot: QtBot) -> None:
+    qtbot.waitUntil(lambda: bool(program.plans))
+    source, recipe, context = program.plans[0]
+    assert (source, recipe, context) == (STDLIB_3M, RECIPE, program.settings.current.context_tokens)
+    assert program.offers[0][:2] == (STDLIB_3M, ("BF16", "Q4_K_M"))
+
+
+def test_a_recipe_is_one_job(program: Program) -> None:
+    job = run(program)
+    kinds = [type(request) for request in job.requests if not type(request).__name__.startswith("Finish")]
+    assert kinds == [Prune, Recover, Quantize, MeasureQuality]
+    assert job.title.startswith(RECIPE.name)
+
+
+def test_its_progress_is_on_the_page(program: Program) -> None:
+    job = run(program)
+    program.hub.jobs.changed.emit(JobStatus(1, job, JobState.RUNNING))
+    pane = program.workshop_page.make
+    assert pane.outcome.verdict.text().startswith("Step 1 of ")
+    program.hub.jobs.changed.emit(JobStatus(2, job, JobState.QUEUED))
+    assert pane.outcome.verdict.text().startswith("Step 1 of "), "another job is not this one"
+
+
+def test_a_failure_stays_on_the_page_and_can_be_run_again(program: Program) -> None:
+    job = run(program)
+    end(program, JobState.FAILED, failure=Failure("The disk is full.", "Free some space."))
+    bar = program.workshop_page.make.error
+    assert bar.sentence == "The disk is full."
+    assert "Free some space. What is finished is kept" in bar.hint
+    assert program.window.error.sentence == "", "once is enough"
+    bar.buttons()["Run again"].click()
+    assert [one.requests for one in program.added] == [job.requests, job.requests]
+
+
+def test_a_failure_is_told_on_the_page_that_is_seen(program: Program) -> None:
+    run(program)
+    program.window.show_page(CHAT)
+    end(program, JobState.CRASHED, failure=Failure("The engine was ended by SIGKILL."))
+    assert "SIGKILL" in program.window.error.sentence
+    assert "SIGKILL" in program.workshop_page.make.error.sentence
+    assert program.workshop_page.view == MAKE
+
+
+def test_a_cancelled_recipe_says_what_became_of_it(program: Program) -> None:
+    run(program)
+    end(program, JobState.CANCELLED)
+    assert "removed" in program.workshop_page.make.notice.sentence
+    assert program.window.notice.sentence == ""
+
+
+def made(job: Job) -> ModelEntry:
+    (file,) = [request.output for request in job.requests if isinstance(request, Quantize)]
+    return dataclasses.replace(SOURCE, path=file, name=file.stem, is_folder=False, facts=None)
+
+
+def test_the_result_is_shown_in_compare_once_it_is_in_the_list(program: Program) -> None:
+    job = run(program)
+    end(program, JobState.DONE)
+    page = program.workshop_page
+    assert page.view == MAKE, "the list of models is still being read"
+    program.models.set_entries((SOURCE, made(job)))
+    assert page.view == COMPARE
+    assert made(job).path.name in page.compare.notice.sentence
+    assert "Chat" in page.compare.notice.buttons()
+
+
+def test_a_result_is_told_on_another_page(program: Program) -> None:
+    job = run(program)
+    program.window.show_page(CHAT)
+    end(program, JobState.DONE)
+    assert made(job).path.name in program.window.notice.sentence
+    program.window.notice.buttons()["Compare"].click()
+    assert program.window.pages.currentWidget() is program.workshop_page
+
+
+def test_what_cannot_be_begun_is_said_at_once(program: Program, tmp_path: Path) -> None:
+    program.workshop_page.make.run_requested.emit(tmp_path, RECIPE)
+    assert program.added == []
+    assert program.workshop_page.make.error.sentence
+
+
+def test_one_is_cancelled_by_its_own_number(program: Program, monkeypatch) -> None:
+    cancelled: list[int] = []
+    monkeypatch.setattr(program.hub.jobs, "cancel", cancelled.append)
+    program.workshop_page.make.cancel_requested.emit()
+    assert cancelled == []
+    run(program)
+    program.workshop_page.make.cancel_requested.emit()
+    assert cancelled == [1]

@@ -1,0 +1,69 @@
+"""What a pruned model is to be put beside: the original, the same type without pruning, a ready-made smaller one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.hub.smaller_siblings import Sibling
+from app.measure.families import Family, LedgerRow
+from ui.ledger_words import kl_words, share_words
+from ui.widgets.figure_table import FigureRow
+from ui.words import milliseconds, size
+
+LOOKING = "Looking for a ready-made smaller model of this family…"
+TITLES = ("On disk", "Memory", "A token", "Perplexity", "KL", "Same choice")
+
+
+def is_compared(row: LedgerRow | None) -> bool:
+    """Whether this row is of a model that was pruned or trained here and can be chatted with."""
+    return row is not None and row.entry.is_altered and row.entry.can_load
+
+
+def comparison(row: LedgerRow, family: Family) -> list[FigureRow]:
+    """The original, what quantizing alone makes of it, and this one, whose line is strong; "" for what was not
+    measured. The perplexity of the original is the one that was measured beside this model's.
+    """
+    whole = _unaltered(family, lambda one: one.entry.header is not None and one.entry.header.is_unquantized)
+    original = whole or family.source
+    rows = [_row(f"Before: {family.source.entry.name}", original)]
+    reference = row.quality.reference_perplexity if row.quality is not None else None
+    if reference is not None and not rows[0].values[3]:
+        values = rows[0].values
+        rows[0] = FigureRow(rows[0].name, (*values[:3], f"{reference.value:.2f}", *values[4:]))
+    kind = row.entry.header.quantization if row.entry.header is not None else ""
+    alone = _unaltered(family, lambda one: one.entry.header is not None and one.entry.header.quantization == kind)
+    if alone is not None and alone is not whole:
+        rows.append(_row(f"{alone.short_recipe}, not pruned", alone))
+    rows.append(_row(f"After: {row.short_recipe}", row, strong=True))
+    return rows
+
+
+def ready_made_row(found: Sibling) -> FigureRow:
+    """The line of the one on the hub: of it only size and memory are known before a download."""
+    name = f"Ready-made: {found.repository.rpartition('/')[2]} {found.label}"
+    return FigureRow(name, (size(found.size_bytes), f"about {size(found.memory_bytes)}", "", "", "", ""))
+
+
+def found_words(found: Sibling) -> str:
+    """What there is to do about it."""
+    asks = ", once its author has given access" if found.is_gated else ""
+    return f"{found.repository} is ready-made, at about the same size: download and measure it to compare{asks}."
+
+
+def _unaltered(family: Family, wanted: Callable[[LedgerRow], bool]) -> LedgerRow | None:
+    """The variant with the most figures among those that nothing was taken away from."""
+    found = [one for one in family.variants if not one.entry.is_altered and one.entry.can_load and wanted(one)]
+    return max(found, key=lambda one: (one.speed is not None, one.kl is not None), default=None)
+
+
+def _row(name: str, row: LedgerRow, *, strong: bool = False) -> FigureRow:
+    speed = row.speed
+    values = (
+        size(row.entry.size_bytes),
+        size(speed.peak_memory_bytes) if speed is not None else "",
+        milliseconds(speed.ms_per_token) if speed is not None else "",
+        "" if row.perplexity is None else f"{row.perplexity:.2f}",
+        kl_words(row.kl),
+        share_words(row.top_1),
+    )
+    return FigureRow(name, values, strong)

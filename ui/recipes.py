@@ -1,0 +1,132 @@
+"""What the Workshop's recipe sets off: plans from a child, one job, and what comes of it in the window."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject
+
+from app.compress.recipe import QuantizeStep, Recipe
+from app.compress.recipe_requests import place_for
+from app.errors import AppError
+from app.paths import Paths
+from app.pruning import Recovered
+from app.requests import Quantize
+from ui.pages.recipe_pane import PLAIN_TYPE
+from ui.pages.workshop_page import MAKE
+from ui.recipe_words import KEPT, UNDONE, recovered_words
+from workers.jobs import FINAL_JOB_STATES, JobState, JobStatus
+from workers.protocol import Failure
+from workers.recipes import recipe_job
+
+if TYPE_CHECKING:
+    from ui.main import Program
+    from ui.pages.workshop_page import WorkshopPage
+
+
+def connect_recipes(page: WorkshopPage, program: Program, paths: Paths) -> None:
+    """Connect the page's recipe with the services; once."""
+    _Recipes(page, program, paths)
+
+
+class _Recipes(QObject):
+    """The slots. Lives as long as the page."""
+
+    def __init__(self, page: WorkshopPage, program: Program, paths: Paths) -> None:
+        super().__init__(page)
+        self._page, self._pane, self._program, self._paths = page, page.make, program, paths
+        self._running: tuple[int, Path, Recipe] | None = None
+        self._result: Path | None = None
+        """A file that is shown as soon as the list of models has it."""
+        hub, pane = program.hub, page.make
+        pane.plan_wanted.connect(self._on_plan_wanted)
+        pane.run_requested.connect(self._on_run)
+        pane.cancel_requested.connect(self._on_cancel)
+        hub.recipes.planned.connect(pane.show_plan)
+        hub.recipes.offered.connect(pane.show_offers)
+        hub.recipes.refused.connect(pane.refuse)
+        hub.jobs.changed.connect(self._on_job)
+        hub.jobs.ended.connect(self._on_job)
+        hub.speed.changed.connect(self._on_speed)
+        program.models.modelReset.connect(self._show_result)
+        program.models.dataChanged.connect(lambda *_: self._show_result())
+
+    def _on_plan_wanted(self, source: Path, recipe: Recipe) -> None:
+        hub, settings = self._program.hub, self._program.settings.current
+        if hub.speed.speed is None:
+            hub.speed.measure()  # for the ms a token; the plan is asked again when it is there
+        hub.recipes.plan(source, recipe, settings.context_tokens)
+        wanted = [PLAIN_TYPE, *(kind for s in recipe.steps if isinstance(s, QuantizeStep) for kind in s.types)]
+        missing = tuple(kind for kind in dict.fromkeys(wanted) if not self._pane.knows(source, kind))
+        if missing:
+            hub.recipes.offers(source, missing, settings.context_tokens, settings.kv_type)
+
+    def _on_speed(self) -> None:
+        if not self._program.hub.speed.is_measuring:
+            self._pane.forget_offers()
+            self._pane.refresh()
+
+    def _on_run(self, source: Path, recipe: Recipe) -> None:
+        try:
+            job = recipe_job(recipe, source, place_for(source, self._paths), self._paths)
+        except AppError as error:
+            self._pane.error.show_failure(Failure(error.sentence, error.hint))
+            return
+        number = self._program.hub.jobs.next_id
+        self._running = (number, source, recipe)
+        self._program.told_by_pages.add(number)
+        self._program.hub.jobs.add(job)
+
+    def _on_cancel(self) -> None:
+        if self._running is not None:
+            self._program.hub.jobs.cancel(self._running[0])
+
+    def _on_job(self, status: JobStatus) -> None:
+        if self._running is None or status.id != self._running[0]:
+            return
+        self._pane.show_job(status)
+        if status.state not in FINAL_JOB_STATES:
+            return
+        _, source, recipe = self._running
+        self._running = None
+        self._program.models_page.refresh()
+        if status.state is JobState.DONE:
+            self._on_done(status)
+        elif status.failure is not None:
+            self._on_failed(status.failure, source, recipe)
+        else:
+            self._pane.notice.show_notice(f"Cancelled: {status.job.title}. {UNDONE}")
+
+    def _on_done(self, status: JobStatus) -> None:
+        files = [request.output for request in status.job.requests if isinstance(request, Quantize)]
+        self._program.models_page.read_figures()
+        self._result = files[0] if files else None
+        words = f"{files[0].name} is here." if files else f"Done: {status.job.title}."
+        words += "".join(f" {recovered_words(one)}" for one in status.results if isinstance(one, Recovered))
+        words = " ".join((words, *status.notices))
+        bar = self._page.compare.notice if self._is_shown else self._program.window.notice
+        bar.say(words)
+        if files:
+            bar.add_button("Chat", lambda: self._program.chat_with(files[0]))
+        if not self._is_shown:
+            bar.add_button("Compare", self._program.show_workshop)
+        self._show_result()
+
+    def _on_failed(self, failure: Failure, source: Path, recipe: Recipe) -> None:
+        told = dataclasses.replace(failure, hint=f"{failure.hint} {KEPT}".strip())
+        bars = (self._pane.error,) if self._is_shown else (self._pane.error, self._program.window.error)
+        for bar in bars:
+            bar.show_failure(told)
+            bar.add_button("Run again", lambda: self._on_run(source, recipe))
+        self._page.show_view(MAKE)
+
+    def _show_result(self) -> None:
+        if self._result is not None and self._program.models.entry(self._result) is not None:
+            path, self._result = self._result, None
+            self._page.show_result(path)
+
+    @property
+    def _is_shown(self) -> bool:
+        return self._program.window.pages.currentWidget() is self._page
