@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.hub.repository import RemoteFile
+from app.inside.asked import LookAtTensor, LookInside, SuggestTypes
 from app.pruning import MakeDraft, PlanRecipe, PlanRecovery, Prune, Recover
 
 LEAST_CONTEXT_TOKENS = 256
@@ -334,4 +335,7 @@ Request = (
     | PlanRecovery
     | MakeDraft
     | PlanRecipe
+    | LookInside
+    | LookAtTensor
+    | SuggestTypes
 )
