@@ -24,6 +24,7 @@ COMMANDS = {
     "convert": "write a Hugging Face folder as one GGUF file",
     "quantize": "make a model smaller",
     "importance": "measure which weights of a model matter most",
+    "inside": "look inside a model: its tensors, their weights, what storing them smaller would do",
     "measure": "measure a model's quality: perplexity, KL divergence, top-1 agreement",
     "drafts": "list the models that can draft for a model, and why others cannot",
     "check-draft": "prove that a draft model changes nothing but the speed",

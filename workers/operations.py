@@ -15,6 +15,7 @@ from app.events import (
     Converted,
     Downloaded,
     ImportanceCollected,
+    Inside,
     MachineSpeed,
     ModelLoaded,
     Offers,
@@ -22,8 +23,10 @@ from app.events import (
     Quantized,
     Report,
     Result,
+    TensorLook,
     TokenCount,
     TooLarge,
+    TypesSuggested,
     Verified,
 )
 from app.fit.curve import FitCurve
@@ -38,6 +41,8 @@ from app.requests import (
     Download,
     Generate,
     LoadModel,
+    LookAtTensor,
+    LookInside,
     MeasureFit,
     MeasureMachine,
     MeasureQuality,
@@ -47,6 +52,7 @@ from app.requests import (
     PlanOffers,
     Quantize,
     Request,
+    SuggestTypes,
     ThreadCounts,
     VerifyModel,
 )
@@ -82,6 +88,9 @@ class Operations:
             MeasureQuality: self._measure_quality,
             PlanOffers: self._plan_offers,
             PlanConversion: self._plan_conversion,
+            LookInside: self._look_inside,
+            LookAtTensor: self._look_at_tensor,
+            SuggestTypes: self._suggest_types,
         }
 
     def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
@@ -190,3 +199,18 @@ class Operations:
         from app.compress.offers import plan_conversion
 
         return plan_conversion(request, stop)
+
+    def _look_inside(self, request: LookInside, report: Report, stop: StopFlag) -> Inside:
+        from app.inside.looking import look_inside
+
+        return look_inside(request)
+
+    def _look_at_tensor(self, request: LookAtTensor, report: Report, stop: StopFlag) -> TensorLook:
+        from app.inside.looking import look_at_tensor
+
+        return look_at_tensor(request, report, stop)
+
+    def _suggest_types(self, request: SuggestTypes, report: Report, stop: StopFlag) -> TypesSuggested:
+        from app.inside.suggesting import suggest_types
+
+        return suggest_types(request, self._paths, report, stop)

@@ -1,4 +1,4 @@
-"""ggml's own functions beside llama.cpp's interface: the library that llama_cpp has loaded, and quantizing rows with it."""
+"""ggml's own functions beside llama.cpp's interface: the library that llama_cpp loaded, and quantizing rows with it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Choice:
 
 
 def allocate(choices: Sequence[Sequence[Choice]], budget_bytes: int) -> tuple[Choice, ...]:
-    """One choice for each group, together at most `budget_bytes` where the smallest ones are. Greedy over all upgrades."""
+    """One choice for each group, together at most `budget_bytes` where the smallest ones are."""
     chosen = [min(options, key=lambda option: (option.size_bytes, option.loss)) for options in choices]
     free = budget_bytes - sum(choice.size_bytes for choice in chosen)
     while True:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class LookInside:
-    """List the tensors of a GGUF file (of a split one: its first part) or a Hugging Face folder. Reads headers alone."""
+    """List the tensors of a GGUF file (of a split one: its first part) or a Hugging Face folder, from headers."""
 
     model: Path
 

@@ -20,7 +20,7 @@ _STRETCH = 1 << 14
 
 
 def by_codebook(weights: Rows, dimensions: int, entries: int) -> Rows:
-    """Each `dimensions` neighbouring weights of a row become the nearest of `entries` vectors that were learned from them.
+    """Each `dimensions` neighbouring weights of a row become the nearest of `entries` vectors learned from them.
 
     The columns are a multiple of `dimensions`. The table is trained on at most 32,768 of the vectors.
     """

@@ -22,13 +22,13 @@ from app.inside.scalar import per_block, per_row, per_tensor
 from app.inside.tensors import Rows
 
 _NOT_IN_GGUF = "No GGUF type stores it: to compare with, not to use."
-_SCALE_BITS = 32
-"""A scale and a minimum, 16 bits each."""
+_SCALE_BITS, _BLOCK = 32, 32
+"""A scale and a minimum take 16 bits each; blocks are as long as those of ggml's simple types."""
 
 GGUF_TYPES = {
     "Q8_0": "Blocks of 32 share a scale; 8 bits each. Nothing lost that can be noticed.",
     "Q6_K": "256 weights with 16 scales of 8 bits: very close to the source.",
-    "Q5_K": "256 weights; 8 scales and minimums of 6 bits, 5 bits a weight.",
+    "Q5_K": "256 weights with 8 scales and minimums of 6 bits, 5 bits a weight.",
     "Q4_K": "As Q5_K with 4 bits: most of a Q4_K_M file.",
     "Q4_0": "Blocks of 32 share one scale, 16 even steps: the fastest on most processors.",
     "IQ4_NL": "Blocks of 32; 16 uneven steps, closer together near zero, where most weights are.",
@@ -53,7 +53,7 @@ class Method:
 
 
 def errors_of(weights: Rows, rows: int, stop: ShouldStop) -> tuple[MethodError, ...]:
-    """The table for a tensor of `rows` rows, of which `weights` are all or some. They must be finite. Raises Cancelled."""
+    """The table for a tensor of `rows` rows, of which `weights` are all or some, finite. Raises Cancelled."""
     return tuple(_error(method, weights, rows, stop) for method in methods())
 
 
@@ -73,7 +73,9 @@ def _error(method: Method, weights: Rows, rows: int, stop: ShouldStop) -> Method
     columns = weights.shape[1]
     bits = method.bits(rows, columns)
     if columns % method.multiple:
-        problem = f"Does not fit this tensor: its rows have {columns:,} weights, which {method.multiple} does not divide."
+        problem = (
+            f"Does not fit this tensor: its rows have {columns:,} weights, which {method.multiple} does not divide."
+        )
         return MethodError(method.kind, method.name, bits, 0.0, 0.0, method.words, problem)
     error, signal = root_mean_square(weights - method.store(weights)), root_mean_square(weights)
     exact = error == 0.0
@@ -81,48 +83,59 @@ def _error(method: Method, weights: Rows, rows: int, stop: ShouldStop) -> Method
     return MethodError(method.kind, method.name, bits, error, noise, method.words, exact=exact)
 
 
-def _scalar_methods() -> list[Method]:
-    found = []
-    for bits in (8, 4):
-        steps = 2**bits
-        shares: tuple[tuple[str, int, Callable[[int, int], float], Callable[[Rows], Rows], str], ...] = (
-            (
-                "whole tensor", 1, lambda rows, columns, bits=bits: bits + _SCALE_BITS / (rows * columns),
-                lambda w, bits=bits: per_tensor(w, bits), f"{steps} even steps from the tensor's smallest weight to its largest.",
-            ),
-            (
-                "each row", 1, lambda _, columns, bits=bits: bits + _SCALE_BITS / columns,
-                lambda w, bits=bits: per_row(w, bits), f"{steps} even steps for each row: one far weight spoils a row only.",
-            ),
-            (
-                "blocks of 32", 32, lambda _rows, _columns, bits=bits: bits + _SCALE_BITS / 32,
-                lambda w, bits=bits: per_block(w, bits, 32), f"{steps} even steps for every 32 weights: GGUF's {'Q8_0' if bits == 8 else 'Q4_1'} is close to it.",
-            ),
-        )  # fmt: skip
-        for shared, multiple, cost, store, words in shares:
-            name = f"Min-max, {bits} bits, {shared}"
-            found.append(Method(MethodKind.SCALAR, name, words, multiple, cost, store))
-    return found
+def _scalar_methods() -> tuple[Method, ...]:
+    return tuple(method for bits in (8, 4) for method in _min_max_methods(bits))
 
 
-def _codebook_methods() -> list[Method]:
-    shapes = (
-        ("k-means, 16 values", 1, 16, "16 values where the weights are, found by k-means (Deep Compression)."),
-        ("Product quantization, 2 weights, 256 vectors", 2, 256, "Pairs of weights become one of 256 learned pairs."),
-        ("Product quantization, 4 weights, 256 vectors", 4, 256, "Four weights become one of 256 learned fours."),
+def _min_max_methods(bits: int) -> tuple[Method, ...]:
+    steps, kind, name = 2**bits, MethodKind.SCALAR, f"Min-max, {bits} bits"
+    near = "Q8_0" if bits == 8 else "Q4_1"
+    return (
+        Method(
+            kind,
+            f"{name}, whole tensor",
+            f"{steps} even steps from the tensor's smallest weight to its largest: one far weight spoils all.",
+            1,
+            lambda rows, columns: bits + _SCALE_BITS / (rows * columns),
+            lambda weights: per_tensor(weights, bits),
+        ),
+        Method(
+            kind,
+            f"{name}, each row",
+            f"{steps} even steps for each row: one far weight spoils its row only.",
+            1,
+            lambda _rows, columns: bits + _SCALE_BITS / columns,
+            lambda weights: per_row(weights, bits),
+        ),
+        Method(
+            kind,
+            f"{name}, blocks of {_BLOCK}",
+            f"{steps} even steps for every {_BLOCK} weights of a row. GGUF's {near} is close to it.",
+            _BLOCK,
+            lambda _rows, _columns: bits + _SCALE_BITS / _BLOCK,
+            lambda weights: per_block(weights, bits, _BLOCK),
+        ),
     )
 
-    def cost(dimensions: int, entries: int) -> Callable[[int, int], float]:
-        table = dimensions * entries * 16
-        return lambda rows, columns: math.log2(entries) / dimensions + table / (rows * columns)
 
-    return [
-        Method(
-            MethodKind.CODEBOOK, name, f"{words} {_NOT_IN_GGUF}", dimensions, cost(dimensions, entries),
-            lambda w, dimensions=dimensions, entries=entries: by_codebook(w, dimensions, entries),
-        )
-        for name, dimensions, entries, words in shapes
-    ]  # fmt: skip
+def _codebook_methods() -> tuple[Method, ...]:
+    return (
+        _codebook_method("k-means, 16 values", 1, 16, "16 values where the weights are (Deep Compression)."),
+        _codebook_method("Product quantization, pairs", 2, 256, "Two weights become one of 256 learned pairs."),
+        _codebook_method("Product quantization, fours", 4, 256, "Four weights become one of 256 learned fours."),
+    )
+
+
+def _codebook_method(name: str, dimensions: int, entries: int, words: str) -> Method:
+    table_bits = dimensions * entries * 16
+    return Method(
+        MethodKind.CODEBOOK,
+        name,
+        f"{words} {_NOT_IN_GGUF}",
+        dimensions,
+        lambda rows, columns: math.log2(entries) / dimensions + table_bits / (rows * columns),
+        lambda weights: by_codebook(weights, dimensions, entries),
+    )
 
 
 def _gguf_method(name: str) -> Method:

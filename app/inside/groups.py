@@ -60,11 +60,11 @@ def overrides_of(groups: Sequence[Group], types: Sequence[str]) -> tuple[TensorO
     found = []
     for kind in dict.fromkeys(group.kind for group in groups):
         given: dict[str, list[Group]] = {}
-        for group, type in zip(groups, types, strict=True):
+        for group, stored in zip(groups, types, strict=True):
             if group.kind == kind:
-                given.setdefault(type, []).append(group)
-        for type, members in given.items():
-            found.append(TensorOverride(_pattern(kind, members, whole=len(given) == 1), type))
+                given.setdefault(stored, []).append(group)
+        for stored, members in given.items():
+            found.append(TensorOverride(_pattern(kind, members, whole=len(given) == 1), stored))
     return tuple(found)
 
 

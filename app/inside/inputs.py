@@ -1,4 +1,4 @@
-"""What flows into a tensor: its importance matrix where one lies beside the model, or a few windows of text, read now."""
+"""What flows into a tensor: an importance matrix that lies beside the model, or some windows of text, read now."""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ class Inside:
 class Histogram:
     """Of the weights from `low` to `high` = -low, in bars of equal width; `below` and `above` lie outside.
 
-    The figures are of all weights that were read. `excess_kurtosis` is 0 for a normal distribution; above it there are more
-    far values. `not_finite` counts NaN and infinities, which are in nothing else.
+    The figures are of all weights that were read. `excess_kurtosis` is 0 for a normal distribution; above it there are
+    more far values. `not_finite` counts NaN and infinities, which are in nothing else.
     """
 
     low: float

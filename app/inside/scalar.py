@@ -1,7 +1,7 @@
 """Min-max quantization: every weight becomes the nearest of evenly spaced values between the smallest and the largest.
 
-The oldest scheme there is, asymmetric (a scale and a minimum), as in Jacob et al. 2018, arXiv 1712.05877. What differs is
-how many weights share a scale: all of a tensor, a row, or a block of neighbours in a row.
+The oldest scheme there is, asymmetric (a scale and a minimum), as in Jacob et al. 2018, arXiv 1712.05877. What differs
+is how many weights share a scale: all of a tensor, a row, or a block of neighbours in a row.
 """
 
 from __future__ import annotations

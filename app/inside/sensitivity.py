@@ -1,4 +1,4 @@
-"""How much a model minds: the KL divergence to itself when one group of its tensors is stored in 4 bits, all else as is.
+"""How much a model minds: its KL divergence from itself when one group of its tensors is stored in 4 bits.
 
 The group's weights are replaced, in a copy of the file, by what is read again after ggml has stored them in 4 bits; the
 copy is then an ordinary model that any reader reads. After each group the copy is put back. Divergences are measured

@@ -1,8 +1,8 @@
 """Types for the tensors of a model by measured sensitivity, proved beside the usual mixture: the operation.
 
 [convert] -> copy -> a group at a time in 4 bits, the divergence measured -> the bytes divided -> both files made and
-compared with the model on another text. The loss of a type is that of 4 bits times the ratio of their squared errors: to
-second order the divergence grows with the square of what is added to the weights, and losses of groups add up.
+compared with the model on another text. The loss of a type is that of 4 bits times the ratio of their squared errors:
+to second order the divergence grows with the square of what is added to the weights, and losses of groups add up.
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ def suggest_types(request: SuggestTypes, paths: Paths, report: Report, stop: Sho
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _suggest(
-    request: SuggestTypes, folder: Path, paths: Paths, report: Report, stop: ShouldStop
-) -> TypesSuggested:
+def _suggest(request: SuggestTypes, folder: Path, paths: Paths, report: Report, stop: ShouldStop) -> TypesSuggested:
     source = _as_gguf(request, folder, report, stop)
     usual = planned(source, request.type)
     groups = _groups(source, usual, request.bands)
@@ -110,7 +108,7 @@ def _as_gguf(request: SuggestTypes, folder: Path, report: Report, stop: ShouldSt
 
 def _groups(source: Path, usual: Planned, bands: int) -> tuple[Group, ...]:
     tensors = open_tensors(source)
-    wanted = {name for name, type in usual.types.items() if type not in ("F32", "F16", "BF16") and name in tensors}
+    wanted = {name for name, kind in usual.types.items() if kind not in ("F32", "F16", "BF16") and name in tensors}
     groups = tuple(group for group in groups_of(tensors, wanted, bands) if four_bits(group.columns))
     if not groups:
         raise QuantizeError("No tensor of this model can be stored in 4 bits.", "Its rows are of uncommon widths.")
@@ -140,9 +138,7 @@ def _losses(
     return sensitivities(listener, Patch(copy), copy, groups, report, stop)
 
 
-def _allocated(
-    groups: Sequence[Group], losses: Sequence[float], usual: Planned, extra: float
-) -> tuple[Choice, ...]:
+def _allocated(groups: Sequence[Group], losses: Sequence[float], usual: Planned, extra: float) -> tuple[Choice, ...]:
     """Of the bytes that the usual mixture gives these groups, and `extra` of the whole file more."""
     names = [tensor.row.name for group in groups for tensor in group.tensors]
     elements = {tensor.row.name: tensor.row.elements for group in groups for tensor in group.tensors}
@@ -173,7 +169,9 @@ def _proved(
 
     if stop():
         raise Cancelled
-    quantize_file(source, output, request.type, Options(overrides=overrides, threads=threads, requantize=True), on_tensor)
+    quantize_file(
+        source, output, request.type, Options(overrides=overrides, threads=threads, requantize=True), on_tensor
+    )
     measure = MeasureQuality(output, source, context_tokens=request.context_tokens, threads=threads)
     return measure_quality(measure, paths, report, stop)
 

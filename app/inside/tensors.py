@@ -75,7 +75,8 @@ def tensor_named(model: Path, name: str) -> Tensor:
     tensor = open_tensors(model).get(name)
     if tensor is None:
         raise ModelFileError(
-            f"“{printable(model.name)}” has no tensor named “{printable(name)}”.", "Look at the list of its tensors again."
+            f"“{printable(model.name)}” has no tensor named “{printable(name)}”.",
+            "Look at the list of its tensors again.",
         )
     return tensor
 
