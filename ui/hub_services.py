@@ -15,6 +15,7 @@ from app.requests import Quantize, VerifyModel
 from workers.downloads import Downloads
 from workers.fits import Fits
 from workers.hub_browser import HubBrowser
+from workers.inside import InsideService
 from workers.jobs import Job, JobQueue
 from workers.machine_speed import SpeedService
 from workers.makings import Makings
@@ -45,6 +46,7 @@ class HubServices(QObject):
         self.browser = HubBrowser(self.lookups, self._hub, self)
         self.fits = Fits(paths, self.lookups, self._hub, parent=self)
         self.offers = OfferService(paths, parent=self)
+        self.inside = InsideService(paths, parent=self)
         self.speed = SpeedService(paths, self.jobs, tasks, self)
 
     @property
@@ -92,6 +94,7 @@ class HubServices(QObject):
         self.browser.close()
         self.fits.close()
         self.offers.close()
+        self.inside.close()
         self.downloads.close()
         self.jobs.close()
         self.lookups.close(500)

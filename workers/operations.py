@@ -15,7 +15,6 @@ from app.events import (
     Converted,
     Downloaded,
     ImportanceCollected,
-    Inside,
     MachineSpeed,
     ModelLoaded,
     Offers,
@@ -23,13 +22,13 @@ from app.events import (
     Quantized,
     Report,
     Result,
-    TensorLook,
     TokenCount,
     TooLarge,
-    TypesSuggested,
     Verified,
 )
 from app.fit.curve import FitCurve
+from app.inside.asked import LookAtTensor, LookInside, SuggestTypes
+from app.inside.said import Inside, TensorLook, TypesSuggested
 from app.paths import Paths, default_paths
 from app.requests import (
     Bench,
@@ -41,8 +40,6 @@ from app.requests import (
     Download,
     Generate,
     LoadModel,
-    LookAtTensor,
-    LookInside,
     MeasureFit,
     MeasureMachine,
     MeasureQuality,
@@ -52,7 +49,6 @@ from app.requests import (
     PlanOffers,
     Quantize,
     Request,
-    SuggestTypes,
     ThreadCounts,
     VerifyModel,
 )
