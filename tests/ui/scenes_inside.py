@@ -1,4 +1,4 @@
-"""Looking inside a model, with sample tensors: the list, one of them, one that is read or cannot be, types suggested."""
+"""Looking inside a model, with sample tensors: the list, one of them, one being read, suggested types."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _ERRORS = (
      "largest: one far weight spoils all."),
     (MethodKind.SCALAR, "Min-max, 8 bits, each row", 8.01, 41.9, "256 even steps for each row."),
     (MethodKind.SCALAR, "Min-max, 4 bits, whole tensor", 4.0, 9.8, "16 even steps from the smallest to the largest."),
-    (MethodKind.SCALAR, "Min-max, 4 bits, blocks of 32", 5.0, 22.0, "16 even steps for every 32 weights of a row. "
+    (MethodKind.SCALAR, "Min-max, 4 bits, blocks of 32", 5.0, 22.0, "16 even steps for every 32 weights. "
      "GGUF's Q4_1 is close to it."),
     (MethodKind.CODEBOOK, "k-means, 16 values", 4.0, 18.9, "16 values where the weights are (Deep Compression). No GGUF "
      "type stores it: to compare with, not to use."),
@@ -54,7 +54,7 @@ _ERRORS = (
     (MethodKind.GGUF, "Q8_0", 8.5, 45.5, "Blocks of 32 share a scale; 8 bits each. Nothing lost that can be noticed."),
     (MethodKind.GGUF, "Q6_K", 6.56, 34.8, "256 weights with 16 scales of 8 bits: very close to the source."),
     (MethodKind.GGUF, "Q4_K", 4.5, 22.8, "As Q5_K with 4 bits: most of a Q4_K_M file."),
-    (MethodKind.GGUF, "Q4_0", 4.5, 21.1, "Blocks of 32 share one scale, 16 even steps: the fastest on most processors."),
+    (MethodKind.GGUF, "Q4_0", 4.5, 21.1, "Blocks of 32 share one scale, 16 even steps: the fastest."),
     (MethodKind.GGUF, "Q2_K", 2.63, 10.4, "256 weights, 4 steps each: much is lost."),
 )  # fmt: skip
 
@@ -114,7 +114,7 @@ def suggestion(*, better: bool = True) -> TypesSuggested:
     sentence = (
         "These types lose 35 % less than Q4_K_M: KL divergence 0.0304 instead of 0.0467, at the same size."
         if better
-        else "The usual mixture Q4_K_M is as good: KL divergence 0.0461 instead of 0.0467, at the same size. Keep to it."
+        else "The usual mixture Q4_K_M is as good: KL divergence 0.0461 instead of 0.0467, at the same size."
     )
     ours = 0.0304 if better else 0.0461
     return TypesSuggested(
@@ -141,6 +141,7 @@ def inside(stage: Stage) -> QWidget:
     window = _listed(stage)
     window.list.tree.topLevelItem(3).setExpanded(True)
     window.list.choose(CHOSEN)
+    window._settle.stop()  # the sample is not there to be read
     window.show_look(look())
     return window
 
@@ -172,6 +173,7 @@ def inside_failed(stage: Stage) -> QWidget:
 def inside_tensor_failed(stage: Stage) -> QWidget:
     window = _listed(stage)
     window.list.choose(CHOSEN)
+    window._settle.stop()
     window.refuse(LookAtTensor(FOLDER, CHOSEN), "“Qwen3-1.7B” has no tensor of this name any more. Look at it again.")
     return window
 
@@ -182,6 +184,7 @@ def inside_long_names(stage: Stage) -> QWidget:
     window.show_list(Inside(FOLDER, tensors(prefix)))
     name = prefix + "layers.0.mlp.down_proj.weight"
     window.list.choose(name)
+    window._settle.stop()
     row = dataclasses.replace(look().tensor, name=name)
     window.show_look(dataclasses.replace(look(), tensor=row))
     return window

@@ -57,6 +57,7 @@ class InsideWindow(QDialog):
             self._ask_row()
             return
         self.list.setEnabled(False)
+        self.suggest.setEnabled(False)
         self.view.say("Reading the list of tensors…", "")
         self.asked.emit(LookInside(self._entry.path))
 
@@ -64,6 +65,7 @@ class InsideWindow(QDialog):
         if inside.path != self._entry.path:
             return
         self.list.setEnabled(True)
+        self.suggest.setEnabled(True)
         self.list.show_tensors(inside.tensors)
         if not inside.tensors:
             self.view.say("There are no tensors", "The file has a header and nothing in it.")
@@ -126,7 +128,7 @@ class InsideWindow(QDialog):
         close.clicked.connect(self.close)
         splitter = QSplitter()
         splitter.setChildrenCollapsible(False)
-        for number, (widget, width) in enumerate(((self.list, 380), (self.pages, 740))):
+        for number, (widget, width) in enumerate(((self.list, 440), (self.pages, 680))):
             side = QWidget()
             box = QHBoxLayout(side)
             box.setContentsMargins(0 if number == 0 else 16, 0, 16 if number == 0 else 0, 0)
@@ -134,7 +136,7 @@ class InsideWindow(QDialog):
             side.setMinimumWidth(width * 3 // 4)
             splitter.addWidget(side)
             splitter.setStretchFactor(number, number)
-        splitter.setSizes([380, 740])
+        splitter.setSizes([440, 680])
         buttons = QHBoxLayout()
         buttons.addWidget(self.suggest)
         buttons.addStretch()

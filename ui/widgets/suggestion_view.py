@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 from app.events import Progress
 from app.inside.said import TypesSuggested
 from ui.inside_words import suggestion_words
-from ui.words import STAGE_WORDS, grouped, size, time_left
+from ui.words import STAGE_WORDS, grouped, time_left
 
 _EXPLAINED = (
     "Not every tensor minds being stored in few bits as much. Each group of them is stored in 4 bits alone, and what "
@@ -48,6 +48,7 @@ class SuggestionView(QWidget):
         self.kind.addItems(TYPES)
         self.kind.setAccessibleName("Mixture to compete with")
         self.extra.setAccessibleName("How much larger the file may be")
+        self.extra.lineEdit().setTextMargins(6, 0, 0, 0)  # a style sheet's padding does not reach the text
         self.start = QPushButton("Measure")
         self.start.setProperty("role", "primary")
         self.start.clicked.connect(
@@ -96,8 +97,7 @@ class SuggestionView(QWidget):
         """The verdict and the table."""
         self._found = found
         self.show_ready()
-        sizes = f"{size(found.usual_bytes)} usual, {size(found.suggested_bytes)} suggested."
-        self.verdict.setText(f"{'✓' if found.better else '='} {suggestion_words(found)} {sizes}")
+        self.verdict.setText(f"{'✓' if found.better else '='} {suggestion_words(found)}")
         self.table.clear()
         most = max((cost.kl for cost in found.groups), default=0.0)
         for cost in sorted(found.groups, key=lambda cost: -cost.kl / cost.elements):

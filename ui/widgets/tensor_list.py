@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
@@ -15,6 +16,7 @@ _NAME, _SHAPE, _TYPE, _SIZE = range(4)
 _ROW = Qt.ItemDataRole.UserRole
 _SORT = Qt.ItemDataRole.UserRole + 1
 _WITHOUT_LAYER = "Outside the layers"
+_BEFORE = re.compile(r"^.*?\b(?:blk|layers|h|blocks)\.\d+\.|^model\.")
 
 
 class TensorList(QWidget):
@@ -31,7 +33,7 @@ class TensorList(QWidget):
         self.tree = QTreeWidget()
         self.tree.setAccessibleName("Tensors")
         self.tree.setHeaderLabels(["Tensor", "Shape", "Type", "Size"])
-        self.tree.setIndentation(14)
+        self.tree.setIndentation(12)
         self.tree.setUniformRowHeights(True)
         self.tree.setAllColumnsShowFocus(True)
         self.tree.setTextElideMode(Qt.TextElideMode.ElideMiddle)
@@ -41,7 +43,7 @@ class TensorList(QWidget):
         header = self.tree.header()
         header.setStretchLastSection(False)
         header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((_SHAPE, 100), (_TYPE, 56), (_SIZE, 70)):
+        for column, width in ((_SHAPE, 108), (_TYPE, 56), (_SIZE, 66)):
             header.resizeSection(column, width)
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         self.tree.headerItem().setTextAlignment(_SIZE, right)
@@ -131,8 +133,4 @@ def _add(group: _Item, tensor: TensorRow) -> None:
 
 def _short(name: str) -> str:
     """Without the layer, which stands above it, and without the ending that nearly all have."""
-    parts = name.split(".")
-    for prefix, length in (("blk", 2), ("model", 3)):
-        if parts[0] == prefix and len(parts) > length and parts[length - 1].isdecimal():
-            parts = parts[length:]
-    return ".".join(parts).removesuffix(".weight") or name
+    return _BEFORE.sub("", name).removesuffix(".weight") or name
