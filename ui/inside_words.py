@@ -6,6 +6,7 @@ from app.inside.said import ChannelPicture, Histogram, MethodError, TensorRow, T
 from ui.words import grouped, size
 
 _HEAVY_TAILS = 1.0
+_MANY_ZEROS = 0.005
 
 
 def breakable(name: str) -> str:
@@ -32,7 +33,8 @@ def histogram_words(found: Histogram) -> str:
         f"Mean {found.mean:.3g}, standard deviation {found.deviation:.3g}, largest {found.largest:.3g}; "
         f"kurtosis {found.excess_kurtosis:+.2f} over a normal distribution: {tails}."
     )
-    return words + (f" {found.zeros / found.read:.1%} are zero." if found.zeros else "")
+    zeros = found.zeros / found.read
+    return words + (f" {zeros:.1%} are zero." if zeros >= _MANY_ZEROS else "")
 
 
 def channels_words(picture: ChannelPicture) -> str:

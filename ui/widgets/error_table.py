@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from app.inside.said import MethodError
@@ -12,11 +12,15 @@ from ui.inside_words import noise_words
 from ui.theme import color
 
 _NAME, _BITS, _RMSE, _NOISE, _WORDS = range(5)
+_USUAL = "Q4_K"
 _NUMBERS = (_BITS, _RMSE, _NOISE)
 
 
 class ErrorTable(QTreeWidget):
-    """A row a method, in the order they come; the sentence is whole in the tool tip."""
+    """A row a method, in the order they come. Whoever shows it gives the current row's sentence room to be whole."""
+
+    explained = Signal(str)
+    """The sentence of the row that is current now"""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -25,8 +29,9 @@ class ErrorTable(QTreeWidget):
         self.setUniformRowHeights(True)
         self.setAllColumnsShowFocus(True)
         self.setHeaderLabels(["Stored as", "Bits a weight", "RMSE", "Signal to noise", "What it means"])
+        self.currentItemChanged.connect(lambda item, _: self.explained.emit(item.toolTip(_WORDS) if item else ""))
         header = self.header()
-        for column, width in ((_NAME, 200), (_BITS, 92), (_RMSE, 88), (_NOISE, 104)):
+        for column, width in ((_NAME, 200), (_BITS, 84), (_RMSE, 76), (_NOISE, 98)):
             header.resizeSection(column, width)
         header.setSectionResizeMode(_WORDS, QHeaderView.ResizeMode.Stretch)
         for column in _NUMBERS:
@@ -45,3 +50,5 @@ class ErrorTable(QTreeWidget):
             if error.problem:
                 for column in range(5):
                     item.setForeground(column, color("text_secondary"))
+        usual = self.findItems(_USUAL, Qt.MatchFlag.MatchExactly, _NAME)
+        self.setCurrentItem(usual[0] if usual else self.topLevelItem(0))

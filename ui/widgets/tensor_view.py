@@ -34,6 +34,8 @@ class TensorView(QWidget):
         self.histogram, self.channels, self.errors = HistogramPlot(), ChannelPlot(), ErrorTable()
         self.figures, self.standing_out, self.notes = _label("caption"), _label("caption"), _label("caption")
         self.channels_title = _label("strong")
+        self.meaning = _label("secondary")
+        self.errors.explained.connect(self.meaning.setText)
         self.inputs = QPushButton("Look at its inputs")
         self.inputs.setToolTip("Read a thousand tokens with the model: channels may stand out by what flows into them")
         self.inputs.clicked.connect(lambda: self.inputs_requested.emit(self._row))
@@ -78,7 +80,8 @@ class TensorView(QWidget):
         measured = picture is not None and picture.measure == "inputs"
         self.inputs.setVisible(picture is not None and can_read_inputs and not measured and look.tensor.block >= 0)
         self.errors.show_errors(look.errors)
-        self.errors.setVisible(bool(look.errors))
+        for widget in (self.errors, self.meaning):
+            widget.setVisible(bool(look.errors))
         self.notes.setText(" ".join(look.notes))
         self.notes.setVisible(bool(look.notes))
         self.pages.setCurrentIndex(_LOOK)
@@ -124,6 +127,7 @@ class TensorView(QWidget):
         column.addLayout(pictures, 2)
         column.addWidget(self.notes)
         column.addWidget(self.errors, 3)
+        column.addWidget(self.meaning)
         return page
 
 
