@@ -45,7 +45,7 @@ _ERRORS = (
      "largest: one far weight spoils all."),
     (MethodKind.SCALAR, "Min-max, 8 bits, each row", 8.01, 41.9, "256 even steps for each row."),
     (MethodKind.SCALAR, "Min-max, 4 bits, whole tensor", 4.0, 9.8, "16 even steps from the smallest to the largest."),
-    (MethodKind.SCALAR, "Min-max, 4 bits, blocks of 32", 5.0, 22.0, "16 even steps for every 32 weights. "
+    (MethodKind.SCALAR, "Min-max, 4 bits, blocks of 32", 5.0, 22.0, "16 steps for every 32 weights. "
      "GGUF's Q4_1 is close to it."),
     (MethodKind.CODEBOOK, "k-means, 16 values", 4.0, 18.9, "16 values where the weights are (Deep Compression). No GGUF "
      "type stores it: to compare with, not to use."),

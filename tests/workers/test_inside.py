@@ -31,10 +31,10 @@ def test_the_list_and_then_a_tensor(service: InsideService, qtbot: QtBot) -> Non
     inside: Inside = listed.args[0]
     assert len(inside.tensors) == 56
     with qtbot.waitSignal(service.looked, timeout=TIMEOUT_MS) as looked:
-        service.ask(LookAtTensor(STARTER_MODEL, "blk.0.attn_k.weight"))
+        service.ask(LookAtTensor(STARTER_MODEL, "output_norm.weight"))
     found: TensorLook = looked.args[0]
     assert found.tensor in inside.tensors
-    assert found.pictures[0].channels == 512
+    assert found.histogram.read == 512
 
 
 def test_the_last_question_is_answered(service: InsideService, qtbot: QtBot) -> None:

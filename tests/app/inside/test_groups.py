@@ -20,7 +20,8 @@ def test_kinds_are_divided_into_bands_of_layers(tmp_path: Path) -> None:
     found = tensors(tmp_path)
     groups = groups_of(found, set(found), 3)
     assert [group.name for group in groups] == [
-        "token_embd", "output", "attn_output, layers 0 to 1", "attn_output, layers 2 to 3", "attn_output, layers 4 to 5",
+        "token_embd", "output",
+        "attn_output, layers 0 to 1", "attn_output, layers 2 to 3", "attn_output, layers 4 to 5",
         "ffn_down, layers 0 to 1", "ffn_down, layers 2 to 3", "ffn_down, layers 4 to 5",
     ]  # fmt: skip
     assert sum(group.elements for group in groups) == 14 * 2 * 256

@@ -52,7 +52,7 @@ def test_a_group_in_four_bits_costs_and_taken_back_costs_nothing(source: Path, p
     assert 1e-4 < listener.divergence(copy, lambda: False) < 0.1
     patch.take_back(group)
     assert copy.read_bytes() == source.read_bytes()
-    assert listener.divergence(copy, lambda: False) < 1e-9
+    assert listener.divergence(copy, lambda: False) < 1e-7  # f32
 
 
 def test_finer_types_have_less_noise(source: Path) -> None:
