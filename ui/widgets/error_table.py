@@ -31,7 +31,7 @@ class ErrorTable(QTreeWidget):
         self.setHeaderLabels(["Stored as", "Bits a weight", "RMSE", "Signal to noise", "What it means"])
         self.currentItemChanged.connect(lambda item, _: self.explained.emit(item.toolTip(_WORDS) if item else ""))
         header = self.header()
-        for column, width in ((_NAME, 200), (_BITS, 84), (_RMSE, 76), (_NOISE, 98)):
+        for column, width in ((_NAME, 200), (_BITS, 96), (_RMSE, 76), (_NOISE, 98)):
             header.resizeSection(column, width)
         header.setSectionResizeMode(_WORDS, QHeaderView.ResizeMode.Stretch)
         for column in _NUMBERS:

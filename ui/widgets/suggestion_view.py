@@ -26,7 +26,8 @@ _EXPLAINED = (
     "Not every tensor minds being stored in few bits as much. Each group of them is stored in 4 bits alone, and what "
     "the model thinks of a text is compared with what it thought before. Those that cost most get better types, the "
     "others cheaper ones, at the size of the usual mixture. Then both files are made and compared on another text, so "
-    "that you see whether it was worth it. A minute for a small model, half an hour for one of a few billion weights."
+    "that you see whether it was worth it. About 2,000 tokens are read for each of some twenty groups: minutes for a "
+    "small model, long for a large one."
 )
 TYPES = ("Q4_K_M", "Q4_K_S", "Q5_K_M", "Q3_K_M")
 _GROUP, _WEIGHTS, _COST, _USUAL, _SUGGESTED = range(5)
