@@ -7,6 +7,7 @@ from ui.words import grouped, size
 
 _HEAVY_TAILS = 1.0
 _MANY_ZEROS = 0.005
+_NO_COLUMNS = "GGUF has one type for a whole tensor: give it a better one, or fold them (best rounding)."
 
 
 def breakable(name: str) -> str:
@@ -46,7 +47,7 @@ def channels_words(picture: ChannelPicture) -> str:
     verb = "stands" if picture.found == 1 else "stand"
     return (
         f"{grouped(picture.found)} of {grouped(picture.channels)} {verb} out, {picture.threshold:g} times the median "
-        f"or more by the {what}; the strongest is {first.number}, {first.times:.1f} times."
+        f"or more by the {what}; the strongest is {first.number}, {first.times:.1f} times. {_NO_COLUMNS}"
     )
 
 

@@ -121,8 +121,12 @@ def _min_max_methods(bits: int) -> tuple[Method, ...]:
 def _codebook_methods() -> tuple[Method, ...]:
     return (
         _codebook_method("k-means, 16 values", 1, 16, "16 values where the weights are (Deep Compression)."),
-        _codebook_method("Product quantization, pairs", 2, 256, "Two weights become one of 256 learned pairs."),
-        _codebook_method("Product quantization, fours", 4, 256, "Four weights become one of 256 learned fours."),
+        _codebook_method(
+            "Product quantization, pairs", 2, 256, "Two weights become one of 256 pairs, learned from 32,768 at most."
+        ),
+        _codebook_method(
+            "Product quantization, fours", 4, 256, "Four weights become one of 256 fours, learned from 32,768 at most."
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import AppError, Cancelled
+from app.errors import AppError, Cancelled, ModelFileError
 from app.events import Report, ShouldStop
 from app.inside.asked import LookAtTensor, LookInside
 from app.inside.errors import errors_of
@@ -17,6 +17,7 @@ from app.inside.outliers import by_inputs, by_weights
 from app.inside.said import ChannelPicture, Inside, MethodError, TensorLook
 from app.inside.sampling import ERROR_WEIGHTS, HISTOGRAM_WEIGHTS, sampled_rows
 from app.inside.tensors import Rows, Tensor, open_tensors, tensor_named
+from app.library.gguf_reader import printable
 
 _LEAST_WEIGHTS = 64
 _INTEGERS = frozenset({"I8", "I16", "I32", "I64"})
@@ -32,6 +33,8 @@ def look_inside(request: LookInside) -> Inside:
 def look_at_tensor(request: LookAtTensor, report: Report, stop: ShouldStop) -> TensorLook:
     """Read one tensor (of a large one some rows) and say what is in it. Raises AppError, Cancelled."""
     tensor = tensor_named(request.model, request.tensor)
+    if not tensor.row.elements:
+        raise ModelFileError(f"“{printable(request.tensor)}” is empty: it has no weights.", "Choose another tensor.")
     numbers = sampled_rows(tensor.rows, tensor.columns, HISTOGRAM_WEIGHTS)
     weights = tensor.rows_at(numbers)
     if stop():

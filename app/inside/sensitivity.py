@@ -19,6 +19,7 @@ import numpy as np
 from app.engine.evaluation import Logits, open_reader, plan_reading
 from app.errors import AppError, Cancelled
 from app.events import Event, Progress, Report, ShouldStop, Stage
+from app.hardware import available_memory_bytes
 from app.inside.errors import root_mean_square, stored_as
 from app.inside.groups import Group
 from app.inside.sampling import sampled_rows
@@ -26,6 +27,7 @@ from app.inside.tensors import Tensor, open_tensors
 from app.measure import scoring
 from app.measure.texts import choose_windows
 from app.paths import Paths
+from app.units import size_text
 
 PATCHABLE = frozenset({"F32", "F16", "BF16", "Q8_0"})
 """What values of 4 bits can be written back as with hardly another error."""
@@ -100,6 +102,7 @@ class Listener:
     ) -> Listener:
         """Read `windows` of the text with the model. Raises AppError where the text has none, and Cancelled."""
         plan = plan_reading(path, text, context_tokens)
+        _check_memory(plan.need_bytes + _KEPT_BYTES)
         size = min(context_tokens, plan.trained_context_tokens or context_tokens)
         available = len(plan.tokens) // size
         if not available:
@@ -131,6 +134,15 @@ class Listener:
         finally:
             reader.close()
         return found
+
+
+def _check_memory(needed: int) -> None:
+    available = available_memory_bytes()
+    if needed > available:
+        raise AppError(
+            f"Measuring takes {size_text(needed)} of memory, and {size_text(available)} are free.",
+            "Close other programs, or unload the model that is loaded.",
+        )
 
 
 def _say_nothing(_event: Event) -> None:

@@ -47,7 +47,7 @@ _ERRORS = (
     (MethodKind.SCALAR, "Min-max, 4 bits, whole tensor", 4.0, 9.8, "16 even steps from the smallest to the largest."),
     (MethodKind.SCALAR, "Min-max, 4 bits, blocks of 32", 5.0, 22.0, "16 steps for every 32 weights. "
      "GGUF's Q4_1 is close to it."),
-    (MethodKind.CODEBOOK, "k-means, 16 values", 4.0, 18.9, "16 values where the weights are (Deep Compression). No GGUF "
+    (MethodKind.CODEBOOK, "k-means, 16 values", 4.0, 18.9, "16 values where the weights are. No GGUF "
      "type stores it: to compare with, not to use."),
     (MethodKind.CODEBOOK, "Product quantization, pairs", 4.01, 20.5, "Two weights become one of 256 learned pairs. No "
      "GGUF type stores it: to compare with, not to use."),

@@ -134,5 +134,8 @@ def test_trouble_is_a_sentence(model: Path, tmp_path: Path) -> None:
         with pytest.raises(AppError, match=words) as caught:
             look_inside(LookInside(path))
         assert caught.value.hint
+    empty = write_gguf(tmp_path / "empty.gguf", {DOWN: np.empty((4, 0), np.float32), "a": normal(2, 64)})
+    with pytest.raises(AppError, match="has no weights"):
+        look(empty)
     with pytest.raises(AppError, match="no tensor named"):
         look(model, "blk.7.attn_q.weight")

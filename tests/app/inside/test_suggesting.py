@@ -12,7 +12,7 @@ from app.compress.convert.conversion import convert
 from app.compress.native import Options, planned
 from app.errors import AppError, Cancelled, QuantizeError
 from app.events import Event, Progress, Stage
-from app.inside import suggesting
+from app.inside import sensitivity, suggesting
 from app.inside.asked import SuggestTypes
 from app.inside.groups import groups_of
 from app.inside.sensitivity import Listener, Patch, noise_ratio
@@ -107,6 +107,9 @@ def test_what_cannot_be_done_is_a_sentence(
     ):
         with pytest.raises(AppError, match=words):
             run(replace(request, **changed), paths)
+    monkeypatch.setattr(sensitivity, "available_memory_bytes", lambda: 1000)
+    with pytest.raises(AppError, match="of memory"):
+        run(request, paths)
     monkeypatch.setattr(suggesting, "free_bytes", lambda _folder: 1000)
     with pytest.raises(AppError, match="are free there"):
         run(request, paths)
