@@ -10,11 +10,13 @@ import pytest
 import shiboken6
 from pytestqt.qtbot import QtBot
 
-from app.inside.asked import LookAtTensor, LookInside
+from app.inside.asked import LookAtTensor, LookInside, SuggestTypes
 from app.inside.said import Inside, TensorLook
 from app.paths import STARTER_MODEL, Paths
+from tests.ui.scenes_inside import suggestion
 from tests.workers.conftest import TIMEOUT_MS
 from workers.inside import InsideService
+from workers.protocol import End, Line, decode, encode
 
 
 @pytest.fixture
@@ -61,3 +63,10 @@ def test_a_child_that_dies_is_a_sentence(paths: Paths, qtbot: QtBot, tmp_path: P
     assert "cannot look inside" in refused.args[1]
     service.close()
     shiboken6.delete(service)
+
+
+def test_what_is_said_of_types_comes_through_the_protocol() -> None:
+    line = Line(3, suggestion(), End.RESULT)
+    assert decode(encode(line)) == line
+    asked = Line(4, SuggestTypes(Path("/m.gguf"), "Q5_K_M", 0.03, Path("/text.txt")))
+    assert decode(encode(asked)) == asked
