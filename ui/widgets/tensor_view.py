@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QProgressBar, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from app.inside.said import TensorLook, TensorRow
 from ui.inside_words import breakable, channels_words, facts_words, histogram_words
@@ -107,20 +107,22 @@ class TensorView(QWidget):
 
     def _look_page(self) -> QWidget:
         page = QWidget()
-        left, right = QVBoxLayout(), QVBoxLayout()
-        for side, title, plot, words in (
-            (left, _label("strong", "Weights"), self.histogram, self.figures),
-            (right, self.channels_title, self.channels, self.standing_out),
+        pictures = QGridLayout()  # so that both stand on one line, however long the words below are
+        pictures.setHorizontalSpacing(24)
+        pictures.setVerticalSpacing(4)
+        pictures.setRowStretch(1, 1)
+        for number, side in enumerate(
+            (
+                (_label("strong", "Weights"), self.histogram, self.figures),
+                (self.channels_title, self.channels, self.standing_out),
+            )
         ):
-            side.setSpacing(4)
-            side.addWidget(title)
-            side.addWidget(plot, 1)
-            side.addWidget(words)
-        right.addWidget(self.inputs, 0, Qt.AlignmentFlag.AlignLeft)
-        pictures = QHBoxLayout()
-        pictures.setSpacing(24)
-        pictures.addLayout(left, 1)
-        pictures.addLayout(right, 1)
+            pictures.setColumnStretch(number, 1)
+            for row, widget in enumerate(side):
+                pictures.addWidget(widget, row, number)
+        for words in (self.figures, self.standing_out):
+            words.setAlignment(Qt.AlignmentFlag.AlignTop)
+        pictures.addWidget(self.inputs, 3, 1, Qt.AlignmentFlag.AlignLeft)
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
