@@ -28,6 +28,7 @@ COMMANDS = {
     "recipe": "prune, recover and quantize a model as a recipe says, or plan it",
     "make-draft": "make a draft of a model itself, and try whether it pays",
     "importance": "measure which weights of a model matter most",
+    "inside": "look inside a model: its tensors, their weights, what storing them smaller would do",
     "measure": "measure a model's quality: perplexity, KL divergence, top-1 agreement",
     "drafts": "list the models that can draft for a model, and why others cannot",
     "check-draft": "prove that a draft model changes nothing but the speed",

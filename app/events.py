@@ -11,6 +11,7 @@ from app.drafting import DraftCheck, DraftFigures, DraftLoaded, DraftVerdict
 from app.fit.curve import FitCurve
 from app.fit.judgement import ReadProfile
 from app.fit.need import MemoryNeed
+from app.inside.said import Inside, TensorLook, TypesSuggested
 from app.pruning import DraftMade, DraftsPlanned, Pruned, RecipePlanned, Recovered, RecoveryPlanned
 from app.requests import ThreadCounts
 
@@ -52,6 +53,8 @@ class Stage(StrEnum):
     RECOVER = "recover"
     HELD_OUT = "held out"
     """Reading held-out text with teacher and pruned model, before and after."""
+    SENSITIVITY = "sensitivity"
+    """Storing a group of tensors in 4 bits, and seeing how much the model minds."""
 
 
 class StopReason(StrEnum):
@@ -383,6 +386,7 @@ Result = (
     TooLarge | ModelLoaded | ConversationOpened | TokenCount | ThreadCounts | BenchResult
     | Downloaded | Verified | FitCurve | MachineSpeed | Converted | Quantized | Offers
     | ConversionPlanned | ImportanceCollected | Quality | DraftVerdict | DraftCheck
+    | Inside | TensorLook | TypesSuggested
     | Pruned | Recovered | RecoveryPlanned | DraftMade | RecipePlanned | DraftsPlanned | None
 )  # fmt: skip
 

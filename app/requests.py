@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.hub.repository import RemoteFile
+from app.inside.asked import LookAtTensor, LookInside, SuggestTypes
 from app.pruning import FinishModel, MakeDraft, PlanDraft, PlanRecipe, PlanRecovery, Prune, Recover
 
 LEAST_CONTEXT_TOKENS = 256
@@ -336,4 +337,7 @@ Request = (
     | PlanRecipe
     | PlanDraft
     | FinishModel
+    | LookInside
+    | LookAtTensor
+    | SuggestTypes
 )

@@ -15,6 +15,7 @@ from app.requests import Quantize, VerifyModel
 from workers.downloads import Downloads
 from workers.fits import Fits
 from workers.hub_browser import HubBrowser
+from workers.inside import InsideService
 from workers.jobs import Job, JobQueue
 from workers.machine_speed import SpeedService
 from workers.makings import Makings
@@ -49,6 +50,7 @@ class HubServices(QObject):
         self.offers = OfferService(paths, parent=self)
         self.recipes = RecipePlans(paths, self)
         self.ready_made = ReadyMade(paths, self.lookups, self._hub, self)
+        self.inside = InsideService(paths, parent=self)
         self.speed = SpeedService(paths, self.jobs, tasks, self)
 
     @property
@@ -98,6 +100,7 @@ class HubServices(QObject):
         self.offers.close()
         self.recipes.close()
         self.ready_made.close()
+        self.inside.close()
         self.downloads.close()
         self.jobs.close()
         self.lookups.close(500)

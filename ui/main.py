@@ -262,6 +262,7 @@ class Program(QObject):
         self.window.show_page(WORKSHOP)
 
     def _make_models_page(self) -> QWidget:
+        from ui.looking import connect_inside
         from ui.pages.models_page import ModelsPage
         from ui.quantizing import connect_make_smaller
 
@@ -269,7 +270,7 @@ class Program(QObject):
         page.verify_requested.connect(lambda entry: self.hub.verify(entry.path, entry.name))
         page.measure_requested.connect(lambda entry: self._measure((entry,)))
         page.chat_requested.connect(self.chat_with)
-        connect_make_smaller(page, self)
+        connect_inside(page, self, self._paths, connect_make_smaller(page, self))
         return page
 
     def _make_workshop_page(self) -> QWidget:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Qt
 
 from app.events import Offers
+from app.inside.said import TypesSuggested
 from app.library.library import ModelEntry
 from ui.widgets.make_smaller import SHOWN
 
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
     from ui.widgets.quantize_dialog import QuantizeDialog
 
 
-def connect_make_smaller(page: ModelsPage, program: Program) -> None:
+def connect_make_smaller(page: ModelsPage, program: Program) -> Quantizing:
     """Connect the page's buttons with the services; once. The services are made when they are first needed."""
-    _Quantizing(page, program)
+    return Quantizing(page, program)
 
 
-class _Quantizing(QObject):
+class Quantizing(QObject):
     """The slots. Lives as long as the page."""
 
     def __init__(self, page: ModelsPage, program: Program) -> None:
@@ -32,7 +33,20 @@ class _Quantizing(QObject):
         smaller = page.details.smaller
         smaller.offers_wanted.connect(lambda entry: self._ask(entry, SHOWN))
         smaller.requested.connect(lambda requests: program.hub.quantize(requests))
-        smaller.more_requested.connect(self._on_more)
+        smaller.more_requested.connect(self.open_dialog)
+
+    def open_dialog(self, entry: ModelEntry, found: TypesSuggested | None = None) -> None:
+        """The dialog with all types; with those that were suggested for its tensors filled in."""
+        from ui.widgets.quantize_dialog import TYPES, QuantizeDialog
+
+        self._dialog = QuantizeDialog(entry, self._page.window())
+        if found is not None:
+            self._dialog.fill_in(found.type, found.overrides)
+        self._dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self._dialog.requested.connect(lambda requests: self._program.hub.quantize(requests))
+        self._dialog.finished.connect(self._on_closed)
+        self._ask(entry, tuple(TYPES))
+        self._dialog.open()
 
     def _ask(self, entry: ModelEntry, types: tuple[str, ...]) -> None:
         offers, settings = self._program.hub.offers, self._program.settings.current
@@ -48,16 +62,6 @@ class _Quantizing(QObject):
         self._page.details.smaller.show_offers(offers)
         if self._dialog is not None:
             self._dialog.show_offers(offers)
-
-    def _on_more(self, entry: ModelEntry) -> None:
-        from ui.widgets.quantize_dialog import TYPES, QuantizeDialog
-
-        self._dialog = QuantizeDialog(entry, self._page.window())
-        self._dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self._dialog.requested.connect(lambda requests: self._program.hub.quantize(requests))
-        self._dialog.finished.connect(self._on_closed)
-        self._ask(entry, tuple(TYPES))
-        self._dialog.open()
 
     def _on_closed(self) -> None:
         self._dialog = None

@@ -31,6 +31,7 @@ STAGE_WORDS = {
     Stage.WRITE_TEXT: "The original writes a text to learn from",
     Stage.RECOVER: "Learning from the original",
     Stage.HELD_OUT: "Comparing with the original",
+    Stage.SENSITIVITY: "Measuring which tensors mind four bits",
 }
 
 STATE_WORDS = {

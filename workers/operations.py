@@ -27,6 +27,8 @@ from app.events import (
     Verified,
 )
 from app.fit.curve import FitCurve
+from app.inside.asked import LookAtTensor, LookInside, SuggestTypes
+from app.inside.said import Inside, TensorLook, TypesSuggested
 from app.paths import Paths, default_paths
 from app.pruning import (
     DraftMade,
@@ -104,6 +106,9 @@ class Operations:
             MakeDraft: self._make_draft,
             PlanDraft: self._plan_draft,
             Prune: self._prune,
+            LookInside: self._look_inside,
+            LookAtTensor: self._look_at_tensor,
+            SuggestTypes: self._suggest_types,
         }
 
     def run(self, request: Request, report: Report, stop: StopFlag) -> Result:
@@ -247,3 +252,18 @@ class Operations:
         from app.compress.draft import make_draft
 
         return make_draft(request, self._paths, report, stop)
+
+    def _look_inside(self, request: LookInside, report: Report, stop: StopFlag) -> Inside:
+        from app.inside.looking import look_inside
+
+        return look_inside(request)
+
+    def _look_at_tensor(self, request: LookAtTensor, report: Report, stop: StopFlag) -> TensorLook:
+        from app.inside.looking import look_at_tensor
+
+        return look_at_tensor(request, report, stop)
+
+    def _suggest_types(self, request: SuggestTypes, report: Report, stop: StopFlag) -> TypesSuggested:
+        from app.inside.suggesting import suggest_types
+
+        return suggest_types(request, self._paths, report, stop)

@@ -41,6 +41,7 @@ _STAGES = {
     Stage.WRITE_TEXT: "The original writes a text to learn from",
     Stage.RECOVER: "Learning from the original",
     Stage.HELD_OUT: "Comparing with the original",
+    Stage.SENSITIVITY: "Measuring which tensors mind four bits",
 }
 
 

@@ -9,17 +9,15 @@ with what ggml's own functions say. No torch, no copy.
 from __future__ import annotations
 
 import ctypes
-import importlib
 import math
-import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.engine.ggml_library import ggml_base
 from app.engine.llama import BATCH_TOKENS, LOG, C, DecodeError, Model
 from app.errors import Cancelled, LoadError
 from app.events import ShouldStop
@@ -247,11 +245,8 @@ def _array(ggml: Any, tensor: _Tensor, dtype: np.dtype[Any], axes: int) -> NDArr
 
 
 def _ggml() -> Any:
-    """ggml-base, which llama_cpp has loaded, with the functions used here declared."""
-    bindings = importlib.import_module("llama_cpp._ggml")
-    ggml = bindings.libggml  # a look-up there goes on in the libraries that it needs, but on Windows it does not
-    if sys.platform == "win32":
-        ggml = ctypes.CDLL(str(Path(bindings.libggml_base_path) / "ggml-base.dll"))
+    """ggml's base library with the functions used here declared."""
+    ggml = ggml_base()
     for name, arguments, result in (
         ("ggml_op_name", [ctypes.c_int], ctypes.c_char_p),
         ("ggml_get_name", [ctypes.c_void_p], ctypes.c_char_p),

@@ -28,6 +28,7 @@ class ModelDetails(QWidget):
     delete_requested = Signal(object)
     verify_requested = Signal(object)
     measure_requested = Signal(object)
+    inside_requested = Signal(object)
     show_requested = Signal(object)
     """The entry whose folder is to be opened"""
 
@@ -78,6 +79,7 @@ class ModelDetails(QWidget):
         self.delete.setText(_delete_words(entry))
         self.show_folder.setEnabled(entry.path.parent.exists())
         self.verify.setEnabled(bool(entry.parts) and not entry.is_folder)
+        self.inside.setEnabled(entry.is_folder or (entry.header is not None and not entry.problem))
         self.measure.setVisible(not entry.is_folder)
         self.measure.setEnabled(entry.can_load)
         self.measure.setText("Measure what it cost" if entry.parent is not None else "Measure")
@@ -115,6 +117,9 @@ class ModelDetails(QWidget):
         self.verify.clicked.connect(lambda: self.verify_requested.emit(self._entry))
         self.measure = QPushButton("Measure")
         self.measure.clicked.connect(lambda: self.measure_requested.emit(self._entry))
+        self.inside = QPushButton("Look inside…")
+        self.inside.setToolTip("Its tensors: how their weights lie, and what storing them in fewer bits would do")
+        self.inside.clicked.connect(lambda: self.inside_requested.emit(self._entry))
         self.show_folder = QPushButton("Show in folder")
         self.show_folder.clicked.connect(lambda: self.show_requested.emit(self._entry))
         self.delete = QPushButton("Delete")
@@ -124,7 +129,7 @@ class ModelDetails(QWidget):
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
         buttons.setSpacing(8)
-        for button in (self.chat, self.load, self.unload, self.measure, self.verify, self.show_folder):
+        for button in (self.chat, self.load, self.unload, self.measure, self.verify, self.inside, self.show_folder):
             buttons.addWidget(button)
         buttons.addStretch()
         buttons.addWidget(self.delete)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from PySide6.QtCore import Qt, Signal
@@ -97,6 +98,13 @@ class QuantizeDialog(QDialog):
             self.calibrate.setText(words)
             if not self.best.isChecked():
                 self.calibrate.setChecked(calibrates(offers))
+
+    def fill_in(self, type: str, overrides: Sequence[TensorOverride]) -> None:
+        """Tick this mixture alone, and name other types for tensors."""
+        for name, item in self._items.items():
+            item.setCheckState(_TYPE, Qt.CheckState.Checked if name == type else Qt.CheckState.Unchecked)
+        self.tensors.setText(", ".join(f"{override.pattern}={override.type}" for override in overrides))
+        self.tensors.setCursorPosition(0)
 
     @property
     def chosen(self) -> tuple[str, ...]:

@@ -1,0 +1,68 @@
+"""The histogram of a tensor's weights, painted by hand: the window loads no plot library for it."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from app.inside.said import Histogram
+from ui.inside_words import histogram_words
+from ui.theme import color, text_font, tokens
+from ui.words import grouped
+
+
+class HistogramPlot(QWidget):
+    """Bars from -range to +range; what lies outside stands as a number with an arrow at either end."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._found: Histogram | None = None
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setAccessibleName("Histogram of the weights")
+
+    def show_histogram(self, found: Histogram) -> None:
+        self._found = found
+        self.setAccessibleDescription(histogram_words(found))
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        return QSize(320, 150)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(200, 96)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setFont(text_font(tokens().size_caption, tabular=True))
+        line = painter.fontMetrics().height()
+        area = QRectF(0, line + 2, self.width(), self.height() - 2 * line - 8)
+        if self._found is not None:
+            self._paint_bars(painter, area, self._found)
+            self._paint_words(painter, area, self._found)
+        painter.setPen(QPen(color("outline"), 1))
+        painter.drawLine(area.bottomLeft(), area.bottomRight())
+
+    def _paint_bars(self, painter: QPainter, area: QRectF, found: Histogram) -> None:
+        most, width = max(1, *found.counts), area.width() / len(found.counts)
+        for number, count in enumerate(found.counts):
+            height = count / most * area.height()
+            if count:
+                left = area.left() + number * width
+                bar = QRectF(left, area.bottom() - max(height, 1.0), max(1.0, width - 0.5), max(height, 1.0))
+                painter.fillRect(bar, color("accent"))
+        middle = area.center().x()
+        painter.setPen(QPen(color("outline"), 1, Qt.PenStyle.DotLine))
+        painter.drawLine(QPointF(middle, area.top()), QPointF(middle, area.bottom()))
+
+    def _paint_words(self, painter: QPainter, area: QRectF, found: Histogram) -> None:
+        painter.setPen(color("text_secondary"))
+        below = QRectF(0, area.bottom() + 4, self.width(), self.height() - area.bottom() - 4)
+        painter.drawText(below, Qt.AlignmentFlag.AlignLeft, f"{found.low:.3g}")
+        painter.drawText(below, Qt.AlignmentFlag.AlignHCenter, "0")
+        painter.drawText(below, Qt.AlignmentFlag.AlignRight, f"{found.high:.3g}")
+        above = QRectF(0, 0, self.width(), area.top())
+        if found.below:
+            painter.drawText(above, Qt.AlignmentFlag.AlignLeft, f"← {grouped(found.below)} below")
+        if found.above:
+            painter.drawText(above, Qt.AlignmentFlag.AlignRight, f"{grouped(found.above)} above →")
