@@ -35,17 +35,20 @@ class SparseGpt(SparseMethod):
 
     def cut(self, index: int, block: nn.Module, inputs: Mapping[str, Inputs]) -> None:
         """See Method."""
+        layers = linear_layers(block)
         factored: set[int] = set()
-        for name, layer in linear_layers(block).items():
-            gram = inputs[name].gram
-            assert gram is not None
-            if id(gram) not in factored:
-                if not factor(gram, self.stop):
+        for place, (name, layer) in enumerate(layers.items()):
+            given = inputs[name]
+            assert given.gram is not None
+            if id(given) not in factored:
+                if not factor(given.gram, self.stop):
                     raise PruneError(f"What flows into “{name}” of block {index} cannot be factored.", "Take Wanda.")
-                factored.add(id(gram))
+                factored.add(id(given))
             # Inputs that are always 0 are free to cut, and no other weight can make up for them.
-            layer.weight.data[:, inputs[name].sum_squares == 0] = 0.0
-            sparsegpt(layer.weight.data, gram, self.request.amount, self.pattern, self.stop)
+            layer.weight.data[:, given.sum_squares == 0] = 0.0
+            sparsegpt(layer.weight.data, given.gram, self.request.amount, self.pattern, self.stop)
+            if all(inputs[later] is not given for later in list(layers)[place + 1 :]):
+                given.gram = None  # the widest comes last: memory for it
 
     def memory_bytes(self, model: BlockModel) -> int:
         """See Method."""
