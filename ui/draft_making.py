@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt
 
-from app.compress.draft import PAYS_FROM, workspace
+from app.compress.draft_names import PAYS_FROM, workspace
 from app.library.library import ModelEntry
 from app.measure.families import families
 from app.pruning import DraftMade, DraftsPlanned, MakeDraft

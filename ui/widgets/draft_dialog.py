@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
-from app.compress.draft import default_draft
+from app.compress.draft_names import default_draft
 from app.library.library import ModelEntry
 from app.pruning import OVERNIGHT_TOKENS, SHORT_TOKENS, DraftOption, DraftsPlanned, MakeDraft
 from ui.draft_words import option_words, promise_words
