@@ -183,7 +183,8 @@ def _tried(request: MakeDraft, paths: Paths, report: Report, stop: StopFlag) -> 
 
 def _chosen_where_it_pays(request: MakeDraft, verdict: DraftVerdict, paths: Paths, report: Report) -> None:
     remember_ratio(paths.drafts, request.target, request.output, verdict.ratio)
-    right = f"{verdict.acceptance:.0%} of its guesses are right"
+    # Drafting that loses is switched off early: without a guess nothing is known of how many would be right.
+    right = f"{verdict.acceptance:.0%} of its guesses are right" if verdict.acceptance else "no guess of it was used"
     if verdict.ratio >= PAYS_FROM:
         choose_draft(paths.drafts, request.target, request.output)
         report(
