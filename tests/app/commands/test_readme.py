@@ -27,9 +27,11 @@ from app.fit.judgement import MemoryBudget
 from app.fit.need import MemoryNeed
 from app.fit.verdict import FitVerdict
 from app.hub.draft_suggestions import DraftSuggestion
+from app.inside.said import ChannelPicture, GroupCost, Histogram, MethodError, TensorLook, TensorRow, TypesSuggested
 from app.library.gguf_file import GgufHeader
 from app.library.library import ModelEntry
 from app.library.manifest import FileOrigin
+from app.pruning import DraftMade, Pruned, RecipePlanned, Recovered, RecoveryPlanned, ResultPlan, StepPlan
 from app.requests import ThreadCounts
 
 README = (Path(__file__).resolve().parents[3] / "README.md").read_text("utf-8")
@@ -39,6 +41,8 @@ PRINTED = (
     AnswerStatistics, BenchResult, Converted, Difference, Downloaded, DraftCheck, DraftFigures, DraftLoaded,
     DraftCandidate, DraftSuggestion, FileOrigin, FitVerdict, GgufHeader, ImportanceCollected,
     MemoryBudget, MemoryNeed, ModelEntry, ModelLoaded, Quality, Quantized, ThreadCounts, Verified,
+    Pruned, Recovered, RecoveryPlanned, RecipePlanned, StepPlan, ResultPlan, DraftMade,
+    TensorRow, TensorLook, Histogram, MethodError, ChannelPicture, GroupCost, TypesSuggested,
 )  # fmt: skip
 
 

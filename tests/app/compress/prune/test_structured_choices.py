@@ -10,7 +10,7 @@ import torch
 
 from app.compress.prune.allocation import allocate
 from app.compress.prune.ffn import scores as neuron_scores
-from app.compress.prune.ffn import width_for, widths
+from app.compress.prune.ffn_widths import width_for, widths
 from app.compress.prune.kv_groups import groups_for
 from app.compress.prune.kv_groups import scores as group_scores
 from app.compress.prune.layers import choose_kept
