@@ -24,7 +24,7 @@ from workers.downloads import DownloadState, DownloadStatus
 from workers.jobs import Job, JobState, JobStatus
 from workers.protocol import Failure
 
-TIMEOUT_MS = 20_000
+TIMEOUT_MS = 100_000
 
 
 @pytest.fixture
