@@ -124,7 +124,8 @@ class Recover:
     learning_rate: float = 0.0
     """0: what suits the method."""
     context_tokens: int = 256
-    batch_windows: int = 8
+    batch_windows: int = 2
+    """Of a step: with budgets this short more steps are worth more than smoother ones."""
     seed: int = 1
     threads: int = 0
     or_keep: bool = False

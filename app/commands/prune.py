@@ -27,7 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--no-refit", action="store_true", help="leave the remaining weights as they are (ffn and kv-groups)")
     add("--width-multiple", type=whole(32, 65536), default=_DEFAULT.width_multiple, metavar="N", help="of FFN widths")
     add("--per-layer", action="store_true", help="other widths in each layer, by importance")
-    add("--importance", choices=[kind.value for kind in LayerImportance], default=_DEFAULT.importance.value)
+    kinds = [kind.value for kind in LayerImportance]
+    add("--importance", choices=kinds, default=_DEFAULT.importance.value, help="how the layers to drop are found")
     add("--layers", type=_numbers, default=(), metavar="N,N", help="which layers to drop (default: by importance)")
     add("--rewind", type=Path, metavar="FOLDER", help="take the surviving weights from the model early in its training")
     add("--text", type=Path, metavar="FILE", help="what is read to see what matters (default: the bundled text)")

@@ -25,9 +25,9 @@ from app.events import Progress, Report, ShouldStop, Stage
 from app.pruning import Recover, RecoverMethod
 
 CHECKPOINT_SECONDS = 60.0
-LEARNING_RATES = {RecoverMethod.LORA: 1e-3, RecoverMethod.QLORA: 1e-3, RecoverMethod.FULL: 3e-4}
-_ON_GRID = 0.25
-"""Of the learning rate, where weights are trained on a grid: larger steps flip more codes than they mend."""
+LEARNING_RATES = {RecoverMethod.LORA: 1e-3, RecoverMethod.QLORA: 1e-3, RecoverMethod.FULL: 1e-4}
+_ON_GRID_RATES = {RecoverMethod.LORA: 2.5e-4, RecoverMethod.QLORA: 2.5e-4, RecoverMethod.FULL: 7.5e-5}
+"""Where weights are trained on a grid: larger steps flip more codes than they mend."""
 _CLIP = 1.0
 _LAST_SHARE = 0.05
 """Of the learning rate, at the end."""
@@ -45,8 +45,8 @@ class Schedule:
     def of(cls, request: Recover) -> Schedule:
         """At least one step; the budget is rounded up to whole ones."""
         steps = max(1, math.ceil(request.budget_tokens / (request.batch_windows * request.context_tokens)))
-        usual = LEARNING_RATES[request.method] * (_ON_GRID if request.quantization_aware else 1)
-        return cls(steps, request.learning_rate or usual, request.progressive)
+        rates = _ON_GRID_RATES if request.quantization_aware else LEARNING_RATES
+        return cls(steps, request.learning_rate or rates[request.method], request.progressive)
 
     def rate_at(self, step: int) -> float:
         """Linear from near zero over the first tenth, then half a cosine."""
