@@ -31,11 +31,13 @@ from app.library.names import family_name
 from app.paths import Paths, default_paths
 from app.settings import load_settings, set_aside_damaged
 from ui.current_model import CurrentModel
+from ui.display import open_application
 from ui.drafts import Drafts
 from ui.errors import ExceptHook
 from ui.icons import icon
 from ui.item_models.models import ModelsModel
 from ui.main_window import MainWindow
+from ui.opened_files import OpenedFiles
 from ui.pages.chat_page import ChatPage
 from ui.single_instance import Claim, SingleInstance
 from ui.start import decide, forget_marker, stale_marker
@@ -61,9 +63,10 @@ _LOG_BYTES = 500_000
 CHAT, DISCOVER, MODELS, WORKSHOP, SETTINGS = range(5)
 
 
-def main() -> int:
-    """Open the window; returns the exit code when it has closed."""
-    application = QApplication(sys.argv[:1])
+def main(file: Path | None = None) -> int:
+    """Open the window, with the model `file` where one is given; returns the exit code when it has closed."""
+    application = open_application()
+    opened = OpenedFiles(application)
     application.setApplicationName("Bantam")
     application.setDesktopFileName("bantam")
     application.setQuitOnLastWindowClosed(False)  # the end waits for the child and the chats
@@ -75,7 +78,7 @@ def main() -> int:
     except StorageError as error:
         return refuse(error.sentence, error.hint)
     instance = SingleInstance(paths.home)
-    claim = instance.claim()
+    claim = instance.claim(file)
     if claim is Claim.RAISED_OTHER:
         return 0
     if claim is Claim.OTHER_IS_SILENT:
@@ -90,8 +93,10 @@ def main() -> int:
     hook.caught.disconnect(_on_failed_start)
     hook.caught.connect(program.window.show_failure)
     instance.raise_requested.connect(program.window.raise_to_front)
+    instance.open_requested.connect(program.open_file)
+    opened.opened.connect(program.open_file)
     program.window.closed.connect(instance.stop_answering)
-    program.show()
+    program.show(file)
     code = application.exec()
     instance.release()
     log.close()
@@ -117,6 +122,7 @@ class Program(QObject):
     def __init__(self, paths: Paths, theme: ThemeWatcher, engine: ChatEngine | None = None) -> None:
         super().__init__()
         self._paths = paths
+        self._file: Path | None = None
         self._settings_notice = set_aside_damaged(paths.settings)
         self.settings = SettingsStore(paths.settings, self)
         self.engine = engine or ChatEngine(paths, parent=self)
@@ -164,8 +170,9 @@ class Program(QObject):
     def discover_page(self) -> DiscoverPage:
         return self.window.page(DISCOVER)  # type: ignore[return-value]
 
-    def show(self) -> None:
-        """Show the window where it stood; the rest begins after the first paint."""
+    def show(self, file: Path | None = None) -> None:
+        """Show the window where it stood; the rest begins after the first paint, with the model `file` where given."""
+        self._file = file
         self.window.restoreGeometry(load_window_state(self._window_state).geometry_bytes())
         self.window.show()
         self.window.show_page(CHAT)
@@ -195,7 +202,10 @@ class Program(QObject):
     def _begin(self) -> None:
         if self._settings_notice:
             self.window.notice.show_notice(self._settings_notice)
-        self._load_first_model()
+        if self._file is not None:
+            self.open_file(self._file)
+        else:
+            self._load_first_model()
         self.sampler.start()
         self.tasks.run(purge_deleted, self._paths)
         QTimer.singleShot(0, self, lambda: self.models_page.refresh())
@@ -254,6 +264,14 @@ class Program(QObject):
         """Load a model and show the chat."""
         self.current.load(path)
         self.window.show_page(CHAT)
+
+    def open_file(self, path: Path) -> None:
+        """Use a model where it lies, as "open with Bantam" asks."""
+        if not path.is_file():
+            self.window.notice.show_notice(f"{path.name} is not there: {path.parent}.")
+            return
+        self.models_page.add_files([path])
+        self.chat_with(path)
 
     def _make_models_page(self) -> QWidget:
         from ui.pages.models_page import ModelsPage

@@ -1,0 +1,26 @@
+"""Model files that the desktop asks Bantam to open: macOS sends them as events, others as an argument at the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QEvent, QObject, Signal
+from PySide6.QtGui import QFileOpenEvent
+from PySide6.QtWidgets import QApplication
+
+
+class OpenedFiles(QObject):
+    """Keep it as long as the application lives."""
+
+    opened = Signal(object)
+    """Path of a file to load where it lies"""
+
+    def __init__(self, application: QApplication) -> None:
+        super().__init__(application)
+        application.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if isinstance(event, QFileOpenEvent) and event.file():
+            self.opened.emit(Path(event.file()))
+            return True
+        return super().eventFilter(watched, event)
