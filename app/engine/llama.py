@@ -51,7 +51,9 @@ def _load_kernels() -> None:
     A bundle holds some for each generation of processors; ggml opens those that this one can run best. A build for
     one machine has its kernels linked in. Source: ggml_backend_load_all_from_path in ggml's src/ggml-backend-reg.cpp.
     """
-    ggml = importlib.import_module("llama_cpp._ctypes_extensions").load_shared_library("ggml", C._base_path)
+    # Through libllama, because a second file of the same library would be a second registry. Windows cannot do so, and
+    # knows libraries by their names.
+    ggml = C._lib if os.name == "posix" else C.load_shared_library("ggml", C._base_path)
     ggml.ggml_backend_reg_count.restype = ctypes.c_size_t
     if ggml.ggml_backend_reg_count() == 0:
         ggml.ggml_backend_load_all_from_path(os.fsencode(C._base_path))
