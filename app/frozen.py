@@ -20,6 +20,8 @@ TORCH_STAMP = "made-for.txt"
 """In that folder: the version of the program that it was made with."""
 
 _LIBRARY_PATH = "LD_LIBRARY_PATH"
+_LOADERS = "_PYI_"
+"""What the names of the loader's own variables begin with (PyInstaller 6, bootloader/src/pyi_main.c)."""
 
 
 def is_frozen() -> bool:
@@ -45,10 +47,13 @@ def prepare() -> None:
     """For the entry point of a bundle: give other programs their libraries back, and find the PyTorch package.
 
     The bundle's loader points LD_LIBRARY_PATH at the bundle's own libraries. It has been read by now, and a browser
-    or a file manager that is opened from here must not load them.
+    or a file manager that is opened from here must not load them. A child of our own must: without the loader's other
+    variables it sets that one again.
     """
     if not is_frozen():
         return
+    for name in [name for name in os.environ if name.startswith(_LOADERS)]:
+        del os.environ[name]
     original = os.environ.pop(f"{_LIBRARY_PATH}_ORIG", None)
     if original is None:
         os.environ.pop(_LIBRARY_PATH, None)

@@ -96,7 +96,8 @@ def main(file: Path | None = None) -> int:
     instance.open_requested.connect(program.open_file)
     opened.opened.connect(program.open_file)
     program.window.closed.connect(instance.stop_answering)
-    program.show(file)
+    program.first_file = file
+    program.show()
     code = application.exec()
     instance.release()
     log.close()
@@ -122,7 +123,8 @@ class Program(QObject):
     def __init__(self, paths: Paths, theme: ThemeWatcher, engine: ChatEngine | None = None) -> None:
         super().__init__()
         self._paths = paths
-        self._file: Path | None = None
+        self.first_file: Path | None = None
+        """A model to open at the start in place of the last one; to be set before `show`."""
         self._settings_notice = set_aside_damaged(paths.settings)
         self.settings = SettingsStore(paths.settings, self)
         self.engine = engine or ChatEngine(paths, parent=self)
@@ -170,9 +172,8 @@ class Program(QObject):
     def discover_page(self) -> DiscoverPage:
         return self.window.page(DISCOVER)  # type: ignore[return-value]
 
-    def show(self, file: Path | None = None) -> None:
-        """Show the window where it stood; the rest begins after the first paint, with the model `file` where given."""
-        self._file = file
+    def show(self) -> None:
+        """Show the window where it stood; the rest begins after the first paint."""
         self.window.restoreGeometry(load_window_state(self._window_state).geometry_bytes())
         self.window.show()
         self.window.show_page(CHAT)
@@ -202,8 +203,8 @@ class Program(QObject):
     def _begin(self) -> None:
         if self._settings_notice:
             self.window.notice.show_notice(self._settings_notice)
-        if self._file is not None:
-            self.open_file(self._file)
+        if self.first_file is not None:
+            self.open_file(self.first_file)
         else:
             self._load_first_model()
         self.sampler.start()

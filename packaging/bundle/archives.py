@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import os
@@ -9,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,15 +36,17 @@ def pack(folder: Path, top: str, archive: Path, moment: datetime) -> None:
         return entry
 
     part = archive.with_name(archive.name + ".part")
-    # gzip's header would hold the archive's name and the present time.
-    with (
-        part.open("wb") as raw,
-        gzip.GzipFile("", "wb", 6, raw, mtime=moment.timestamp()) as zipped,
-        tarfile.open(fileobj=zipped, mode="w") as packed,
-    ):
+    with _zipped(part, moment) as zipped, tarfile.open(fileobj=zipped, mode="w") as packed:
         for path in sorted(folder.rglob("*")):
             packed.add(path, f"{top}/{path.relative_to(folder)}", recursive=False, filter=plain)
     part.replace(archive)
+
+
+@contextlib.contextmanager
+def _zipped(path: Path, moment: datetime) -> Iterator[gzip.GzipFile]:
+    """A gzip file whose header holds neither its name nor the present time."""
+    with path.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=moment.timestamp()) as zipped:
+        yield zipped
 
 
 def pack_debian(root: Path, control: str, postrm: str, package: Path) -> None:

@@ -1,4 +1,4 @@
-"""Takes out of a collected Linux program what nothing in it opens, and what is in it twice.
+"""Takes out of a collected Linux program what nothing in it opens, what is in it twice, and debugging symbols.
 
 PyInstaller collects the libraries of all files that it finds before we can say which of the files stay out.
 """
@@ -6,6 +6,7 @@ PyInstaller collects the libraries of all files that it finds before we can say 
 from __future__ import annotations
 
 import filecmp
+import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from bundle.system_libraries import libraries_of
 
 
 def trim(program: Path) -> None:
-    """Do both in the folder that PyInstaller has made."""
+    """Do all of it in the folder that PyInstaller has made."""
+    strip_debug(program)
     link_copies(program / "_internal" / "llama_cpp" / "lib")
     needed_of = libraries_of(program)
     collected = {path.name for path in (program / "_internal").iterdir()}
@@ -24,6 +26,12 @@ def trim(program: Path) -> None:
     for path in sorted(program.rglob("*")):
         if path.name in gone:
             path.unlink()
+
+
+def strip_debug(program: Path) -> None:
+    """Take the debugging symbols out of Python's library; builds other than a distribution's have 17 MB of them."""
+    for library in (program / "_internal").glob("libpython*.so*"):
+        subprocess.run(["strip", "--strip-debug", str(library)], check=True)
 
 
 def unreachable(needed_of: Mapping[str, Iterable[str]], roots: Iterable[str]) -> set[str]:

@@ -47,7 +47,9 @@ def test_on_windows_the_child_is_the_console_program(bundle: Path, monkeypatch: 
 def test_other_programs_get_their_own_libraries_back(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LD_LIBRARY_PATH", str(bundle))
     monkeypatch.setenv("LD_LIBRARY_PATH_ORIG", "/usr/games/lib")
+    monkeypatch.setenv("_PYI_PARENT_PROCESS_LEVEL", "1")
     frozen.prepare()
+    assert "_PYI_PARENT_PROCESS_LEVEL" not in os.environ, "a child would not look for its libraries"
     assert os.environ["LD_LIBRARY_PATH"] == "/usr/games/lib"
     assert "LD_LIBRARY_PATH_ORIG" not in os.environ
     frozen.prepare()

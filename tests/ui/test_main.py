@@ -87,10 +87,10 @@ OPENS_A_FILE = """
 from pathlib import Path
 import ui.main
 program_of = ui.main.Program.show
-def show(program, file):
+def show(program):
     program.chat_with = lambda path: (print(path.name, program.settings.current.model_files), program.window.close())
     program.window.notice.show_notice = lambda sentence, *more: (print(sentence), program.window.close())
-    program_of(program, file)
+    program_of(program)
 ui.main.Program.show = show
 original = ui.main.main
 ui.main.main = lambda: original(Path({file!r}))
