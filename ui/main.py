@@ -31,13 +31,11 @@ from app.library.names import family_name
 from app.paths import Paths, default_paths
 from app.settings import load_settings, set_aside_damaged
 from ui.current_model import CurrentModel
-from ui.display import open_application
 from ui.drafts import Drafts
 from ui.errors import ExceptHook
 from ui.icons import icon
 from ui.item_models.models import ModelsModel
 from ui.main_window import MainWindow
-from ui.opened_files import OpenedFiles
 from ui.pages.chat_page import ChatPage
 from ui.single_instance import Claim, SingleInstance
 from ui.start import decide, forget_marker, stale_marker
@@ -63,10 +61,9 @@ _LOG_BYTES = 500_000
 CHAT, DISCOVER, MODELS, WORKSHOP, SETTINGS = range(5)
 
 
-def main(file: Path | None = None) -> int:
-    """Open the window, with the model `file` where one is given; returns the exit code when it has closed."""
-    application = open_application()
-    opened = OpenedFiles(application)
+def main() -> int:
+    """Open the window; returns the exit code when it has closed."""
+    application = QApplication(sys.argv[:1])
     application.setApplicationName("Bantam")
     application.setDesktopFileName("bantam")
     application.setQuitOnLastWindowClosed(False)  # the end waits for the child and the chats
@@ -78,7 +75,7 @@ def main(file: Path | None = None) -> int:
     except StorageError as error:
         return refuse(error.sentence, error.hint)
     instance = SingleInstance(paths.home)
-    claim = instance.claim(file)
+    claim = instance.claim()
     if claim is Claim.RAISED_OTHER:
         return 0
     if claim is Claim.OTHER_IS_SILENT:
@@ -93,10 +90,7 @@ def main(file: Path | None = None) -> int:
     hook.caught.disconnect(_on_failed_start)
     hook.caught.connect(program.window.show_failure)
     instance.raise_requested.connect(program.window.raise_to_front)
-    instance.open_requested.connect(program.open_file)
-    opened.opened.connect(program.open_file)
     program.window.closed.connect(instance.stop_answering)
-    program.first_file = file
     program.show()
     code = application.exec()
     instance.release()
@@ -123,8 +117,6 @@ class Program(QObject):
     def __init__(self, paths: Paths, theme: ThemeWatcher, engine: ChatEngine | None = None) -> None:
         super().__init__()
         self._paths = paths
-        self.first_file: Path | None = None
-        """A model to open at the start in place of the last one; to be set before `show`."""
         self._settings_notice = set_aside_damaged(paths.settings)
         self.settings = SettingsStore(paths.settings, self)
         self.engine = engine or ChatEngine(paths, parent=self)
@@ -203,10 +195,7 @@ class Program(QObject):
     def _begin(self) -> None:
         if self._settings_notice:
             self.window.notice.show_notice(self._settings_notice)
-        if self.first_file is not None:
-            self.open_file(self.first_file)
-        else:
-            self._load_first_model()
+        self._load_first_model()
         self.sampler.start()
         self.tasks.run(purge_deleted, self._paths)
         QTimer.singleShot(0, self, lambda: self.models_page.refresh())
@@ -265,14 +254,6 @@ class Program(QObject):
         """Load a model and show the chat."""
         self.current.load(path)
         self.window.show_page(CHAT)
-
-    def open_file(self, path: Path) -> None:
-        """Use a model where it lies, as "open with Bantam" asks."""
-        if not path.is_file():
-            self.window.notice.show_notice(f"{path.name} is not there: {path.parent}.")
-            return
-        self.models_page.add_files([path])
-        self.chat_with(path)
 
     def _make_models_page(self) -> QWidget:
         from ui.pages.models_page import ModelsPage

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from enum import Enum, auto
 from pathlib import Path
 
 from PySide6.QtCore import QLockFile, QObject, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
-_RAISE = b"raise"
-"""A line that begins so raises the window; a file to open may follow, as JSON. Older windows heed the first word."""
+_RAISE = b"raise\n"
 _ANSWER = b"raised\n"
 _ATTEMPTS = 20
 _WAIT_MS = 300
@@ -33,8 +31,6 @@ class SingleInstance(QObject):
     """Keep it as long as the window lives."""
 
     raise_requested = Signal()
-    open_requested = Signal(object)
-    """Path of the model that a second start was given"""
 
     def __init__(self, home: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -45,8 +41,8 @@ class SingleInstance(QObject):
         self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
         self._server.newConnection.connect(self._on_connection)
 
-    def claim(self, file: Path | None = None) -> Claim:
-        """Become the first, or raise the first that is there and hand it the model to open."""
+    def claim(self) -> Claim:
+        """Become the first, or raise the first that is there."""
         for _ in range(_ATTEMPTS):
             if self._lock.tryLock(0):
                 # The lock is ours, so a socket of that name is left over from a window that was killed.
@@ -55,7 +51,7 @@ class SingleInstance(QObject):
                 return Claim.FIRST
             if self._lock.error() is not QLockFile.LockError.LockFailedError:
                 return Claim.NO_LOCK
-            if self._raise_other(file):
+            if self._raise_other():
                 return Claim.RAISED_OTHER
         return Claim.OTHER_IS_SILENT
 
@@ -68,14 +64,14 @@ class SingleInstance(QObject):
         self._server.close()
         self._lock.unlock()
 
-    def _raise_other(self, file: Path | None) -> bool:
+    def _raise_other(self) -> bool:
         socket = QLocalSocket()
         socket.connectToServer(self._name)
         if not socket.waitForConnected(_WAIT_MS):
             # Nobody listens: the other is between its lock and its socket, or is about to end and saves its chats.
             self._lock.tryLock(_WAIT_MS) and self._lock.unlock()
             return False
-        socket.write(_RAISE + (b" " + json.dumps(str(file)).encode() if file else b"") + b"\n")
+        socket.write(_RAISE)
         socket.waitForBytesWritten(_WAIT_MS)
         return socket.waitForReadyRead(_ANSWER_MS) and bytes(socket.readAll().data()) == _ANSWER
 
@@ -87,15 +83,10 @@ class SingleInstance(QObject):
                 self._on_ready(socket)
 
     def _on_ready(self, socket: QLocalSocket) -> None:
-        if not socket.canReadLine():
-            return
-        word, _, file = bytes(socket.readLine().data()).strip().partition(b" ")
-        if word == _RAISE:
+        if bytes(socket.readAll().data()).startswith(_RAISE.strip()):
             socket.write(_ANSWER)
             socket.flush()
             self.raise_requested.emit()
-            if file:
-                self.open_requested.emit(Path(json.loads(file)))
 
 
 def server_name(home: Path) -> str:

@@ -1,4 +1,4 @@
-"""Decode and prefill of the bundle's engine, whose kernels are chosen at run time, against the build for this processor.
+"""Speed of the bundle's engine, whose kernels are chosen at run time, against the build for this processor.
 
     python -m tests.benchmarks.bundle_speed [--program FILE] [--shape 0.3b] [--pairs 6]
 

@@ -83,32 +83,6 @@ def test_second_start_raises_the_first() -> None:
     assert (first.returncode, output) == (0, "raised\n"), errors
 
 
-OPENS_A_FILE = """
-from pathlib import Path
-import ui.main
-program_of = ui.main.Program.show
-def show(program):
-    program.chat_with = lambda path: (print(path.name, program.settings.current.model_files), program.window.close())
-    program.window.notice.show_notice = lambda sentence, *more: (print(sentence), program.window.close())
-    program_of(program)
-ui.main.Program.show = show
-original = ui.main.main
-ui.main.main = lambda: original(Path({file!r}))
-"""
-
-
-def test_a_file_to_open_is_loaded_where_it_lies_and_listed(tmp_path: Path) -> None:
-    file = tmp_path / "ä model.gguf"
-    file.touch()
-    code, output, errors = run(OPENS_A_FILE.format(file=str(file)))
-    assert (code, output) == (0, f"ä model.gguf {(str(file),)}"), errors
-
-
-def test_a_file_to_open_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
-    code, output, errors = run(OPENS_A_FILE.format(file=str(tmp_path / "gone.gguf")))
-    assert (code, output) == (0, f"gone.gguf is not there: {tmp_path}."), errors
-
-
 def test_data_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "a file"
     file.touch()

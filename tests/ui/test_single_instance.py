@@ -94,20 +94,3 @@ def test_window_that_does_not_answer_is_told_apart(first: SingleInstance, paths:
     first._server.close()  # holds the lock, answers nobody
     second = start(SECOND.replace("app =", "import ui.single_instance as s; s._WAIT_MS = 1; app ="), paths.home)
     assert second.communicate(timeout=20)[0].strip() == "OTHER_IS_SILENT"
-
-
-def test_second_start_hands_its_model_to_the_first(first: SingleInstance, paths: Paths, tmp_path: Path, qtbot) -> None:
-    file = tmp_path / "Über allen.gguf"
-    code = SECOND.replace(".claim()", f".claim(Path({str(file)!r}))")
-    assert first.claim() is Claim.FIRST
-    with qtbot.waitSignal(first.open_requested, timeout=20_000) as signal:
-        second = start(code, paths.home)
-    assert signal.args == [file]
-    assert second.communicate(timeout=20)[0].strip() == "RAISED_OTHER"
-
-
-def test_a_start_without_a_model_opens_none(first: SingleInstance, paths: Paths, qtbot) -> None:
-    first.claim()
-    with qtbot.assertNotEmitted(first.open_requested), qtbot.waitSignal(first.raise_requested, timeout=20_000):
-        second = start(SECOND, paths.home)
-    second.communicate(timeout=20)
