@@ -22,7 +22,9 @@ class PruneMethod(StrEnum):
     LAYERS = "layers"
 
 
-SPARSE = frozenset({PruneMethod.MAGNITUDE, PruneMethod.GLOBAL_MAGNITUDE, PruneMethod.WANDA, PruneMethod.SPARSEGPT})
+SPARSE = frozenset(
+    {PruneMethod.MAGNITUDE, PruneMethod.GLOBAL_MAGNITUDE, PruneMethod.WANDA, PruneMethod.SPARSEGPT}
+)
 """Methods that only set weights to zero: neither smaller files nor faster answers come of them."""
 
 

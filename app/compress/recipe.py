@@ -1,18 +1,18 @@
 """A recipe: the steps that make a model smaller, in their order, as a value and as a TOML file.
 
-name = "Three quarters of the FFN, Q4"
+    name = "Three quarters of the FFN, Q4"
 
-[[step]]
-prune = "ffn"
-amount = 0.25
+    [[step]]
+    prune = "ffn"
+    amount = 0.25
 
-[[step]]
-recover = "lora"
-budget_tokens = 80_000
+    [[step]]
+    recover = "lora"
+    budget_tokens = 80_000
 
-[[step]]
-quantize = ["Q4_K_M"]
-calibrate = true
+    [[step]]
+    quantize = ["Q4_K_M"]
+    calibrate = true
 """
 
 from __future__ import annotations
