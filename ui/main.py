@@ -40,6 +40,7 @@ from ui.display import HINT, display_problem, fatal_as_sentence
 from ui.drafts import Drafts
 from ui.end_signals import EndSignals
 from ui.errors import ExceptHook
+from ui.greeting import greet
 from ui.icons import icon
 from ui.item_models.models import ModelsModel
 from ui.main_window import MainWindow
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
     from ui.pages.workshop_page import WorkshopPage
 
 _LOG_BYTES = 500_000
-CHAT, DISCOVER, MODELS, WORKSHOP, SETTINGS = range(5)
+CHAT, DISCOVER, MODELS, WORKSHOP, SETTINGS, ABOUT = range(6)
 
 
 def main(argument: str = "") -> int:
@@ -164,6 +165,7 @@ class Program(QObject):
             self.window.top.draft, self.engine, self.current, self.models, self.settings, self.tasks, paths,
             self.window.notice, lambda: self.chat_page.conversation.asked_last(), self,
         )  # fmt: skip
+        greet(self.chat_page, self.settings)
         self._add_pages()
         self._connect(theme)
 
@@ -249,9 +251,11 @@ class Program(QObject):
         QTimer.singleShot(0, self, self._begin_hub)
 
     def _begin_hub(self) -> None:
+        from ui.first_run import FirstRun
         from ui.hub_wiring import offer_what_is_here
 
         self.hub.begin()
+        FirstRun(self, self.hub)
         offer_what_is_here(self, self.hub, self._paths)
 
     def _load_first_model(self) -> Start:
@@ -279,6 +283,7 @@ class Program(QObject):
         self.window.add_page("Models", "boxes", self._make_models_page)
         self.window.add_page("Workshop", "wrench", self._make_workshop_page)
         self.window.add_page("Settings", "settings", self._make_settings_page)
+        self.window.add_page("About", "info", self._make_about_page, at_foot=True)
 
     def _make_discover_page(self) -> QWidget:
         from ui.pages.discover_page import DiscoverPage
@@ -332,6 +337,11 @@ class Program(QObject):
         from ui.pages.settings_page import SettingsPage
 
         return SettingsPage(self.settings, self.engine, self.current, self._paths, self.hub)
+
+    def _make_about_page(self) -> QWidget:
+        from ui.about import make_about_page
+
+        return make_about_page(self, self._paths)
 
     def _connect(self, theme: ThemeWatcher) -> None:
         window = self.window
