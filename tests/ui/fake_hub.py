@@ -159,7 +159,7 @@ class FakeHub(QObject):
 
     def __init__(self) -> None:
         super().__init__()
-        self.has_token = False
+        self.has_token, self.has_keyring = False, True
         self.tokens: list[str] = []
         self.browser, self.fits = FakeBrowser(), FakeFits()
         self.downloads, self.speed = FakeDownloads(), FakeSpeed()
