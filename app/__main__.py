@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from app.frozen import prepare
+
 
 def main() -> int:
     """Run Bantam with the arguments of the command line; returns the exit code."""
+    prepare()
     arguments = sys.argv[1:]
     if arguments[:1] == ["--worker"]:
         from workers.child import main as worker

@@ -1,4 +1,4 @@
-"""Model files that the desktop asks Bantam to open: macOS sends them as events, others as an argument at the start."""
+"""Model files that macOS asks the open program to open, as events; other systems give them to a second start."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from app.licences import document, needed, own_parts, package_part
 from bundle import environment
 from bundle.contents import TORCH_ROOTS, shared_libraries
 from bundle.layout import ENGINE, LICENCES, PACKAGING
+from bundle.licence_texts import document, needed, own_parts, package_part
 
 TEXTS = PACKAGING / "licences"
 WITHOUT_TEXT = {

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from app import __version__
 from app.frozen import TORCH_STAMP
-from app.licences import document, needed, package_part
 from bundle.contents import TORCH_ROOTS, WHOLE
 from bundle.layout import LICENCES
+from bundle.licence_texts import document, needed, package_part
 
 LEFT_OUT = (
     "/bin/",
