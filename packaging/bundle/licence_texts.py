@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from email.message import Message
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+from typing import cast
 
 from bundle.layout import PROJECT
 
@@ -61,7 +63,7 @@ def needed(roots: Iterable[str], left_out: Iterable[str] = ()) -> dict[str, Dist
 
 def package_part(one: Distribution) -> tuple[str, str]:
     """Title and texts of one package; where it brings no text, what its metadata say."""
-    about = one.metadata
+    about = cast(Message, one.metadata)  # which it is; its declared type lacks what Message has
     stated = about.get("License-Expression") or (about.get("License") or "").partition("\n")[0]
     if not stated or len(stated) > 100:
         kinds = [line.rpartition(":: ")[2] for line in about.get_all("Classifier") or () if line.startswith("License")]
