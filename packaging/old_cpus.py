@@ -49,15 +49,14 @@ def main() -> int:
     parser.add_argument("--program", type=Path, default=PROJECT / "build/bundle/frozen/bantam/bantam")
     parser.add_argument("--cpu", action="append", default=[], help="this one alone; may be given more than once")
     options = parser.parse_args()
-    variants = sorted(
-        path.name.removeprefix("libggml-cpu-").removesuffix(".so")
-        for path in (options.program.parent / "_internal/llama_cpp/lib").glob("libggml-cpu-*.so")
-    )
+    program = options.program.resolve()  # as the loader writes it
+    libraries = (program.parent / "_internal/llama_cpp/lib").glob("libggml-cpu-*.so")
+    variants = sorted(path.name.removeprefix("libggml-cpu-").removesuffix(".so") for path in libraries)
     print(f"variants in the bundle: {', '.join(variants)}")
     failed = 0
     for cpu in CPUS:
         if not options.cpu or cpu.name in options.cpu:
-            done, variant = answer(options.program, cpu.name)
+            done, variant = answer(program, cpu.name)
             good = done.returncode == 0 and EXPECTED in done.stdout and variant == cpu.variant
             failed += not good
             told = (

@@ -61,8 +61,6 @@ def _load_kernels() -> None:
         raise LoadError("The engine has no machine code that this processor can run.", "Install Bantam again.")
 
 
-_load_kernels()
-
 _GGML_TYPES = {KvType.F16: C.GGML_TYPE_F16, KvType.Q8_0: C.GGML_TYPE_Q8_0, KvType.Q4_0: C.GGML_TYPE_Q4_0}
 _FLASH = {FlashAttention.AUTO: -1, FlashAttention.OFF: 0, FlashAttention.ON: 1}
 
@@ -130,6 +128,7 @@ class _Log:
 
 
 LOG = _Log()
+_load_kernels()  # which logs, and so comes after
 C.llama_backend_init()
 
 
