@@ -45,7 +45,6 @@ from ui.icons import icon
 from ui.item_models.models import ModelsModel
 from ui.main_window import MainWindow
 from ui.opened_file import file_of_argument, open_file
-from ui.opened_files import OpenedFiles
 from ui.pages.chat_page import ChatPage
 from ui.session import place, restore_chat, state_of
 from ui.single_instance import Claim, SingleInstance, Visit
@@ -108,8 +107,6 @@ def main(argument: str = "") -> int:
         signals.received.connect(program.window.close)
         instance.raise_requested.connect(program.window.raise_to_front)
         instance.visited.connect(program.receive)
-        opened = OpenedFiles(application)
-        opened.opened.connect(lambda path: open_file(program, path, paths))
         program.window.closed.connect(instance.stop_answering)
         program.show(file, run.bad_end)
         code = application.exec()
