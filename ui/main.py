@@ -35,6 +35,7 @@ from app.library.library import purge_deleted
 from app.library.names import family_name
 from app.paths import Paths, default_paths
 from app.settings import load_settings, set_aside_damaged
+from ui.application import Application
 from ui.current_model import CurrentModel
 from ui.display import HINT, display_problem, fatal_as_sentence
 from ui.drafts import Drafts
@@ -78,10 +79,7 @@ def main(argument: str = "") -> int:
         print(problem, HINT, file=sys.stderr)
         return 1
     with fatal_as_sentence():
-        application = QApplication(["bantam"])  # the name by which X11 and Wayland know the window
-    application.setApplicationName("Bantam")
-    application.setDesktopFileName("bantam")
-    application.setQuitOnLastWindowClosed(False)  # the end waits for the child and the chats
+        application = Application()
     hook = ExceptHook()
     hook.caught.connect(_on_failed_start)
     hook.install()
@@ -107,6 +105,7 @@ def main(argument: str = "") -> int:
         signals.received.connect(program.window.close)
         instance.raise_requested.connect(program.window.raise_to_front)
         instance.visited.connect(program.receive)
+        application.file_opened.connect(lambda path: program.receive(Visit(file=path)))
         program.window.closed.connect(instance.stop_answering)
         program.show(file, run.bad_end)
         code = application.exec()
@@ -265,7 +264,7 @@ class Program(QObject):
             if self.settings.current.last_model == str(start.suspect):
                 self.settings.update(last_model="")
         if self._file is not None:
-            open_file(self, self._file, self._paths)
+            open_file(self, self._file, self._paths, start.load)
         elif start.load is not None:
             self.current.load(start.load)
         return start

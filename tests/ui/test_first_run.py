@@ -54,6 +54,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     hub = FakeHub()
     hub.speed.speed = None
     monkeypatch.setattr(first_run, "has_network", lambda: True)
+    monkeypatch.setattr(first_run.psutil, "cpu_percent", lambda: 3.0)
     monkeypatch.setattr(first_run, "total_memory_bytes", lambda: 16 * GB)
     monkeypatch.setattr(first_run, "memory_budget", lambda _given_back: MemoryBudget(14 * GB, 9 * GB))
     return hub
@@ -143,6 +144,17 @@ def test_other_work_comes_first(first: FirstRun, hub: FakeHub) -> None:
     hub.jobs = SimpleNamespace(jobs=("a quantization",))
     first.quiet.timeout.emit()
     assert not hub.speed.is_measuring
+    assert first.quiet.isActive()
+
+
+def test_a_busy_computer_is_measured_later_but_not_never(first: FirstRun, hub: FakeHub, monkeypatch) -> None:
+    monkeypatch.setattr(first_run.psutil, "cpu_percent", lambda: 97.0)
+    for _ in range(10):
+        first.quiet.timeout.emit()
+        assert not hub.speed.is_measuring
+        assert first.quiet.interval() == first_run.BUSY_MS
+    first.quiet.timeout.emit()
+    assert hub.speed.is_measuring
 
 
 def test_who_cancels_it_is_not_asked_again_and_still_gets_a_suggestion(
@@ -183,6 +195,25 @@ def test_offline_it_is_said_what_to_do_later(
 def test_nothing_is_suggested_to_who_has_a_model(first: FirstRun, program: Program, hub: FakeHub) -> None:
     program.models.set_entries(sample_entries())
     hub.speed.end(measured())
+    assert program.chat_page.empty.first_model.isHidden()
+
+
+def test_a_slow_computer_gets_a_smaller_model_than_its_memory_would_take(
+    first: FirstRun, program: Program, hub: FakeHub
+) -> None:
+    speed = measured()
+    slow = tuple(dataclasses.replace(one, bytes_per_second=5.0 * GB) for one in speed.types)
+    hub.speed.end(dataclasses.replace(speed, types=slow, kv_bytes_per_second=5.0 * GB))
+    assert program.chat_page.empty.first_model.title.text().endswith("Llama 3.2 1B")
+
+
+def test_who_uses_a_model_of_their_own_is_not_advised(
+    first: FirstRun, program: Program, engine: FakeEngine, hub: FakeHub
+) -> None:
+    hub.speed.end(measured())
+    engine.hold = True
+    program.current.load(SAMPLE_MODEL.path)
+    engine.step()
     assert program.chat_page.empty.first_model.isHidden()
 
 

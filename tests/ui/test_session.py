@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import shiboken6
 from PySide6.QtCore import QRect
+from PySide6.QtGui import QFileOpenEvent
 from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
+from app.chat.store import ChatStore
 from app.last_run import BadEnd, End
 from app.paths import STARTER_MODEL, Paths
 from tests.ui.fake_engine import FakeEngine
+from ui.application import Application
 from ui.main import CHAT, MODELS, Program
 from ui.session import can_be_taken, place
 from ui.single_instance import Visit
@@ -140,6 +146,13 @@ def test_a_file_that_is_no_model_is_told_and_not_added(begin, qtbot: QtBot, tmp_
     assert program.settings.current.model_files == ()
 
 
+def test_a_start_with_a_file_that_is_not_there_has_a_model_all_the_same(begin, qtbot: QtBot, tmp_path: Path) -> None:
+    program = begin(tmp_path / "away.gguf")
+    qtbot.waitUntil(lambda: program.current.request is not None, timeout=TIMEOUT_MS)
+    assert "away.gguf was not opened." in program.window.error.sentence
+    assert program.current.request.path == STARTER_MODEL
+
+
 def test_another_version_that_was_started_is_named(begin) -> None:
     program = begin()
     program.receive(Visit("9.9"))
@@ -149,6 +162,26 @@ def test_another_version_that_was_started_is_named(begin) -> None:
 def test_a_bad_end_is_told(begin) -> None:
     program = begin(None, BadEnd(End.KILLED))
     assert "ended from outside" in program.window.notice.sentence
+
+
+def test_chats_of_a_newer_version_are_a_sentence_and_the_rest_works(begin, qtbot: QtBot, paths: Paths) -> None:
+    ChatStore(paths.chats).close()
+    with contextlib.closing(sqlite3.connect(paths.chats)) as db:
+        db.execute("PRAGMA user_version = 9")
+    content = paths.chats.read_bytes()
+    program = begin()
+    qtbot.waitUntil(lambda: "newer Bantam" in program.chat_page.error.sentence, timeout=TIMEOUT_MS)
+    assert "left as they are" in program.chat_page.error.hint
+    assert program.current.request.path == STARTER_MODEL
+    assert paths.chats.read_bytes() == content
+
+
+def test_a_file_that_macos_hands_over_is_announced(qapp) -> None:
+    """The event itself; the application of the tests is another one."""
+    heard: list[Path] = []
+    application = SimpleNamespace(file_opened=SimpleNamespace(emit=heard.append))
+    assert Application.event(application, QFileOpenEvent("/models/a b.gguf"))  # type: ignore[arg-type]
+    assert heard == [Path("/models/a b.gguf")]
 
 
 def test_a_state_of_an_older_version_is_only_a_place(tmp_path: Path) -> None:

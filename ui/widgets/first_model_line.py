@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from app.fit.first_choice import FirstChoice
+if TYPE_CHECKING:
+    from app.fit.first_choice import FirstChoice
 
 _MEASURING = "Measuring this computer, to suggest a model for it…"
 _OFFLINE = "You are offline now. Once you are online, “Show it” opens it on the Discover page."
