@@ -1,4 +1,4 @@
-"""The QApplication. macOS tells it of a file that was opened with Bantam; other systems put that on the command line."""
+"""The QApplication, which macOS tells of a file to open; other systems put that on the command line."""
 
 from __future__ import annotations
 
