@@ -90,7 +90,9 @@ class FirstRun(QObject):
 
     def _show(self) -> None:
         line, speed = self._empty.first_model, self._hub.speed.speed
-        if not self._program.models.entries or self._has_a_model():
+        if not self._program.models.entries:
+            return  # what is on the disk is not known yet
+        if self._has_a_model():
             line.show_nothing()
             return
         if speed is None and not self._given_up:
@@ -109,7 +111,8 @@ class FirstRun(QObject):
         loaded = self._program.engine.model
         if loaded is not None and loaded.path.name != STARTER_MODEL.name:
             return True
-        return any(entry.source is not ModelSource.STARTER for entry in self._program.models.entries)
+        own = (entry for entry in self._program.models.entries if entry.source is not ModelSource.STARTER)
+        return any(entry.can_load or entry.is_folder or entry.source is ModelSource.AWAY for entry in own)
 
     def _show_on_discover(self, repository_id: str) -> None:
         from ui.main import DISCOVER

@@ -217,6 +217,13 @@ def test_who_uses_a_model_of_their_own_is_not_advised(
     assert program.chat_page.empty.first_model.isHidden()
 
 
+def test_a_download_that_is_broken_is_no_model_yet(first: FirstRun, program: Program, hub: FakeHub) -> None:
+    broken = next(one for one in sample_entries() if one.header is None and one.problem.startswith("The file is cut"))
+    program.models.set_entries((*STARTER, broken))
+    hub.speed.end(measured())
+    assert not program.chat_page.empty.first_model.isHidden()
+
+
 def test_the_button_shows_it_on_discover(first: FirstRun, program: Program, hub: FakeHub, monkeypatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr(program.hub.browser, "open", opened.append)
