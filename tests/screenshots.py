@@ -47,7 +47,8 @@ def draw(folder: Path, wanted: list[str], size: str) -> int:
 
     application = QApplication(["bantam"])
     folder.mkdir(parents=True, exist_ok=True)
-    scenes = (*SCENES, *DISCOVER_SCENES, *LEDGER_SCENES, *SMALLER_SCENES, *DRAFT_SCENES, *FIRST_RUN_SCENES)
+    scenes = (*SCENES, *DISCOVER_SCENES, *LEDGER_SCENES, *SMALLER_SCENES, *DRAFT_SCENES)
+    scenes += FIRST_RUN_SCENES
     chosen = [scene for scene in scenes if not wanted or any(fnmatch(scene.__name__, name) for name in wanted)]
     width, height = (int(number) for number in size.split("x"))
     watcher = ThemeWatcher(application, Theme.LIGHT)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psutil
 from PySide6.QtCore import QObject, QTimer
 
 from app.fit.budget import memory_budget
 from app.fit.first_choice import first_choice
 from app.hardware import has_network, total_memory_bytes
-from app.hub.first_models import first_models
+from app.hub.first_models import all_first_models, first_models
 from app.library.library import ModelSource
+from app.paths import STARTER_MODEL
 from workers.chat_engine import EngineState
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 QUIET_MS = 3000
 """So long nothing must have happened before the measurement begins."""
+BUSY_MS = 30_000
+BUSY_PERCENT = 40
+"""Of all processors: above it other programs are at work, and what is measured would not be this computer's speed."""
+_MOST_WAITS = 10
 _IDLE = (EngineState.READY, EngineState.EMPTY)
 
 
@@ -33,6 +39,7 @@ class FirstRun(QObject):
         self._program, self._hub = program, hub
         self._empty = program.chat_page.empty
         self._asked = self._put_off = self._given_up = False
+        self._waits = 0
         self.quiet = QTimer(self, singleShot=True, interval=QUIET_MS)
         self.quiet.timeout.connect(self._measure)
         self._empty.first_model.show_wanted.connect(self._show_on_discover)
@@ -49,6 +56,7 @@ class FirstRun(QObject):
         """An answer, or a load, is what the user waits for: the measurement makes room and begins again later."""
         if state in _IDLE:
             self._wait()
+            self._show()
             return
         self.quiet.stop()
         if self._asked and self._hub.speed.is_measuring:
@@ -57,13 +65,19 @@ class FirstRun(QObject):
 
     def _wait(self) -> None:
         if self._hub.speed.speed is None and not self._given_up:
-            self.quiet.start()
+            psutil.cpu_percent()  # from here on; the next call tells what was used meanwhile
+            self.quiet.start(QUIET_MS)
 
     def _measure(self) -> None:
         speed = self._hub.speed
-        if speed.speed is None and not speed.is_measuring and not self._hub.jobs.jobs:
-            self._asked = True
-            speed.measure()
+        if speed.speed is not None or speed.is_measuring:
+            return
+        if self._hub.jobs.jobs or (psutil.cpu_percent() > BUSY_PERCENT and self._waits < _MOST_WAITS):
+            self._waits += 1
+            self.quiet.start(BUSY_MS)
+            return
+        self._asked = True
+        speed.measure()
 
     def _on_speed_changed(self) -> None:
         if self._asked and not self._hub.speed.is_measuring:
@@ -76,7 +90,9 @@ class FirstRun(QObject):
 
     def _show(self) -> None:
         line, speed = self._empty.first_model, self._hub.speed.speed
-        if not self._program.models.entries or self._has_a_model():
+        if not self._program.models.entries:
+            return  # what is on the disk is not known yet
+        if self._has_a_model():
             line.show_nothing()
             return
         if speed is None and not self._given_up:
@@ -85,13 +101,18 @@ class FirstRun(QObject):
         settings, total = self._program.settings.current, total_memory_bytes()
         loaded = self._program.engine.model
         budget = memory_budget(loaded.need.total_bytes if loaded is not None else 0)
-        choice = first_choice(first_models(total), settings.context_tokens, budget, speed, settings.target_ms_per_token)
+        models = all_first_models() if speed is not None else first_models(total)
+        choice = first_choice(models, settings.context_tokens, budget, speed, settings.target_ms_per_token)
         offline = self._hub.browser.is_offline or not has_network()
         line.show_nothing() if choice is None else line.show_choice(choice, offline=offline)
 
     def _has_a_model(self) -> bool:
         """One of the user's own, beside the one that comes with Bantam."""
-        return any(entry.source is not ModelSource.STARTER for entry in self._program.models.entries)
+        loaded = self._program.engine.model
+        if loaded is not None and loaded.path.name != STARTER_MODEL.name:
+            return True
+        own = (entry for entry in self._program.models.entries if entry.source is not ModelSource.STARTER)
+        return any(entry.can_load or entry.is_folder or entry.source is ModelSource.AWAY for entry in own)
 
     def _show_on_discover(self, repository_id: str) -> None:
         from ui.main import DISCOVER

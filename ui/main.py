@@ -13,14 +13,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer
-from PySide6.QtWidgets import QApplication, QMessageBox, QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 
 from app import __version__
 from app import paths as app_paths
@@ -35,6 +34,7 @@ from app.library.library import purge_deleted
 from app.library.names import family_name
 from app.paths import Paths, default_paths
 from app.settings import load_settings, set_aside_damaged
+from ui.application import Application
 from ui.current_model import CurrentModel
 from ui.display import HINT, display_problem, fatal_as_sentence
 from ui.drafts import Drafts
@@ -46,11 +46,13 @@ from ui.item_models.models import ModelsModel
 from ui.main_window import MainWindow
 from ui.opened_file import file_of_argument, open_file
 from ui.pages.chat_page import ChatPage
+from ui.refusing import leave_to_other, refuse, tell_failed_start
 from ui.session import place, restore_chat, state_of
 from ui.single_instance import Claim, SingleInstance, Visit
 from ui.start import Start, decide, forget_marker, stale_marker
 from ui.start_notes import tell
 from ui.theme import ThemeWatcher
+from ui.window_log import open_log
 from ui.window_state import load_window_state, save_window_state
 from workers.chat_engine import ChatEngine
 from workers.chat_storage import ChatStorage
@@ -68,7 +70,6 @@ if TYPE_CHECKING:
     from ui.pages.settings_page import SettingsPage
     from ui.pages.workshop_page import WorkshopPage
 
-_LOG_BYTES = 500_000
 CHAT, DISCOVER, MODELS, WORKSHOP, SETTINGS, ABOUT = range(6)
 
 
@@ -78,12 +79,9 @@ def main(argument: str = "") -> int:
         print(problem, HINT, file=sys.stderr)
         return 1
     with fatal_as_sentence():
-        application = QApplication(["bantam"])  # the name by which X11 and Wayland know the window
-    application.setApplicationName("Bantam")
-    application.setDesktopFileName("bantam")
-    application.setQuitOnLastWindowClosed(False)  # the end waits for the child and the chats
+        application = Application()
     hook = ExceptHook()
-    hook.caught.connect(_on_failed_start)
+    hook.caught.connect(tell_failed_start)
     hook.install()
     file = file_of_argument(argument)
     try:
@@ -91,22 +89,23 @@ def main(argument: str = "") -> int:
         instance = SingleInstance(paths.home)
         claim = instance.claim(file)
         if claim is not Claim.FIRST:
-            return _leave_to_other(claim, paths)
+            return leave_to_other(claim, paths.home)
         folder_notice = adopt(paths)
     except StorageError as error:
         return refuse(error.sentence, error.hint)
-    log = _open_log(paths)
+    log = open_log(paths.window_log)
     with Run(paths) as run:
         theme = ThemeWatcher(application, load_settings(paths.settings).theme)
         application.setWindowIcon(icon("bird", "accent", 64))
         program = Program(paths, theme)
         program.told_at_start = (folder_notice,)
-        hook.caught.disconnect(_on_failed_start)
+        hook.caught.disconnect(tell_failed_start)
         hook.caught.connect(program.window.show_failure)
         signals = EndSignals(program)
         signals.received.connect(program.window.close)
         instance.raise_requested.connect(program.window.raise_to_front)
         instance.visited.connect(program.receive)
+        application.file_opened.connect(lambda path: program.receive(Visit(file=path)))
         program.window.closed.connect(instance.stop_answering)
         program.show(file, run.bad_end)
         code = application.exec()
@@ -114,29 +113,6 @@ def main(argument: str = "") -> int:
     instance.release()
     log.close()
     return code
-
-
-def _leave_to_other(claim: Claim, paths: Paths) -> int:
-    """This start is not the first on the data folder: the exit code, and why where no window answered."""
-    if claim is Claim.RAISED_OTHER:
-        return 0
-    if claim is Claim.OTHER_IS_SILENT:
-        return refuse("Bantam is already running, but its window does not answer.", "End that one, then start again.")
-    hint = "Free some space on its disk, and see that window.lock in it is yours, then start again."
-    return refuse(f"Bantam cannot lock its data folder {paths.home}.", hint)
-
-
-def refuse(sentence: str, hint: str) -> int:
-    """Say why there is no window, in a dialog and on stderr; returns the exit code."""
-    print(f"{sentence} {hint}".strip(), file=sys.stderr)
-    box = QMessageBox(QMessageBox.Icon.Critical, "Bantam", sentence)
-    box.setInformativeText(hint)
-    box.exec()
-    return 1
-
-
-def _on_failed_start(failure: Failure) -> None:
-    refuse(failure.sentence, f"{failure.hint} The details are in the folder {default_paths().logs}.")
 
 
 class Program(QObject):
@@ -265,7 +241,7 @@ class Program(QObject):
             if self.settings.current.last_model == str(start.suspect):
                 self.settings.update(last_model="")
         if self._file is not None:
-            open_file(self, self._file, self._paths)
+            open_file(self, self._file, self._paths, start.load)
         elif start.load is not None:
             self.current.load(start.load)
         return start
@@ -376,14 +352,3 @@ class Program(QObject):
 def _budget(sample: MemorySample) -> MemoryBudget:
     """What the loaded model would give back counts as free."""
     return budget_of(sample.total_bytes, sample.available_bytes + sample.child_bytes)
-
-
-def _open_log(paths: Paths) -> logging.FileHandler:
-    """window.log, and of earlier runs window.log.old. logging.handlers would do it too, and cost the start 10 ms."""
-    file = paths.logs / "window.log"
-    if file.exists() and file.stat().st_size > _LOG_BYTES:
-        file.replace(file.with_name("window.log.old"))
-    log = logging.FileHandler(file, delay=True, encoding="utf-8")
-    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger().addHandler(log)
-    return log

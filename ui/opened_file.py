@@ -24,8 +24,11 @@ def file_of_argument(argument: str) -> Path | None:
     return Path(local).absolute()
 
 
-def open_file(program: Program, path: Path, paths: Paths) -> None:
-    """Look at the file, add it to the models if it is one, load it and show the chat."""
+def open_file(program: Program, path: Path, paths: Paths, otherwise: Path | None = None) -> None:
+    """Look at the file, add it to the models if it is one, load it and show the chat.
+
+    `otherwise` is loaded where it is none.
+    """
 
     def on_header(_header: GgufHeader) -> None:
         settings = program.settings
@@ -34,6 +37,8 @@ def open_file(program: Program, path: Path, paths: Paths) -> None:
         program.chat_with(path)
 
     def on_error(failure: Failure) -> None:
+        if otherwise is not None:
+            program.current.load(otherwise)  # first: a load that begins takes away what was said of the last
         program.window.show_failure(Failure(f"{path.name} was not opened. {failure.sentence}", failure.hint))
 
     program.tasks.run(read_header, path, on_result=on_header, on_error=on_error, receiver=program)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
@@ -149,6 +150,14 @@ class FakeSpeed(QObject):
     def measure(self) -> None:
         self.is_measuring = True
 
+    def put_off(self) -> None:
+        self.end(None)
+
+    def end(self, speed: MachineSpeed | None) -> None:
+        """The measurement is over, with a speed or without."""
+        self.is_measuring, self.speed = False, speed
+        self.changed.emit()
+
 
 class FakeHub(QObject):
     """In the place of HubServices."""
@@ -164,6 +173,7 @@ class FakeHub(QObject):
         self.browser, self.fits = FakeBrowser(), FakeFits()
         self.downloads, self.speed = FakeDownloads(), FakeSpeed()
         self.makings = FakeMakings()
+        self.jobs = SimpleNamespace(jobs=())
 
     def give_token(self, token: str) -> None:
         self.tokens.append(token)

@@ -46,8 +46,8 @@ ui.main.Program._begin = lambda program: print("open", flush=True)
 """
 
 DIALOG_ON_STDOUT = """
-import ui.main
-ui.main.QMessageBox.exec = lambda box: print("dialog:", box.text(), box.informativeText())
+import ui.main, ui.refusing
+ui.refusing.QMessageBox.exec = lambda box: print("dialog:", box.text(), box.informativeText())
 """
 
 

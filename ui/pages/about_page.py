@@ -115,7 +115,7 @@ class AboutPage(QWidget):
         path.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         row = QHBoxLayout()
         row.setSpacing(12)
-        row.addWidget(self.folder)
+        row.addWidget(self.folder, 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(path, 1)
         data = QWidget()
         column = QVBoxLayout(data)

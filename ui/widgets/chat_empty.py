@@ -23,7 +23,7 @@ QUESTIONS = (
 WELCOME = "Welcome to Bantam"
 GREETING = (
     "Bantam finds language models that fit this computer, makes them smaller, and chats with them here;"
-    " nothing you write leaves it. A very small one {state}: it knows Python’s standard library, and little else."
+    " nothing you write leaves it. A very small one is here: it knows Python’s standard library, and little else."
 )
 _WIDTH = 480
 
@@ -56,6 +56,8 @@ class ChatEmpty(QWidget):
     def set_greeting(self, greeting: bool) -> None:
         """Say what Bantam is, as long as its own small model is the one to talk to."""
         self._greeting = greeting
+        if greeting:
+            self.first_model.keep_room()
         self.show_model(self._model, self._loading)
 
     def show_model(self, model: ModelLoaded | None, loading: bool) -> None:
@@ -63,7 +65,7 @@ class ChatEmpty(QWidget):
         self._model, self._loading = model, loading
         greets = self._greeting and _is_starter(model) and (model is not None or loading)
         set_icon(self._icon, "bird" if greets else "message-square", "accent" if greets else "text_secondary", 28)
-        title, text = _greeting(loading) if greets else _invitation(model, loading)
+        title, text = (WELCOME, GREETING) if greets else _invitation(model, loading)
         self._title.setText(title)
         self._text.setText(text)
         for button, question in zip(self.questions, _questions(model), strict=True):
@@ -99,10 +101,6 @@ class ChatEmpty(QWidget):
         row.addStretch(1)
         row.addWidget(inside, 100)
         row.addStretch(1)
-
-
-def _greeting(loading: bool) -> tuple[str, str]:
-    return WELCOME, GREETING.format(state="is being loaded" if loading else "is ready")
 
 
 def _invitation(model: ModelLoaded | None, loading: bool) -> tuple[str, str]:

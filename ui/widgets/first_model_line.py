@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from app.fit.first_choice import FirstChoice
+if TYPE_CHECKING:
+    from app.fit.first_choice import FirstChoice
 
 _MEASURING = "Measuring this computer, to suggest a model for it…"
 _OFFLINE = "You are offline now. Once you are online, “Show it” opens it on the Discover page."
 _LEAST_HEIGHT = 72
-"""Kept free while it is measured, so that nothing moves when the suggestion comes."""
+"""Kept free until the suggestion comes, so that nothing moves then."""
 
 
 class FirstModelLine(QWidget):
@@ -38,6 +41,10 @@ class FirstModelLine(QWidget):
         row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignTop)
         self.setMinimumHeight(_LEAST_HEIGHT)
         self.hide()
+
+    def keep_room(self) -> None:
+        """Nothing yet, but something will come."""
+        self._show(None, "", "")
 
     def show_measuring(self) -> None:
         """It is not known yet."""

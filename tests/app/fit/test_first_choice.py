@@ -31,7 +31,7 @@ def choose(total_gb: int, free: float = 0.6, bandwidth: float | None = 30) -> Fi
         (8, 20, "Qwen3 4B"),
         (16, 25, "Qwen3 4B"),
         (16, 40, "Qwen3 8B"),
-        (32, 60, "Qwen3 30B A3B"),
+        (32, 60, "gemma 3 12b"),
     ],
 )
 def test_the_largest_that_is_comfortably_quick(total_gb: int, bandwidth: float, name: str) -> None:
