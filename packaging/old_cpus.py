@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """Runs the bundle on processors of other generations, as qemu-user imitates them: `python3 packaging/old_cpus.py`.
 
-A kernel that the processor lacks ends in SIGILL there, as it would on the real one. Each says which of ggml's variants
-it took, and answers a question with the starter model. The last row shows that the test can fail: it gives a processor
-the kernels of a newer one by force.
+An instruction that the processor lacks ends in SIGILL there, as it would on the real one. Each says which of ggml's
+variants it took, and answers a question with the starter model. `--control FOLDER`, with the libraries of a build for
+this machine (llama_cpp/lib of `.venv`), shows that the test can fail: on an old processor they must die.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,18 +43,26 @@ CPUS = (
     Cpu("EPYC", 2017, "haswell"),
 )
 
+CONTROL = "Nehalem"
+
 
 def main() -> int:
     """Run them all; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", type=Path, default=PROJECT / "build/bundle/frozen/bantam/bantam")
     parser.add_argument("--cpu", action="append", default=[], help="this one alone; may be given more than once")
+    parser.add_argument("--control", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     program = options.program.resolve()  # as the loader writes it
     libraries = (program.parent / "_internal/llama_cpp/lib").glob("libggml-cpu-*.so")
     variants = sorted(path.name.removeprefix("libggml-cpu-").removesuffix(".so") for path in libraries)
     print(f"variants in the bundle: {', '.join(variants)}")
     failed = 0
+    if options.control:
+        done, _ = answer(program, CONTROL, LLAMA_CPP_LIB_PATH=str(options.control.resolve()))
+        died = done.returncode == -signal.SIGILL
+        failed += not died
+        print(f"{'ok  ' if died else 'BAD '} {CONTROL}, with a build for this machine: ended with {done.returncode}")
     for cpu in CPUS:
         if not options.cpu or cpu.name in options.cpu:
             done, variant = answer(program, cpu.name)
@@ -68,12 +77,12 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def answer(program: Path, cpu: str) -> tuple[subprocess.CompletedProcess[str], str]:
+def answer(program: Path, cpu: str, **more: str) -> tuple[subprocess.CompletedProcess[str], str]:
     """One answer on that processor, and the variant whose library it has loaded."""
     with tempfile.TemporaryDirectory() as home:
         command = ["qemu-x86_64", "-cpu", cpu, str(program), "chat", "--prompt", QUESTION, "--temperature", "0"]
         command += ["--threads", "1", "--max-tokens", "24"]
-        environment = {**os.environ, **VARIABLES, "BANTAM_HOME": home, **loader_variables(program)}
+        environment = {**os.environ, **VARIABLES, "BANTAM_HOME": home, **loader_variables(program), **more}
         done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", errors="replace")
     loaded = [line for line in done.stderr.splitlines() if "loaded CPU backend from" in line]
     variant = (

@@ -91,9 +91,13 @@ class Root:
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LANG": "C.UTF-8"}
         return run("/usr/sbin/chroot", str(self.folder), *command, env=environment)
 
+    def as_user(self, *command: str) -> list[str]:
+        """A command line that runs in the root as the user."""
+        return ["/usr/sbin/chroot", f"--userspec={USER}:{USER}", str(self.folder), *command]
+
     def command(self, *arguments: str) -> list[str]:
         """`bantam` with arguments, as the user, in the root."""
-        return ["/usr/sbin/chroot", f"--userspec={USER}:{USER}", str(self.folder), "/usr/bin/bantam", *arguments]
+        return self.as_user("/usr/bin/bantam", *arguments)
 
     def bantam(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a terminal command of Bantam's to its end."""
@@ -104,7 +108,7 @@ class Root:
 
 def environment(**more: str) -> dict[str, str]:
     """What a session gives a program, and no more."""
-    return {"PATH": "/usr/bin:/bin", "HOME": HOME, "USER": "user", **more}
+    return {"PATH": "/usr/bin:/bin", "HOME": HOME, "USER": "user", "LANG": "C.UTF-8", **more}
 
 
 def run(*command: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -166,8 +170,8 @@ def test_terminal(root: Root) -> None:
     """The commands, without a display."""
     done = root.bantam("--version")
     check(done.stdout.startswith("Bantam "), f"bantam --version says {done.stdout.strip()}")
-    done = root.bantam("chat", "--prompt", QUESTION, "--temperature", "0")
-    check(done.returncode == 0 and EXPECTED in done.stdout, "bantam chat answers")
+    done = root.bantam("chat", "--prompt", QUESTION, "--temperature", "0", LANG="C")
+    check(done.returncode == 0 and EXPECTED in done.stdout, "bantam chat answers, in a locale without umlauts")
     done = root.bantam()
     check(done.returncode == 1 and done.stderr.count("\n") == 1, f"without a display it says: {done.stderr.strip()}")
 
@@ -217,6 +221,36 @@ def test_quantize(root: Root, hub_folder: Path, python: str) -> None:
     (made,) = json.loads(done.stdout)["models"]
     done = root.bantam("chat", made["path"], "--prompt", QUESTION, "--temperature", "0")
     check(done.returncode == 0 and bool(done.stdout.strip()), f"the {made['size_bytes'] / 1e6:.1f} MB file answers")
+
+
+def test_archive(root: Root, archive: Path) -> None:
+    """The archive runs where it is unpacked, beside the package, and comes into the menu and out again."""
+    folder = root.home / "Über uns"
+    folder.mkdir()
+    run("tar", "-xzf", str(archive), "-C", str(folder))
+    run("chown", "-R", f"{USER}:{USER}", str(folder))
+    (unpacked,) = folder.iterdir()
+    inside = f"{HOME}/{folder.name}/{unpacked.name}"
+    answer = run(
+        *root.as_user(f"{inside}/bantam", "chat", "--prompt", QUESTION, "--temperature", "0"), env=environment()
+    )
+    check(EXPECTED in answer.stdout, "the archive's program answers, in a folder with a space and an umlaut")
+    run(*root.as_user(f"{inside}/install.sh"), env=environment())
+    entry = root.home / ".local/share/applications/bantam.desktop"
+    check(f'Exec="{inside}/bantam" %f' in entry.read_text("utf-8"), "install.sh adds it to the menu")
+    run(*root.as_user(f"{inside}/install.sh", "--remove"), env=environment())
+    check(not entry.exists(), "and takes it out again")
+
+
+def test_large_text(root: Root, pictures: Path) -> None:
+    """A display of double density."""
+    with background(*root.command(), env=environment(DISPLAY=DISPLAY, QT_SCALE_FACTOR="2")) as window:
+        wait_for("the window at 200 %", 60, lambda: xdo("search", "--onlyvisible", "--name", "Bantam"))
+        time.sleep(4)
+        picture(pictures / "large.png")
+        xdo("key", "--window", xdo("search", "--onlyvisible", "--name", "Bantam").splitlines()[-1], "ctrl+q")
+        wait_for("its end", 30, lambda: window.poll() is not None)
+        check(window.returncode == 0, "its exit code is 0")
 
 
 def test_read_only(root: Root) -> None:
@@ -285,6 +319,8 @@ def main() -> int:
             test_terminal(root)
             test_window(root, options.pictures)
             test_quantize(root, PROJECT / "build/bundle/hub", options.hub_python)
+            test_large_text(root, options.pictures)
+            test_archive(root, max((PROJECT / "dist").glob("bantam-[0-9]*.tar.gz")))
             test_read_only(root)
             test_removal(root)
     except SmokeError as error:

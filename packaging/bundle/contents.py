@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,8 +68,15 @@ def modules() -> list[str]:
 
 def standard_library() -> list[str]:
     """The modules of Python that the packages of PyTorch may want, which is taken to be all."""
-    left_out = {*EXCLUDED, "antigravity", "this", "__main__"}
-    return sorted(name for name in sys.stdlib_module_names if name not in left_out and not name.startswith("_"))
+    root = Path(sysconfig.get_path("stdlib"))
+    files = (path.relative_to(root).with_suffix("").parts for path in root.rglob("*.py"))
+    names = {".".join(parts).removesuffix(".__init__") for parts in files} | sys.stdlib_module_names
+    return sorted(name for name in names if _is_of_python(name.split(".")))
+
+
+def _is_of_python(parts: list[str]) -> bool:
+    left_out = {*EXCLUDED, "site-packages", "test", "tests", "antigravity", "this", "__main__", "__phello__"}
+    return not left_out & set(parts) and all(part.isidentifier() for part in parts) and not parts[0].startswith("_")
 
 
 def is_wanted(destination: str) -> bool:

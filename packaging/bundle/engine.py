@@ -23,7 +23,7 @@ CMAKE = (
     "-DGGML_NATIVE=OFF",
     "-DGGML_BACKEND_DL=ON",
     "-DGGML_CPU_ALL_VARIANTS=ON",
-    "-DGGML_BACKEND_DIR=llama_cpp/lib",  # beside libllama, where app.engine.llama has ggml look
+    "-DGGML_BACKEND_DIR:STRING=llama_cpp/lib",  # beside libllama; as a PATH it would be one of the source folder
     "-DLLAVA_BUILD=OFF",
 )
 WITHOUT_AMX = ("-DCMAKE_C_FLAGS=-U__AMX_INT8__", "-DCMAKE_CXX_FLAGS=-U__AMX_INT8__")

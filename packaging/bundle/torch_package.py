@@ -27,6 +27,9 @@ LEFT_OUT = (
 )
 """Parts of paths of what neither pruning nor recovery opens: what compiles against torch, and its own tests."""
 
+_ASKED_FOR = "torch/bin/torch_shm_manager"
+"""torch looks for it when it is imported."""
+
 _PROJECTS = {"yaml": "pyyaml", "typing_extensions": "typing-extensions"}
 """Names of projects that are called otherwise than their module."""
 
@@ -37,6 +40,8 @@ def is_wanted(file: str, is_shared: bool) -> bool:
         return file.endswith(("METADATA", "RECORD", "top_level.txt", "entry_points.txt"))
     if is_shared or file.startswith(".."):
         return False
+    if file.endswith(_ASKED_FOR):
+        return True
     return not any(part in f"/{file}" for part in LEFT_OUT) and not file.endswith((".a", ".lib", ".pdb", ".pyi"))
 
 
@@ -50,7 +55,7 @@ def main(folder: Path) -> None:
             if is_wanted(file.as_posix(), name in shared):
                 target = folder / file
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(Path(str(one.locate_file(file))), target)
+                shutil.copy2(Path(str(one.locate_file(file))), target)
     parts = [package_part(one) for name, one in sorted(found.items()) if name not in shared]
     (folder / LICENCES).write_text(document(parts), "utf-8")
     (folder / TORCH_STAMP).write_text(f"{__version__}\n", "utf-8")

@@ -13,6 +13,7 @@ from bundle.torch_package import is_wanted
         ("torch/lib/libtorch_cpu.so", False, True),
         ("torch/include/ATen/ATen.h", False, False),
         ("torch/bin/protoc", False, False),
+        ("torch/bin/torch_shm_manager", False, True),
         ("torch/lib/libfbgemm.a", False, False),
         ("../../bin/torchrun", False, False),
         ("transformers/models/llama/modeling_llama.py", False, True),
