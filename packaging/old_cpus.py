@@ -59,7 +59,9 @@ def main() -> int:
     print(f"variants in the bundle: {', '.join(variants)}")
     failed = 0
     if options.control:
-        done, _ = answer(program, CONTROL, LLAMA_CPP_LIB_PATH=str(options.control.resolve()))
+        native = str(options.control.resolve())
+        path = f"{native}:{loader_variables(program)['LD_LIBRARY_PATH']}"
+        done, _ = answer(program, CONTROL, LLAMA_CPP_LIB_PATH=native, LD_LIBRARY_PATH=path)
         died = done.returncode == -signal.SIGILL
         failed += not died
         print(f"{'ok  ' if died else 'BAD '} {CONTROL}, with a build for this machine: ended with {done.returncode}")

@@ -142,6 +142,13 @@ def xdo(*arguments: str) -> str:
     return done.stdout.strip()
 
 
+def window_identity() -> str:
+    """The window, with the focus, which no window manager gives it here."""
+    identity = xdo("search", "--onlyvisible", "--name", "Bantam").splitlines()[-1]
+    xdo("windowfocus", "--sync", identity)
+    return identity
+
+
 def picture(path: Path) -> None:
     """What is on the display, as a PNG."""
     run("import", "-display", DISPLAY, "-window", "root", str(path))
@@ -183,9 +190,8 @@ def test_window(root: Root, pictures: Path) -> None:
         wait_for("the window", 60, lambda: xdo("search", "--onlyvisible", "--name", "Bantam"))
         print(f"      {time.monotonic() - started:.1f} s after the first start", flush=True)
         wait_for("the starter model, loaded", 120, lambda: _is_loaded(root))
-        identity = xdo("search", "--onlyvisible", "--name", "Bantam").splitlines()[-1]
+        identity = window_identity()
         xdo("windowsize", identity, "1280", "800")
-        xdo("windowfocus", identity)
         time.sleep(1)
         xdo("type", "--window", identity, "--delay", "40", QUESTION)
         xdo("key", "--window", identity, "Return")
@@ -248,7 +254,7 @@ def test_large_text(root: Root, pictures: Path) -> None:
         wait_for("the window at 200 %", 60, lambda: xdo("search", "--onlyvisible", "--name", "Bantam"))
         time.sleep(4)
         picture(pictures / "large.png")
-        xdo("key", "--window", xdo("search", "--onlyvisible", "--name", "Bantam").splitlines()[-1], "ctrl+q")
+        xdo("key", "--window", window_identity(), "ctrl+q")
         wait_for("its end", 30, lambda: window.poll() is not None)
         check(window.returncode == 0, "its exit code is 0")
 
