@@ -21,7 +21,6 @@ LEFT_OUT = (
     "/share/cmake/",
     "/test/",
     "/tests/",
-    "/testing/_internal/",
     "__pycache__",
     "/testdata/",
 )
