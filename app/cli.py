@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from app import __version__
 from app.errors import AppError, Cancelled
 
 COMMANDS = {
@@ -58,12 +57,22 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}. “{self.prog} --help” shows what there is.\n")
 
 
+class _ShowVersion(argparse.Action):
+    """Looks the versions up only when they are asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from app.about import version_text
+
+        print(version_text())
+        parser.exit()
+
+
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="bantam",
         description="Makes a language model fit this computer and chats with it here. Without a command: the window.",
     )
-    parser.add_argument("--version", action="version", version=f"Bantam {__version__}", help="show the version")
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the versions of Bantam and its parts")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     chosen = next((argument for argument in arguments if argument in COMMANDS), None)
     for name, summary in COMMANDS.items():

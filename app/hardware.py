@@ -6,6 +6,7 @@ Cheap enough to be asked once a second: the folders of the control group are loo
 from __future__ import annotations
 
 import functools
+import ipaddress
 import os
 import platform
 import subprocess
@@ -28,6 +29,21 @@ def available_memory_bytes() -> int:
     """Memory that can be used now without swapping: not "free", which counts the file cache as taken."""
     limits = (available for _, available in _own_control_groups().memory())
     return min([int(psutil.virtual_memory().available), *limits])
+
+
+def has_network() -> bool:
+    """Whether some interface but the loopback is up and has an address of its own. Sends nothing."""
+    up = {name for name, facts in psutil.net_if_stats().items() if facts.isup}
+    addresses = (one.address for name, found in psutil.net_if_addrs().items() if name in up for one in found)
+    return any(_is_routable(address) for address in addresses)
+
+
+def _is_routable(address: str) -> bool:
+    try:
+        known = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False  # a hardware address
+    return not (known.is_loopback or known.is_link_local or known.is_unspecified)
 
 
 @functools.cache

@@ -81,6 +81,16 @@ class Paths:
         return self.home / "loading.json"
 
     @property
+    def folder_mark(self) -> Path:
+        """Which version of Bantam last used this folder."""
+        return self.home / "folder.json"
+
+    @property
+    def running_marker(self) -> Path:
+        """Exists while the window is open, so that an end that was not in order is recognised at the next start."""
+        return self.home / "running.json"
+
+    @property
     def downloads(self) -> Path:
         """One file for each download that has not ended, so that it goes on after a restart."""
         return self.home / "downloads"
@@ -92,8 +102,18 @@ class Paths:
 
     @property
     def logs(self) -> Path:
-        """The last engine logs."""
+        """What the window had to report, and what it died of."""
         return self.home / "logs"
+
+    @property
+    def window_log(self) -> Path:
+        """What nobody caught, of this run and earlier ones."""
+        return self.logs / "window.log"
+
+    @property
+    def crash_log(self) -> Path:
+        """Where the window's threads stood when it died of native code; empty while it has not."""
+        return self.logs / "crash.log"
 
     def ensure(self) -> Paths:
         """Make the folders. Raises StorageError with the way out where the disk does not allow it."""

@@ -95,6 +95,8 @@ class Settings:
     last_model: str = field(default="")
     """The model that was loaded last; loaded again at the next start."""
     show_performance_panel: bool = field(default=True)
+    greeted: bool = field(default=False)
+    """There has been a first chat: an empty one says no more what Bantam is."""
 
 
 def declarations() -> dict[str, Declaration]:
@@ -139,11 +141,22 @@ def set_aside_damaged(path: Path) -> str:
 
 
 def save_settings(path: Path, settings: Settings) -> None:
-    """Write the settings. Raises StorageError."""
+    """Write the settings, and keep what another version of Bantam has written there. Raises StorageError."""
+    content = _of_other_versions(path) | dataclasses.asdict(settings)
     try:
-        write_atomic(path, json.dumps(dataclasses.asdict(settings), indent=2).encode())
+        write_atomic(path, json.dumps(content, indent=2).encode())
     except OSError as error:
         raise StorageError(f"The settings could not be saved: {error.strerror or error}.") from error
+
+
+def _of_other_versions(path: Path) -> dict[str, Any]:
+    """The fields that this version does not know."""
+    try:
+        stored = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    known = {f.name for f in dataclasses.fields(Settings)}
+    return {name: value for name, value in stored.items() if name not in known} if isinstance(stored, dict) else {}
 
 
 def _coerce(value: Any, default: Any, f: dataclasses.Field[Any]) -> Any:

@@ -48,9 +48,11 @@ def take_all(home: Path, folder: Path) -> None:
 
     from app.paths import Paths
     from app.settings import Settings, Theme, save_settings
+    from ui import first_run
     from ui.main import MODELS, Program
     from ui.theme import ThemeWatcher
 
+    first_run.QUIET_MS = 3_600_000  # a measurement beside an answer belongs in no picture
     application = QApplication(["bantam"])
     paths = Paths(home).ensure()
     save_settings(paths.settings, Settings(theme=Theme.LIGHT))

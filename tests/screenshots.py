@@ -40,6 +40,7 @@ def draw(folder: Path, wanted: list[str], size: str) -> int:
     from tests.ui.scenes import SCENES, Stage
     from tests.ui.scenes_discover import DISCOVER_SCENES
     from tests.ui.scenes_drafts import DRAFT_SCENES
+    from tests.ui.scenes_first_run import FIRST_RUN_SCENES
     from tests.ui.scenes_inside import INSIDE_SCENES
     from tests.ui.scenes_ledger import LEDGER_SCENES
     from tests.ui.scenes_recipe import RECIPE_SCENES
@@ -49,7 +50,7 @@ def draw(folder: Path, wanted: list[str], size: str) -> int:
     application = QApplication(["bantam"])
     folder.mkdir(parents=True, exist_ok=True)
     scenes = (*SCENES, *DISCOVER_SCENES, *LEDGER_SCENES, *SMALLER_SCENES, *DRAFT_SCENES)
-    scenes += (*RECIPE_SCENES, *INSIDE_SCENES)
+    scenes += (*RECIPE_SCENES, *INSIDE_SCENES, *FIRST_RUN_SCENES)
     chosen = [scene for scene in scenes if not wanted or any(fnmatch(scene.__name__, name) for name in wanted)]
     width, height = (int(number) for number in size.split("x"))
     watcher = ThemeWatcher(application, Theme.LIGHT)

@@ -40,6 +40,8 @@ class HubServices(QObject):
         self._settings, self._tasks = settings, tasks
         self._tokens = TokenStore()
         self.has_token = False
+        self.has_keyring = True
+        """Until it is known; without one a token is forgotten at the end."""
         self.token_changed.connect(self._on_token_changed)
         self.lookups = TaskRunner(self)  # its own: a server that does not answer must not hold up the rest
         self.jobs = JobQueue(paths, parent=self)
@@ -61,7 +63,7 @@ class HubServices(QObject):
     def begin(self) -> None:
         """Go on with what was being downloaded; see whether there is a token."""
         self.downloads.restore()
-        self._run(lambda: bool(self._tokens.get(self.endpoint)), lambda kept: self.token_changed.emit(kept, ""))
+        self._run(lambda: (self._tokens.is_kept(), bool(self._tokens.get(self.endpoint))), self._on_token_known)
 
     def give_token(self, token: str) -> None:
         """Keep a token, once the hub has said whose it is."""
@@ -104,6 +106,10 @@ class HubServices(QObject):
         self.downloads.close()
         self.jobs.close()
         self.lookups.close(500)
+
+    def _on_token_known(self, found: tuple[bool, bool]) -> None:
+        self.has_keyring, kept = found
+        self.token_changed.emit(kept, "")
 
     def _on_token_changed(self, kept: bool, _sentence: str) -> None:
         self.has_token = kept

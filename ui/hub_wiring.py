@@ -100,6 +100,8 @@ def offer_what_is_here(program: Program, hub: HubServices, paths: Paths) -> None
         return orphans(paths, known), tuple(m for m in find_models() if str(m.path) not in offered)
 
     def on_result(found: tuple[tuple[Orphan, ...], tuple[OtherModel, ...]]) -> None:
+        if program.window.notice.sentence:
+            return  # what a start has to say stays; nothing is lost, the next one offers it
         if found[0]:
             _offer_orphans(program, hub, found[0])
         elif found[1]:

@@ -1,7 +1,8 @@
 """Starts the window. The order:
 
 1. QApplication, the theme's font and style sheet: from here on a sentence can be shown.
-2. The data folder, which must be writable; the lock, which makes this the only window on it. A second start ends here.
+2. The data folder, which must be writable; the lock, which makes this the only window on it. A second start hands over
+   what it was to open, and ends here. The marker from which the next start knows how this run ended.
 3. Settings, then the services (engine, chats, tasks, memory sampler): objects only, nothing runs yet.
 4. The window with the chat page, shown. Nothing before this line reads a model, a chat or more than two small files.
 5. After the first paint: the child that loads the last model, the memory sampler, the models page and its look at the
@@ -12,35 +13,47 @@
 
 from __future__ import annotations
 
-import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer
-from PySide6.QtWidgets import QApplication, QMessageBox, QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 
+from app import __version__
 from app import paths as app_paths
+from app.data_folder import adopt
 from app.draft_book import read_choice
 from app.errors import StorageError
 from app.fit.budget import budget_of, memory_budget
 from app.fit.judgement import MemoryBudget
 from app.hardware import total_memory_bytes
+from app.last_run import BadEnd, Run
 from app.library.library import purge_deleted
 from app.library.names import family_name
 from app.paths import Paths, default_paths
 from app.settings import load_settings, set_aside_damaged
+from ui.application import Application
 from ui.current_model import CurrentModel
+from ui.display import HINT, display_problem, fatal_as_sentence
 from ui.drafts import Drafts
+from ui.end_signals import EndSignals
 from ui.errors import ExceptHook
+from ui.greeting import greet
 from ui.icons import icon
 from ui.item_models.models import ModelsModel
 from ui.main_window import MainWindow
+from ui.opened_file import file_of_argument, open_file
 from ui.pages.chat_page import ChatPage
-from ui.single_instance import Claim, SingleInstance
-from ui.start import decide, forget_marker, stale_marker
+from ui.refusing import leave_to_other, refuse, tell_failed_start
+from ui.session import place, restore_chat, state_of
+from ui.single_instance import Claim, SingleInstance, Visit
+from ui.start import Start, decide, forget_marker, stale_marker
+from ui.start_notes import tell
 from ui.theme import ThemeWatcher
-from ui.window_state import WindowState, load_window_state, save_window_state
+from ui.window_log import open_log
+from ui.window_state import load_window_state, save_window_state
 from workers.chat_engine import ChatEngine
 from workers.chat_storage import ChatStorage
 from workers.protocol import Failure
@@ -57,58 +70,49 @@ if TYPE_CHECKING:
     from ui.pages.settings_page import SettingsPage
     from ui.pages.workshop_page import WorkshopPage
 
-_LOG_BYTES = 500_000
-CHAT, DISCOVER, MODELS, WORKSHOP, SETTINGS = range(5)
+CHAT, DISCOVER, MODELS, WORKSHOP, SETTINGS, ABOUT = range(6)
 
 
-def main() -> int:
-    """Open the window; returns the exit code when it has closed."""
-    application = QApplication(sys.argv[:1])
-    application.setApplicationName("Bantam")
-    application.setDesktopFileName("bantam")
-    application.setQuitOnLastWindowClosed(False)  # the end waits for the child and the chats
+def main(argument: str = "") -> int:
+    """Open the window, with the model file that `argument` names if any; returns the exit code when it has closed."""
+    if problem := display_problem(os.environ):
+        print(problem, HINT, file=sys.stderr)
+        return 1
+    with fatal_as_sentence():
+        application = Application()
     hook = ExceptHook()
-    hook.caught.connect(_on_failed_start)
+    hook.caught.connect(tell_failed_start)
     hook.install()
+    file = file_of_argument(argument)
     try:
         paths = default_paths().ensure()
+        instance = SingleInstance(paths.home)
+        claim = instance.claim(file)
+        if claim is not Claim.FIRST:
+            return leave_to_other(claim, paths.home)
+        folder_notice = adopt(paths)
     except StorageError as error:
         return refuse(error.sentence, error.hint)
-    instance = SingleInstance(paths.home)
-    claim = instance.claim()
-    if claim is Claim.RAISED_OTHER:
-        return 0
-    if claim is Claim.OTHER_IS_SILENT:
-        return refuse("Bantam is already running, but its window does not answer.", "End that one, then start again.")
-    if claim is Claim.NO_LOCK:
-        hint = "Free some space on its disk, and see that window.lock in it is yours, then start again."
-        return refuse(f"Bantam cannot lock its data folder {paths.home}.", hint)
-    log = _open_log(paths)
-    theme = ThemeWatcher(application, load_settings(paths.settings).theme)
-    application.setWindowIcon(icon("bird", "accent", 64))
-    program = Program(paths, theme)
-    hook.caught.disconnect(_on_failed_start)
-    hook.caught.connect(program.window.show_failure)
-    instance.raise_requested.connect(program.window.raise_to_front)
-    program.window.closed.connect(instance.stop_answering)
-    program.show()
-    code = application.exec()
+    log = open_log(paths.window_log)
+    with Run(paths) as run:
+        theme = ThemeWatcher(application, load_settings(paths.settings).theme)
+        application.setWindowIcon(icon("bird", "accent", 64))
+        program = Program(paths, theme)
+        program.told_at_start = (folder_notice,)
+        hook.caught.disconnect(tell_failed_start)
+        hook.caught.connect(program.window.show_failure)
+        signals = EndSignals(program)
+        signals.received.connect(program.window.close)
+        instance.raise_requested.connect(program.window.raise_to_front)
+        instance.visited.connect(program.receive)
+        application.file_opened.connect(lambda path: program.receive(Visit(file=path)))
+        program.window.closed.connect(instance.stop_answering)
+        program.show(file, run.bad_end)
+        code = application.exec()
+        signals.close()
     instance.release()
     log.close()
     return code
-
-
-def refuse(sentence: str, hint: str) -> int:
-    """Say why there is no window, in a dialog and on stderr; returns the exit code."""
-    print(f"{sentence} {hint}".strip(), file=sys.stderr)
-    box = QMessageBox(QMessageBox.Icon.Critical, "Bantam", sentence)
-    box.setInformativeText(hint)
-    box.exec()
-    return 1
-
-
-def _on_failed_start(failure: Failure) -> None:
-    refuse(failure.sentence, f"{failure.hint} The details are in the folder {default_paths().logs}.")
 
 
 class Program(QObject):
@@ -117,7 +121,11 @@ class Program(QObject):
     def __init__(self, paths: Paths, theme: ThemeWatcher, engine: ChatEngine | None = None) -> None:
         super().__init__()
         self._paths = paths
+        self.told_at_start: tuple[str, ...] = ()
+        """Sentences for the user, beside what the start itself finds."""
         self._settings_notice = set_aside_damaged(paths.settings)
+        self._file: Path | None = None
+        self._bad_end: BadEnd | None = None
         self.settings = SettingsStore(paths.settings, self)
         self.engine = engine or ChatEngine(paths, parent=self)
         self.storage = ChatStorage(paths.chats, self)
@@ -135,6 +143,7 @@ class Program(QObject):
             self.window.top.draft, self.engine, self.current, self.models, self.settings, self.tasks, paths,
             self.window.notice, lambda: self.chat_page.conversation.asked_last(), self,
         )  # fmt: skip
+        greet(self.chat_page, self.settings)
         self._add_pages()
         self._connect(theme)
 
@@ -166,17 +175,31 @@ class Program(QObject):
     def discover_page(self) -> DiscoverPage:
         return self.window.page(DISCOVER)  # type: ignore[return-value]
 
-    def show(self) -> None:
-        """Show the window where it stood; the rest begins after the first paint."""
-        self.window.restoreGeometry(load_window_state(self._window_state).geometry_bytes())
+    def show(self, file: Path | None = None, bad_end: BadEnd | None = None) -> None:
+        """Show the window as it was left, or with a model `file` to open; the rest begins after the first paint.
+
+        `bad_end` is how the last run ended, where that was not in order.
+        """
+        self._file, self._bad_end = file, bad_end
+        self._left = load_window_state(self._window_state)
+        place(self.window, self._left.geometry_bytes())
         self.window.show()
         self.window.show_page(CHAT)
+        if self._left.conversation:
+            restore_chat(self.chat_page, self.storage, self._left.conversation)
         QTimer.singleShot(0, self._begin)
+
+    def receive(self, visit: Visit) -> None:
+        """A second start wants something of this window."""
+        if visit.version not in ("", __version__):
+            words = f"Bantam {visit.version} was started while this one ({__version__}) is open."
+            self.window.notice.show_notice(f"{words} Close this one first to use that.")
+        if visit.file is not None:
+            open_file(self, visit.file, self._paths)
 
     def end(self) -> None:
         """Save, stop, wait, all bounded. The window is hidden by now."""
-        state = WindowState.of_geometry(bytes(self.window.saveGeometry().data()))
-        save_window_state(self._window_state, state)
+        save_window_state(self._window_state, state_of(self.window, self.chat_page))
         self.sampler.stop()
         self.models_page.purge_deleted()
         if self._hub is not None:
@@ -195,32 +218,35 @@ class Program(QObject):
         return self._paths.home / "window.json"
 
     def _begin(self) -> None:
-        if self._settings_notice:
-            self.window.notice.show_notice(self._settings_notice)
-        self._load_first_model()
+        start = self._load_first_model()
+        notices = (self._settings_notice, *self.told_at_start)
+        tell(self.window.notice, notices, start, self._bad_end, self._paths, self.current.load)
+        if self._file is None and self._left.page:
+            self.window.show_page(self._left.page)
         self.sampler.start()
         self.tasks.run(purge_deleted, self._paths)
         QTimer.singleShot(0, self, lambda: self.models_page.refresh())
         QTimer.singleShot(0, self, self._begin_hub)
 
     def _begin_hub(self) -> None:
+        from ui.first_run import FirstRun
         from ui.hub_wiring import offer_what_is_here
 
         self.hub.begin()
+        FirstRun(self, self.hub)
         offer_what_is_here(self, self.hub, self._paths)
 
-    def _load_first_model(self) -> None:
+    def _load_first_model(self) -> Start:
         start = decide(self.settings.current, stale_marker(self._paths), app_paths.STARTER_MODEL)
-        suspect = start.suspect
-        if suspect is not None:
+        if start.suspect is not None:
             forget_marker(self._paths)
-            if self.settings.current.last_model == str(suspect):
+            if self.settings.current.last_model == str(start.suspect):
                 self.settings.update(last_model="")
-            self.window.notice.show_notice(start.notice, "Load it anyway", lambda: self.current.load(suspect))
-        elif start.notice:
-            self.window.notice.show_notice(start.notice)
-        if start.load is not None:
+        if self._file is not None:
+            open_file(self, self._file, self._paths, start.load)
+        elif start.load is not None:
             self.current.load(start.load)
+        return start
 
     def _on_closed(self) -> None:
         QTimer.singleShot(0, self._end_and_quit)  # after the window system has taken the window away
@@ -235,6 +261,7 @@ class Program(QObject):
         self.window.add_page("Models", "boxes", self._make_models_page)
         self.window.add_page("Workshop", "wrench", self._make_workshop_page)
         self.window.add_page("Settings", "settings", self._make_settings_page)
+        self.window.add_page("About", "info", self._make_about_page, at_foot=True)
 
     def _make_discover_page(self) -> QWidget:
         from ui.pages.discover_page import DiscoverPage
@@ -306,6 +333,11 @@ class Program(QObject):
 
         return SettingsPage(self.settings, self.engine, self.current, self._paths, self.hub)
 
+    def _make_about_page(self) -> QWidget:
+        from ui.about import make_about_page
+
+        return make_about_page(self, self._paths)
+
     def _connect(self, theme: ThemeWatcher) -> None:
         window = self.window
         window.closed.connect(self._on_closed)
@@ -345,14 +377,3 @@ class Program(QObject):
 def _budget(sample: MemorySample) -> MemoryBudget:
     """What the loaded model would give back counts as free."""
     return budget_of(sample.total_bytes, sample.available_bytes + sample.child_bytes)
-
-
-def _open_log(paths: Paths) -> logging.FileHandler:
-    """window.log, and of earlier runs window.log.old. logging.handlers would do it too, and cost the start 10 ms."""
-    file = paths.logs / "window.log"
-    if file.exists() and file.stat().st_size > _LOG_BYTES:
-        file.replace(file.with_name("window.log.old"))
-    log = logging.FileHandler(file, delay=True, encoding="utf-8")
-    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger().addHandler(log)
-    return log

@@ -61,11 +61,11 @@ class MainWindow(QMainWindow):
         self._add_keys()
         self._on_settings_changed(settings.current)
 
-    def add_page(self, word: str, icon: str, make: Callable[[], QWidget]) -> None:
-        """One more page at the end of the rail. `make` is called once, when the page is first wanted."""
+    def add_page(self, word: str, icon: str, make: Callable[[], QWidget], *, at_foot: bool = False) -> None:
+        """One more page at the end of the rail, or at its foot. `make` is called when the page is first wanted."""
         number = self.pages.addWidget(QWidget())
         self._makers.append(make)
-        self.rail.add(word, icon)
+        self.rail.add(word, icon, at_foot=at_foot)
         self._key(f"Ctrl+{number + 1}", lambda: self.show_page(number))
         if number == 0:
             self.rail.choose(0)

@@ -1,19 +1,31 @@
-"""One window a data folder: a lock file says who is first, a local socket lets the second start raise the first."""
+"""One window a data folder: a lock file says who is first, a local socket lets the second start raise the first.
+
+A start says in one line what it wants: `raise {"version": …, "file": …, "activation": …}`. Every version understands
+the first word.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
 from PySide6.QtCore import QLockFile, QObject, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
-_RAISE = b"raise\n"
+from app import __version__
+
+_RAISE = b"raise"
 _ANSWER = b"raised\n"
 _ATTEMPTS = 20
 _WAIT_MS = 300
 _ANSWER_MS = 3000
+_MOST_BYTES = 65_536
+_ACTIVATION = "XDG_ACTIVATION_TOKEN"
+"""A Wayland compositor lets a window come to the front that has the token of the click that asked for it."""
 
 
 class Claim(Enum):
@@ -27,10 +39,37 @@ class Claim(Enum):
     """The lock file itself cannot be made: it is another user's, or the disk is full."""
 
 
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a second start wants of the first: its window at the front, perhaps with a model file."""
+
+    version: str = ""
+    """Of the Bantam that was started; "" where it does not say."""
+    file: Path | None = None
+    activation: str = ""
+
+    def line(self) -> bytes:
+        """As it goes through the socket. File names of any bytes survive, as escapes."""
+        wanted = {"version": self.version, "file": str(self.file or ""), "activation": self.activation}
+        return _RAISE + b" " + json.dumps(wanted).encode("ascii") + b"\n"
+
+    @classmethod
+    def of_line(cls, line: bytes) -> Visit:
+        """Of a line that begins with "raise"; what cannot be read is not wanted."""
+        try:
+            wanted = json.loads(line.removeprefix(_RAISE))
+            file = str(wanted["file"])
+            return cls(str(wanted["version"]), Path(file) if file else None, str(wanted["activation"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return cls()
+
+
 class SingleInstance(QObject):
     """Keep it as long as the window lives."""
 
     raise_requested = Signal()
+    visited = Signal(object)
+    """Visit, after `raise_requested`"""
 
     def __init__(self, home: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -41,8 +80,9 @@ class SingleInstance(QObject):
         self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
         self._server.newConnection.connect(self._on_connection)
 
-    def claim(self) -> Claim:
-        """Become the first, or raise the first that is there."""
+    def claim(self, file: Path | None = None) -> Claim:
+        """Become the first, or raise the first that is there and hand it the absolute path of a model to open."""
+        visit = Visit(__version__, file, os.environ.get(_ACTIVATION, ""))
         for _ in range(_ATTEMPTS):
             if self._lock.tryLock(0):
                 # The lock is ours, so a socket of that name is left over from a window that was killed.
@@ -51,7 +91,7 @@ class SingleInstance(QObject):
                 return Claim.FIRST
             if self._lock.error() is not QLockFile.LockError.LockFailedError:
                 return Claim.NO_LOCK
-            if self._raise_other():
+            if self._raise_other(visit):
                 return Claim.RAISED_OTHER
         return Claim.OTHER_IS_SILENT
 
@@ -64,14 +104,14 @@ class SingleInstance(QObject):
         self._server.close()
         self._lock.unlock()
 
-    def _raise_other(self) -> bool:
+    def _raise_other(self, visit: Visit) -> bool:
         socket = QLocalSocket()
         socket.connectToServer(self._name)
         if not socket.waitForConnected(_WAIT_MS):
             # Nobody listens: the other is between its lock and its socket, or is about to end and saves its chats.
             self._lock.tryLock(_WAIT_MS) and self._lock.unlock()
             return False
-        socket.write(_RAISE)
+        socket.write(visit.line())
         socket.waitForBytesWritten(_WAIT_MS)
         return socket.waitForReadyRead(_ANSWER_MS) and bytes(socket.readAll().data()) == _ANSWER
 
@@ -83,10 +123,19 @@ class SingleInstance(QObject):
                 self._on_ready(socket)
 
     def _on_ready(self, socket: QLocalSocket) -> None:
-        if bytes(socket.readAll().data()).startswith(_RAISE.strip()):
+        if not socket.canReadLine():
+            if socket.bytesAvailable() > _MOST_BYTES:
+                socket.abort()
+            return
+        line = bytes(socket.readLine(_MOST_BYTES).data()).strip()
+        if line.startswith(_RAISE):
             socket.write(_ANSWER)
             socket.flush()
+            visit = Visit.of_line(line)
+            if visit.activation:
+                os.environ[_ACTIVATION] = visit.activation  # where Qt looks for it
             self.raise_requested.emit()
+            self.visited.emit(visit)
 
 
 def server_name(home: Path) -> str:

@@ -115,13 +115,13 @@ QListWidget[role="field"] {{ border: 1px solid {t.outline}; border-radius: {t.ra
 QListWidget[role="field"]:focus {{ border: 2px solid {t.accent}; padding: 1px; }}
 QComboBox {{ combobox-popup: 0; }}
 QComboBox::drop-down {{ border: none; width: 24px; }}
-QComboBox::down-arrow {{ image: url({arrow}); width: 14px; height: 14px; }}
+QComboBox::down-arrow {{ image: url("{arrow}"); width: 14px; height: 14px; }}
 QComboBox QAbstractItemView {{ background: {t.page}; color: {t.text}; border: 1px solid {t.outline}; outline: none;
     selection-background-color: {t.selected}; selection-color: {t.text}; padding: 4px; }}
 QSpinBox::up-button, QDoubleSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::down-button {{ border: none;
     width: 20px; background: transparent; }}
-QSpinBox::up-arrow, QDoubleSpinBox::up-arrow {{ image: url({_arrow("arrow-field-up")}); width: 12px; height: 12px; }}
-QSpinBox::down-arrow, QDoubleSpinBox::down-arrow {{ image: url({arrow}); width: 12px; height: 12px; }}
+QSpinBox::up-arrow, QDoubleSpinBox::up-arrow {{ image: url("{_arrow("arrow-field-up")}"); width: 12px; height: 12px; }}
+QSpinBox::down-arrow, QDoubleSpinBox::down-arrow {{ image: url("{arrow}"); width: 12px; height: 12px; }}
 """
 
 
@@ -159,7 +159,7 @@ QCheckBox {{ spacing: 8px; background: transparent; color: {t.text}; padding: 2p
 QCheckBox:focus {{ border-color: {t.accent}; }}
 QCheckBox::indicator, QTreeWidget::indicator {{ width: 14px; height: 14px; border: 1px solid {t.outline};
     border-radius: 3px; background: {t.page}; }}
-QCheckBox::indicator:checked, QTreeWidget::indicator:checked {{ image: url({_arrow("check-field")}); }}
+QCheckBox::indicator:checked, QTreeWidget::indicator:checked {{ image: url("{_arrow("check-field")}"); }}
 QCheckBox::indicator:disabled {{ border-color: {t.hairline}; }}
 QCheckBox:disabled {{ color: {t.outline}; }}
 """

@@ -54,6 +54,11 @@ class SpeedService(QObject):
             self._job_id = self._jobs.add(Job("Measuring this computer’s speed", (MeasureMachine(),)))
             self.changed.emit()
 
+    def put_off(self) -> None:
+        """End a measurement that waits or runs: something more important began. It can be asked for again."""
+        if self._job_id:
+            self._jobs.cancel(self._job_id)
+
     def record(self, model: ModelLoaded, answer: AnswerStatistics) -> None:
         """Put an answer beside what was predicted of it."""
         speed = self.speed

@@ -7,7 +7,6 @@ Lines are decoded in short slices between turns of the event loop, so that a flo
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
 
 from app.engine.environment import engine_environment
+from app.frozen import program
 from app.process_outcome import Ending, ProcessOutcome
 from workers.protocol import Line, ProtocolError, decode, encode
 
@@ -30,9 +30,7 @@ _LONGEST_LINE_BYTES = 64 * 1024 * 1024
 
 def worker_command() -> tuple[str, ...]:
     """Program and arguments of Bantam's own child; in a bundle the program is Bantam itself."""
-    if getattr(sys, "frozen", False):
-        return (sys.executable, "--worker")
-    return (sys.executable, "-X", "faulthandler", "-u", "-m", "app", "--worker")
+    return (*program("-X", "faulthandler", "-u"), "--worker")
 
 
 class ChildProcess(QObject):

@@ -93,6 +93,12 @@ class ChatStore:
         """The conversation with its active branch, deleted or not. Raises StorageError where there is none."""
         return self._read("The chat could not be opened", lambda db: read_conversation(db, conversation_id))
 
+    def is_listed(self, conversation_id: str) -> bool:
+        """Whether there is such a conversation and it was not deleted."""
+        query = "SELECT 1 FROM conversations WHERE id = ? AND deleted_at IS NULL"
+        row = self._read("The chat could not be opened", lambda db: db.execute(query, (conversation_id,)).fetchone())
+        return row is not None
+
     def list(self, search: str = "", limit: int = 200, offset: int = 0) -> tuple[ConversationSummary, ...]:
         """The conversations that are not deleted, the last used first.
 

@@ -18,6 +18,7 @@ from app.engine.environment import engine_environment
 from app.engine.first_decode import died_in_warm_up, safe_mode_notice
 from app.engine.loading_marker import read_marker
 from app.errors import AppError
+from app.frozen import program
 from app.paths import default_paths
 from app.process_outcome import Ending, ProcessOutcome
 
@@ -51,7 +52,7 @@ def _run_child() -> tuple[ProcessOutcome, int]:
 
     A handler that does nothing, and not SIG_IGN, which the child would inherit.
     """
-    command = [sys.executable, *([] if getattr(sys, "frozen", False) else ["-m", "app"]), *sys.argv[1:]]
+    command = [*program(), *sys.argv[1:]]
     previous = signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
         child = subprocess.Popen(command, env=engine_environment() | os.environ | {_MARK: "1"})

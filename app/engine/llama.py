@@ -44,6 +44,23 @@ def _import_bindings() -> Any:
 
 C = _import_bindings()
 
+
+def _load_kernels() -> None:
+    """Have ggml choose its kernels for this processor, where they were built as libraries of their own.
+
+    A bundle holds some for each generation of processors; ggml opens those that this one can run best. A build for
+    one machine has its kernels linked in. Source: ggml_backend_load_all_from_path in ggml's src/ggml-backend-reg.cpp.
+    """
+    # Through libllama, because a second file of the same library would be a second registry. Windows cannot do so, and
+    # knows libraries by their names.
+    ggml = C._lib if os.name == "posix" else C.load_shared_library("ggml", C._base_path)
+    ggml.ggml_backend_reg_count.restype = ctypes.c_size_t
+    if ggml.ggml_backend_reg_count() == 0:
+        ggml.ggml_backend_load_all_from_path(os.fsencode(C._base_path))
+    if ggml.ggml_backend_reg_count() == 0:
+        raise LoadError("The engine has no machine code that this processor can run.", "Install Bantam again.")
+
+
 _GGML_TYPES = {KvType.F16: C.GGML_TYPE_F16, KvType.Q8_0: C.GGML_TYPE_Q8_0, KvType.Q4_0: C.GGML_TYPE_Q4_0}
 _FLASH = {FlashAttention.AUTO: -1, FlashAttention.OFF: 0, FlashAttention.ON: 1}
 
@@ -111,6 +128,7 @@ class _Log:
 
 
 LOG = _Log()
+_load_kernels()  # which logs, and so comes after
 C.llama_backend_init()
 
 

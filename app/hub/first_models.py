@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from app.files import read_json
 from app.hub.repository import ModelFormat, RepositorySummary
@@ -15,12 +16,31 @@ _CLOSE = 0.85
 
 
 @dataclass(frozen=True, slots=True)
+class LikelyFile:
+    """About the file that most people take: rounded facts that are known without a network."""
+
+    label: str
+    size_bytes: int
+    read_bytes: int
+    """What a token reads of it; of a mixture of experts the active part."""
+    kv_bytes_per_token: int
+    """With a KV cache of 16 bits. Sliding windows are not counted: more than it will be."""
+    layers: int
+
+
+@dataclass(frozen=True, slots=True)
 class FirstModel:
     """A repository and, in one sentence, why it is in the list."""
 
     summary: RepositorySummary
     why: str
     memory_gb: tuple[int, ...]
+    file: LikelyFile
+
+    @property
+    def name(self) -> str:
+        """ "Qwen3 4B" of "Qwen3-4B-GGUF"."""
+        return self.summary.name.removesuffix("-GGUF").removesuffix("-it").removesuffix("-Instruct").replace("-", " ")
 
 
 def memory_class_gb(total_bytes: int) -> int:
@@ -43,6 +63,12 @@ def all_first_models() -> tuple[FirstModel, ...]:
             RepositorySummary(one["id"], (ModelFormat.GGUF,), parameters=one["parameters"], license=one["license"]),
             one["why"],
             tuple(one["memory_gb"]),
+            _file(one["file"]),
         )
         for one in read_json(RESOURCES / "first_models.json")["models"]
     )
+
+
+def _file(facts: Any) -> LikelyFile:
+    size, read = (int(float(facts[name]) * 1e9) for name in ("gigabytes", "read_gigabytes"))
+    return LikelyFile(facts["label"], size, read, facts["kv_bytes_per_token"], facts["layers"])

@@ -58,8 +58,10 @@ def user_name(hub: Hub, call: Call | None = None) -> str:
 
 def _keyring() -> Any:
     """The backend in use; None where it is none, or one that writes plain text."""
-    import keyring
-
+    try:
+        import keyring
+    except ImportError:  # a library of a backend's is missing: there is still memory
+        return None
     backend = _ask(keyring.get_keyring)
     return backend if backend is not None and getattr(backend, "priority", 0) > 0 else None
 

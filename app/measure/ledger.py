@@ -125,12 +125,12 @@ def read_ledger(path: Path) -> Ledger:
 
 
 def record(path: Path, result: Quality | BenchResult) -> None:
-    """Add a measurement to the ledger at `path`. A damaged one is kept aside. Raises StorageError."""
+    """Add a measurement to the ledger at `path`. A damaged or newer one is kept aside. Raises StorageError."""
     try:
         identity = identity_of(result.path)
-        ledger, damaged = _read(path)
+        ledger, keep_aside = _read(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if damaged:
+        if keep_aside:
             path.replace(path.with_name(path.name + ".damaged"))
         write_atomic(path, _as_json(ledger.with_figures(identity, _added(ledger.of(identity), result))))
     except OSError as error:
@@ -218,14 +218,15 @@ def _as_json(ledger: Ledger) -> bytes:
 
 
 def _read(path: Path) -> tuple[Ledger, bool]:
-    """The ledger, and whether something in the file was damaged."""
+    """The ledger, and whether the file must be kept aside: something in it is damaged, or of a newer version."""
     try:
-        rows = read_json(path)["models"]
+        content = read_json(path)
+        rows, newer = content["models"], content.get("version", _VERSION) > _VERSION
         if not isinstance(rows, list):
             return Ledger(), True
     except FileNotFoundError:
         return Ledger(), False
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Ledger(), True
     models = []
     for row in rows:
@@ -233,7 +234,7 @@ def _read(path: Path) -> tuple[Ledger, bool]:
             models.append((_identity(row), _figures(row)))
         except (ValueError, KeyError, TypeError, AttributeError):  # the others are still good
             continue
-    return Ledger(tuple(models)), len(models) < len(rows)
+    return Ledger(tuple(models)), newer or len(models) < len(rows)
 
 
 def _identity(row: Any) -> Identity:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled
 from app.events import BenchResult, Progress, Report, ShouldStop, Stage, TooLarge
 from app.fit.need import MemoryNeed
+from app.frozen import is_frozen, program
 from app.paths import Paths
 from app.requests import Bench, LoadModel, ThreadCounts
 
@@ -52,8 +52,7 @@ def measure_speed(path: Path, threads: int, paths: Paths, report: Report, stop: 
 
 def start(path: Path, threads: int, paths: Paths) -> tuple[subprocess.Popen[str], int]:
     """The process, and the file descriptor that ends it when it is closed, by hand or with this process."""
-    program = [sys.executable, *([] if getattr(sys, "frozen", False) else ["-m", "app"])]
-    command = [*program, "measure", str(path), "--only-speed", "--json", "--threads", str(threads)]
+    command = [*program(), "measure", str(path), "--only-speed", "--json", "--threads", str(threads)]
     reading, writing = os.pipe()
     try:
         process = subprocess.Popen(
@@ -102,7 +101,7 @@ def _environment(paths: Paths) -> dict[str, str]:
     environment.pop("BANTAM_COMMAND_CHILD", None)  # set where this runs in a command's child already
     environment["BANTAM_HOME"] = str(paths.home)
     environment[_ENDS_WITH_STDIN] = "1"
-    if not getattr(sys, "frozen", False):
+    if not is_frozen():
         root = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
     return environment

@@ -112,3 +112,23 @@ def test_name_and_instruction_sets_come_from_cpuinfo(tmp_path: Path, monkeypatch
         assert hardware.cpu_name.__wrapped__() == "Test 9000"
     finally:
         hardware._cpuinfo.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("address", "is_up", "known"),
+    [
+        ("192.168.1.7", True, True),
+        ("2001:db8::1", True, True),
+        ("192.168.1.7", False, False),
+        ("127.0.0.1", True, False),
+        ("fe80::1%wlan0", True, False),
+        ("00:11:22:33:44:55", True, False),
+    ],
+)
+def test_a_network_is_an_address_that_leads_somewhere(
+    monkeypatch: pytest.MonkeyPatch, address: str, is_up: bool, known: bool
+) -> None:
+    card = type("Card", (), {"isup": is_up, "address": address})
+    monkeypatch.setattr(psutil, "net_if_stats", lambda: {"wlan0": card})
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"wlan0": [card]})
+    assert hardware.has_network() is known

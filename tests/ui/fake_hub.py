@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
@@ -149,6 +150,14 @@ class FakeSpeed(QObject):
     def measure(self) -> None:
         self.is_measuring = True
 
+    def put_off(self) -> None:
+        self.end(None)
+
+    def end(self, speed: MachineSpeed | None) -> None:
+        """The measurement is over, with a speed or without."""
+        self.is_measuring, self.speed = False, speed
+        self.changed.emit()
+
 
 class FakeHub(QObject):
     """In the place of HubServices."""
@@ -159,11 +168,12 @@ class FakeHub(QObject):
 
     def __init__(self) -> None:
         super().__init__()
-        self.has_token = False
+        self.has_token, self.has_keyring = False, True
         self.tokens: list[str] = []
         self.browser, self.fits = FakeBrowser(), FakeFits()
         self.downloads, self.speed = FakeDownloads(), FakeSpeed()
         self.makings = FakeMakings()
+        self.jobs = SimpleNamespace(jobs=())
 
     def give_token(self, token: str) -> None:
         self.tokens.append(token)

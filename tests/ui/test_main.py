@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from app.paths import STARTER_MODEL
+from app.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "llama_cpp", "numpy", "pyqtgraph", "huggingface_hub")
@@ -42,8 +46,8 @@ ui.main.Program._begin = lambda program: print("open", flush=True)
 """
 
 DIALOG_ON_STDOUT = """
-import ui.main
-ui.main.QMessageBox.exec = lambda box: print("dialog:", box.text(), box.informativeText())
+import ui.main, ui.refusing
+ui.refusing.QMessageBox.exec = lambda box: print("dialog:", box.text(), box.informativeText())
 """
 
 
@@ -119,10 +123,109 @@ import ui.main
 shown = ui.main.MainWindow.show
 def tell(window):
     shown(window)
-    window.notice.show_notice = lambda sentence, *more, **named: (print(sentence), window.close())
+    window.notice.say = lambda sentence, *more: (print(sentence), window.close())
 ui.main.MainWindow.show = tell
 """
     code, output, errors = run(told)
     assert code == 0, errors
     assert "The settings could not be read" in output
     assert (bantam_home / "settings.json.damaged").exists()
+
+
+CRASH = """
+import ctypes, ui.main
+ui.main.Program._begin = lambda program: ctypes.string_at(0)
+"""
+
+KILLED = """
+import os, ui.main
+ui.main.Program._begin = lambda program: os.kill(os.getpid(), 9)
+"""
+
+UNTIL_TOLD = """
+import ui.main
+from PySide6.QtWidgets import QApplication
+begun = ui.main.Program._begin
+def begin(program):
+    begun(program)
+    bar = program.window.notice
+    print(bar.sentence, list(bar.buttons()), flush=True)
+    if "Copy report" in bar.buttons():
+        bar.buttons()["Copy report"].click()
+        print(QApplication.clipboard().text(), bar.sentence)
+    program.window.close()
+ui.main.Program._begin = begin
+"""
+
+
+def test_a_crash_of_the_window_is_told_at_the_next_start_and_once() -> None:
+    assert run(CRASH)[0] != 0
+    code, output, errors = run(UNTIL_TOLD)
+    assert code == 0, errors
+    assert "Bantam crashed: it touched memory that is not its own (SIGSEGV)" in output
+    assert "['Copy report']" in output
+    assert "ctypes/__init__.py" in output
+    assert "The report is on the clipboard" in output
+    assert run(UNTIL_TOLD)[1] == "[]"
+
+
+def test_a_killed_window_is_told_from_a_crash() -> None:
+    assert run(KILLED)[0] != 0
+    output = run(UNTIL_TOLD)[1]
+    assert "was ended from outside" in output
+    assert output.endswith("[]")
+
+
+def test_the_end_of_the_session_is_an_end_in_order(bantam_home: Path) -> None:
+    process = start("import ui.main\nui.main.Program._begin = lambda program: print('open', flush=True)")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "open\n"
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert (bantam_home / "window.json").exists()
+    assert run(UNTIL_TOLD)[1] == "[]"
+
+
+def bantam(*arguments: str, **variables: str) -> tuple[int, str]:
+    environment = {k: v for k, v in os.environ.items() if k not in ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY")}
+    command = [sys.executable, "-m", "app", *arguments]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment | variables, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a display")
+@pytest.mark.parametrize(("variables", "why"), [({}, "no display"), ({"DISPLAY": ":1977"}, "display :1977")])
+def test_without_a_display_there_is_a_sentence_and_no_trace(variables: dict[str, str], why: str) -> None:
+    code, errors = bantam(**variables)
+    assert code == 1
+    assert why in errors
+    assert "bantam chat" in errors
+    assert len(errors.splitlines()) == 1
+
+
+STARTED_WITH_A_FILE = (
+    UNTIL_LOADED
+    + """
+import sys
+from app import __main__
+sys.argv = ["bantam", sys.argv[1]]
+print(__main__.main())
+sys.exit()
+"""
+)
+
+
+def test_a_model_in_a_folder_of_any_name_is_opened_where_it_lies(tmp_path: Path, monkeypatch) -> None:
+    home = tmp_path / "Zoë Größe 模型"
+    monkeypatch.setenv("BANTAM_HOME", str(home / "Meine Daten"))
+    home.mkdir()
+    file = home / "ein Modell é.gguf"
+    file.symlink_to(STARTER_MODEL)
+    command = [sys.executable, "-c", STARTED_WITH_A_FILE, str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "ein Modell é.gguf\n0\n", done.stderr
+    assert load_settings(home / "Meine Daten" / "settings.json").model_files == (str(file),)
+    assert load_settings(home / "Meine Daten" / "settings.json").last_model == str(file)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from app import __version__
 from app.paths import Paths
-from ui.single_instance import Claim, SingleInstance, server_name
+from ui.single_instance import Claim, SingleInstance, Visit, server_name
 
 SECOND = """
 import sys
@@ -94,3 +95,31 @@ def test_window_that_does_not_answer_is_told_apart(first: SingleInstance, paths:
     first._server.close()  # holds the lock, answers nobody
     second = start(SECOND.replace("app =", "import ui.single_instance as s; s._WAIT_MS = 1; app ="), paths.home)
     assert second.communicate(timeout=20)[0].strip() == "OTHER_IS_SILENT"
+
+
+SECOND_WITH_FILE = SECOND.replace("claim()", "claim(Path(sys.argv[2]))")
+
+
+def test_a_second_start_hands_over_its_file(first: SingleInstance, paths: Paths, qtbot) -> None:
+    first.claim()
+    file = "/home/Zoë/ein Modell \udcff 模型.gguf"
+    root = Path(__file__).parents[2]
+    with qtbot.waitSignal(first.visited, timeout=20_000) as visited:
+        second = subprocess.Popen(
+            [sys.executable, "-c", SECOND_WITH_FILE, str(paths.home), file], stdout=subprocess.PIPE, text=True, cwd=root
+        )
+    assert visited.args[0].file == Path(file)
+    assert visited.args[0].version == __version__
+    qtbot.waitUntil(lambda: second.poll() is not None, timeout=20_000)
+    assert second.communicate()[0].strip() == "RAISED_OTHER"
+
+
+@pytest.mark.parametrize("line", [b"raise", b"raise {", b"raise []", b'raise {"file": 1}', b"raise " + b"[" * 9000])
+def test_a_start_of_another_version_only_raises(line: bytes) -> None:
+    assert Visit.of_line(line) == Visit()
+
+
+def test_a_visit_survives_the_line() -> None:
+    visit = Visit("1.0", Path("/a b/é.gguf"), "token")
+    assert Visit.of_line(visit.line().strip()) == visit
+    assert visit.line().startswith(b"raise")  # all that the first version looks at

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QApplication, QPushButton
 
 from app.settings import Theme
 from ui import icons
+from ui.style_sheet import style_sheet
 from ui.theme import DARK, LIGHT, ThemeWatcher, Tokens, text_font, tokens
 from ui.tokens import colour_names
 
@@ -109,3 +110,15 @@ def _system_becomes(scheme: Qt.ColorScheme, monkeypatch: pytest.MonkeyPatch) -> 
     # The offscreen platform has no scheme of its own to change.
     monkeypatch.setattr("ui.theme.system_is_dark", lambda: scheme is Qt.ColorScheme.Dark)
     QGuiApplication.styleHints().colorSchemeChanged.emit(scheme)
+
+
+def test_the_program_may_lie_in_a_folder_of_any_name(theme: ThemeWatcher, qapp, qtlog, monkeypatch, tmp_path) -> None:
+    def complaints(sheet: str) -> list[str]:
+        qapp.setStyleSheet(sheet)
+        QPushButton().ensurePolished()
+        return [record.message for record in qtlog.records if "parse" in record.message]
+
+    monkeypatch.setattr("ui.style_sheet.RESOURCES", tmp_path / "Büro (alt) 1")
+    sheet = style_sheet(LIGHT)
+    assert complaints(sheet) == []
+    assert complaints(sheet.replace('url("', "url(").replace('")', ")"))  # it would be seen

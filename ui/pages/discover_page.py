@@ -113,6 +113,13 @@ class DiscoverPage(QWidget):
         self.search.field.setText(text)
         self.focus_search()
 
+    def show_repository(self, repository_id: str) -> None:
+        """Open a repository, and mark its row where the list has it."""
+        ids = [row.summary.id for row in self.search.results.rows]
+        if repository_id in ids:
+            self.search.list.setCurrentIndex(self.search.results.index(ids.index(repository_id), 0))
+        self._open(repository_id)
+
     def focus_search(self) -> None:
         self.search.field.setFocus()
         self.search.field.selectAll()

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWi
 from app.events import ModelLoaded
 from app.paths import STARTER_MODEL
 from ui.icons import set_icon
+from ui.widgets.first_model_line import FirstModelLine
 
 STARTER_QUESTIONS = (
     "What does os.path.join do?",
@@ -19,7 +20,12 @@ QUESTIONS = (
     "Write a short, friendly e-mail that moves a meeting to Friday.",
     "Show a Python function that counts the words in a text file.",
 )
-_WIDTH = 440
+WELCOME = "Welcome to Bantam"
+GREETING = (
+    "Bantam finds language models that fit this computer, makes them smaller, and chats with them here;"
+    " nothing you write leaves it. A very small one is here: it knows Python’s standard library, and little else."
+)
+_WIDTH = 480
 
 
 class ChatEmpty(QWidget):
@@ -33,6 +39,9 @@ class ChatEmpty(QWidget):
         self._title = QLabel()
         self._text = QLabel()
         self.questions = [QPushButton() for _ in STARTER_QUESTIONS]
+        self.first_model = FirstModelLine()
+        self._model: ModelLoaded | None = None
+        self._loading = self._greeting = False
         self._lay_out()
         self.show_model(None, loading=False)
 
@@ -40,19 +49,25 @@ class ChatEmpty(QWidget):
     def title(self) -> str:
         return self._title.text()
 
+    @property
+    def text(self) -> str:
+        return self._text.text()
+
+    def set_greeting(self, greeting: bool) -> None:
+        """Say what Bantam is, as long as its own small model is the one to talk to."""
+        self._greeting = greeting
+        if greeting:
+            self.first_model.keep_room()
+        self.show_model(self._model, self._loading)
+
     def show_model(self, model: ModelLoaded | None, loading: bool) -> None:
         """What to do first with this model, or without one."""
-        set_icon(self._icon, "message-square", "text_secondary", 28)
-        if model is None:
-            self._title.setText("The model is being loaded" if loading else "Load a model to chat with")
-            self._text.setText(
-                "You can write already: your message is answered as soon as the model is there."
-                if loading
-                else "Press Ctrl+L to choose one, or open the Models page. Everything stays on this computer."
-            )
-        else:
-            self._title.setText(f"Ask {model.name}")
-            self._text.setText(_about(model))
+        self._model, self._loading = model, loading
+        greets = self._greeting and _is_starter(model) and (model is not None or loading)
+        set_icon(self._icon, "bird" if greets else "message-square", "accent" if greets else "text_secondary", 28)
+        title, text = (WELCOME, GREETING) if greets else _invitation(model, loading)
+        self._title.setText(title)
+        self._text.setText(text)
         for button, question in zip(self.questions, _questions(model), strict=True):
             button.setText(question)
             button.setVisible(model is not None or loading)
@@ -78,12 +93,28 @@ class ChatEmpty(QWidget):
         for button in self.questions:
             button.clicked.connect(lambda _=False, b=button: self.question_chosen.emit(b.text()))
             column.addWidget(button)
+        column.addSpacing(16)
+        column.addWidget(self.first_model)
         column.addStretch(3)
         row = QHBoxLayout(self)
         row.setContentsMargins(24, 0, 24, 0)
         row.addStretch(1)
         row.addWidget(inside, 100)
         row.addStretch(1)
+
+
+def _invitation(model: ModelLoaded | None, loading: bool) -> tuple[str, str]:
+    if model is not None:
+        return f"Ask {model.name}", _about(model)
+    if loading:
+        return (
+            "The model is being loaded",
+            "You can write already: your message is answered as soon as the model is there.",
+        )
+    return (
+        "Load a model to chat with",
+        "Press Ctrl+L to choose one, or open the Models page. Everything stays on this computer.",
+    )
 
 
 def _is_starter(model: ModelLoaded | None) -> bool:

@@ -54,7 +54,12 @@ class TokenRow(QWidget):
 
     def _on_token_changed(self, kept: bool, sentence: str) -> None:
         self.forget.setEnabled(kept)
-        self.state.setText(sentence or ("A token is kept." if kept else "No token is kept."))
+        self.state.setText(sentence or ("A token is kept." if kept else self._none()))
+
+    def _none(self) -> str:
+        if self._hub.has_keyring:
+            return "No token is kept."
+        return "This system has no keyring service: a token given here is forgotten when Bantam ends."
 
 
 class SpeedRow(QWidget):

@@ -1,4 +1,4 @@
-"""The rail on the left: one button a page, icon and word."""
+"""The rail on the left: one button a page, icon and word; at its foot what is seldom wanted."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Rail(QWidget):
         self._column.setSpacing(4)
         self._column.addStretch()
 
-    def add(self, word: str, icon: str) -> None:
-        """One more page, under the others."""
+    def add(self, word: str, icon: str, *, at_foot: bool = False) -> None:
+        """One more page, under the others or at the foot of the rail."""
         button = QToolButton()
         number = len(self._group.buttons())
         button.setProperty("role", "rail")
@@ -42,7 +42,8 @@ class Rail(QWidget):
         button.setFixedSize(_BUTTON)
         set_icon(button, icon, size=20)
         self._group.addButton(button, number)
-        self._column.insertWidget(number, button, 0, Qt.AlignmentFlag.AlignHCenter)
+        place = self._column.count() if at_foot else number
+        self._column.insertWidget(place, button, 0, Qt.AlignmentFlag.AlignHCenter)
 
     def choose(self, number: int) -> None:
         """Check a button without announcing it."""

@@ -3,7 +3,9 @@ import sys
 
 import pytest
 
+from app.engine import llama
 from app.engine.llama import LOG
+from app.errors import LoadError
 from app.paths import STARTER_MODEL
 
 ERROR, INFO = 4, 2
@@ -49,3 +51,47 @@ except LoadError as error:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "did not give it the memory" in done.stdout, done.stderr
     assert "shorter context" in done.stdout
+
+
+class FakeGgml:
+    """ggml's registry of kernels: how many it has before and after it was told to look for some."""
+
+    def __init__(self, before: int, after: int) -> None:
+        self.looked_in: list[bytes] = []
+        self.ggml_backend_reg_count = lambda: after if self.looked_in else before
+        self.ggml_backend_load_all_from_path = self.looked_in.append
+
+    def install(self, monkeypatch):
+        monkeypatch.setattr(llama.C, "_lib", self)
+        monkeypatch.setattr(llama.C, "load_shared_library", lambda *_: self)
+        self.ggml_backend_reg_count = _Function(self.ggml_backend_reg_count)
+        return self
+
+
+class _Function:
+    """A function of a library: its result has a type."""
+
+    def __init__(self, call) -> None:
+        self._call = call
+        self.restype = None
+
+    def __call__(self):
+        return self._call()
+
+
+def test_kernels_that_are_libraries_of_their_own_are_looked_for_beside_the_engine(monkeypatch):
+    ggml = FakeGgml(before=0, after=1).install(monkeypatch)
+    llama._load_kernels()
+    assert ggml.looked_in == [str(llama.C._base_path).encode()]
+
+
+def test_kernels_that_are_linked_in_are_left_alone(monkeypatch):
+    ggml = FakeGgml(before=1, after=1).install(monkeypatch)
+    llama._load_kernels()
+    assert ggml.looked_in == []
+
+
+def test_a_processor_that_can_run_none_is_a_sentence(monkeypatch):
+    FakeGgml(before=0, after=0).install(monkeypatch)
+    with pytest.raises(LoadError, match="no machine code that this processor can run"):
+        llama._load_kernels()

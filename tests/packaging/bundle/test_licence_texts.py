@@ -1,0 +1,35 @@
+"""Licence texts of packages and resources, and the document made of them."""
+
+from __future__ import annotations
+
+from bundle import licence_texts as licences
+
+
+def test_with_sources_every_installed_package_is_in_it() -> None:
+    found = licences.needed(["pytest"])
+    assert {"pytest", "pluggy"} <= set(found)
+
+
+def test_the_text_of_a_package_is_found() -> None:
+    title, text = licences.package_part(licences.needed(["pytest"])["pluggy"])
+    assert title.startswith("pluggy ")
+    assert "MIT" in title
+    assert "Permission is hereby granted" in text
+
+
+def test_what_lies_in_the_resources_is_in_it() -> None:
+    text = licences.document(licences.own_parts())
+    assert "PYTHON SOFTWARE FOUNDATION LICENSE" in text.upper()
+    assert "Lucide" in text
+
+
+def test_the_same_text_is_printed_once() -> None:
+    text = licences.document([("one", "All rights reserved."), ("two", "All rights reserved.\n"), ("three", "None.")])
+    assert text.count("All rights reserved.") == 1
+    assert "The same text as of one." in text
+    assert "three" in text
+
+
+def test_what_is_left_out_does_not_lead_on() -> None:
+    assert "iniconfig" in licences.needed(["pytest"])
+    assert "iniconfig" not in licences.needed(["pytest"], left_out=["iniconfig"])

@@ -1,0 +1,50 @@
+"""A model file that was opened from outside, by a double click or on the command line: used where it lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QUrl
+
+from app.library.gguf_file import GgufHeader, read_header
+from app.paths import Paths
+from app.settings import Settings
+from workers.protocol import Failure
+
+if TYPE_CHECKING:
+    from ui.main import Program
+
+
+def file_of_argument(argument: str) -> Path | None:
+    """The absolute path a command line names, as a path or as a file:// address; None for ""."""
+    if not argument:
+        return None
+    local = QUrl(argument).toLocalFile() if argument.startswith("file:") else argument
+    return Path(local).absolute()
+
+
+def open_file(program: Program, path: Path, paths: Paths, otherwise: Path | None = None) -> None:
+    """Look at the file, add it to the models if it is one, load it and show the chat.
+
+    `otherwise` is loaded where it is none.
+    """
+
+    def on_header(_header: GgufHeader) -> None:
+        settings = program.settings
+        if not is_known(path, settings.current, paths):
+            settings.update(model_files=(*settings.current.model_files, str(path)))
+        program.chat_with(path)
+
+    def on_error(failure: Failure) -> None:
+        if otherwise is not None:
+            program.current.load(otherwise)  # first: a load that begins takes away what was said of the last
+        program.window.show_failure(Failure(f"{path.name} was not opened. {failure.sentence}", failure.hint))
+
+    program.tasks.run(read_header, path, on_result=on_header, on_error=on_error, receiver=program)
+
+
+def is_known(path: Path, settings: Settings, paths: Paths) -> bool:
+    """Whether the list of models has it already, by its own place or by its folder's."""
+    folders = (paths.models, *(Path(folder) for folder in settings.model_folders))
+    return str(path) in settings.model_files or any(path.is_relative_to(folder) for folder in folders)
