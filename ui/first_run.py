@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import psutil
-from PySide6.QtCore import QObject, QTimer
+from PySide6.QtCore import QObject, Qt, QTimer
 
 from app.fit.budget import memory_budget
 from app.fit.first_choice import first_choice
@@ -46,6 +46,7 @@ class FirstRun(QObject):
         program.engine.state_changed.connect(self._on_state_changed)
         program.models.modelReset.connect(self._show)
         hub.speed.changed.connect(self._on_speed_changed)
+        hub.jobs.changed.connect(self._on_job_changed, Qt.ConnectionType.QueuedConnection)
         hub.browser.offline_changed.connect(lambda _offline: self._show())
         self._on_state_changed(program.engine.state)
         self._show()
@@ -59,6 +60,14 @@ class FirstRun(QObject):
             self._show()
             return
         self.quiet.stop()
+        self._make_room()
+
+    def _on_job_changed(self, _status: object) -> None:
+        """A job of the user's does not wait behind the measurement."""
+        if len(self._hub.jobs.jobs) > 1:
+            self._make_room()
+
+    def _make_room(self) -> None:
         if self._asked and self._hub.speed.is_measuring:
             self._put_off = True
             self._hub.speed.put_off()
@@ -84,6 +93,8 @@ class FirstRun(QObject):
             # Whoever cancels it in the strip has decided; a failure would come again.
             self._given_up = self._hub.speed.speed is None and not self._put_off
             self._asked = self._put_off = False
+            if self._program.engine.state in _IDLE:
+                self._wait()
         self._show()
 
     # the suggestion

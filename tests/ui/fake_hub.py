@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
@@ -159,6 +158,14 @@ class FakeSpeed(QObject):
         self.changed.emit()
 
 
+class FakeJobs(QObject):
+    changed = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: tuple[object, ...] = ()
+
+
 class FakeHub(QObject):
     """In the place of HubServices."""
 
@@ -173,7 +180,7 @@ class FakeHub(QObject):
         self.browser, self.fits = FakeBrowser(), FakeFits()
         self.downloads, self.speed = FakeDownloads(), FakeSpeed()
         self.makings = FakeMakings()
-        self.jobs = SimpleNamespace(jobs=())
+        self.jobs = FakeJobs()
 
     def give_token(self, token: str) -> None:
         self.tokens.append(token)

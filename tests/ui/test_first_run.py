@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import pytest
 import shiboken6
@@ -141,7 +140,7 @@ def test_a_measurement_the_user_wants_is_not_put_off(first: FirstRun, engine: Fa
 
 
 def test_other_work_comes_first(first: FirstRun, hub: FakeHub) -> None:
-    hub.jobs = SimpleNamespace(jobs=("a quantization",))
+    hub.jobs.jobs = ("a quantization",)
     first.quiet.timeout.emit()
     assert not hub.speed.is_measuring
     assert first.quiet.isActive()
@@ -155,6 +154,18 @@ def test_a_busy_computer_is_measured_later_but_not_never(first: FirstRun, hub: F
         assert first.quiet.interval() == first_run.BUSY_MS
     first.quiet.timeout.emit()
     assert hub.speed.is_measuring
+
+
+def test_a_job_of_the_users_does_not_wait_behind_it(first: FirstRun, hub: FakeHub, qtbot: QtBot) -> None:
+    first.quiet.timeout.emit()
+    hub.jobs.jobs = ("the measurement",)
+    hub.jobs.changed.emit(None)
+    qtbot.wait(1)
+    assert hub.speed.is_measuring
+    hub.jobs.jobs = ("the measurement", "a quantization")
+    hub.jobs.changed.emit(None)
+    qtbot.waitUntil(lambda: not hub.speed.is_measuring)
+    assert first.quiet.isActive()
 
 
 def test_who_cancels_it_is_not_asked_again_and_still_gets_a_suggestion(
