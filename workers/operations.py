@@ -229,6 +229,9 @@ class Operations:
         return recover_step(request, self._paths, report, stop)
 
     def _plan_recovery(self, request: PlanRecovery, report: Report, stop: StopFlag) -> RecoveryPlanned:
+        from app.frozen import require_torch
+
+        require_torch()
         from app.compress.recover.plan import plan_recovery
 
         return plan_recovery(request, report, stop)

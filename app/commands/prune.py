@@ -10,6 +10,7 @@ from pathlib import Path
 from app.commands.console import StderrReport, as_dict, number, print_json, whole
 from app.commands.isolation import isolated
 from app.errors import Cancelled
+from app.frozen import require_torch
 from app.pruning import SPARSE, LayerImportance, Prune, Pruned, PruneMethod
 from app.units import size_text
 
@@ -39,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
+    require_torch()
     from app.compress.prune.prune import prune
 
     stopped = False

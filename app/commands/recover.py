@@ -10,6 +10,7 @@ from pathlib import Path
 
 from app.commands.console import StderrReport, as_dict, number, print_json, whole
 from app.commands.isolation import isolated
+from app.frozen import require_torch
 from app.pruning import SHORT_TOKENS, TEACHER_TEXT, PlanRecovery, Recover, Recovered, RecoverMethod, RecoveryPlanned
 from app.units import size_text
 
@@ -42,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
+    require_torch()
     request, stop, report = _request(parsed), _stopped_by_ctrl_c(), StderrReport()
     try:
         if parsed.plan:

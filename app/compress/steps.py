@@ -14,6 +14,7 @@ from app.compress.effort import Work, prune_multiplications, recover_multiplicat
 from app.compress.recipe_shape import shape_of
 from app.errors import NotBetterError, StorageError
 from app.events import Notice, Report, ShouldStop
+from app.frozen import require_torch
 from app.hardware import peak_resident_bytes
 from app.library.safetensors import facts_of
 from app.paths import Paths
@@ -21,7 +22,8 @@ from app.pruning import Prune, Pruned, Recover, Recovered
 
 
 def prune_step(request: Prune, paths: Paths, report: Report, stop: ShouldStop) -> Pruned:
-    """As `prune`."""
+    """As `prune`. Raises AppError where PyTorch is not installed."""
+    require_torch()
     from app.compress.prune.prune import prune
 
     begun, goes_on = time.monotonic(), _work(request.output).exists()
@@ -34,7 +36,11 @@ def prune_step(request: Prune, paths: Paths, report: Report, stop: ShouldStop) -
 
 
 def recover_step(request: Recover, paths: Paths, report: Report, stop: ShouldStop) -> Recovered:
-    """As `recover`, but for `request.or_keep`: then the divergence may be afterwards what it was before."""
+    """As `recover`, but for `request.or_keep`: then the divergence may be afterwards what it was before.
+
+    Raises AppError where PyTorch is not installed.
+    """
+    require_torch()
     from app.compress.recover.recover import recover
 
     begun, goes_on = time.monotonic(), _work(request.output).exists()

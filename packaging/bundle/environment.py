@@ -9,7 +9,6 @@ import hashlib
 import os
 import subprocess
 import sys
-
 import tomllib
 
 from bundle import engine

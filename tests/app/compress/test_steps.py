@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.compress.effort import Work, read_pace
-from app.compress.steps import recover_step
-from app.errors import NotBetterError, RecoverError
+from app.compress.steps import prune_step, recover_step
+from app.errors import AppError, NotBetterError, RecoverError
 from app.events import Event, Notice
 from app.paths import Paths, default_paths
 from app.pruning import Recover, Recovered
@@ -85,3 +86,12 @@ def test_how_long_it_took_is_noted(request_: Recover, paths: Paths, monkeypatch:
     clock = iter([0.0, 105.0])
     recover_step(request_, paths, lambda _event: None, lambda: False)
     assert read_pace(paths.effort, Work.RECOVER).measured
+
+
+@pytest.mark.parametrize("step", [prune_step, recover_step])
+def test_without_pytorch_it_is_said_before_anything_else(
+    step: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(AppError, match="need PyTorch"):
+        step(None, Paths(tmp_path), lambda _event: None, lambda: False)
