@@ -38,7 +38,7 @@ class FirstRun(QObject):
         super().__init__(hub)
         self._program, self._hub = program, hub
         self._empty = program.chat_page.empty
-        self._asked = self._put_off = self._given_up = False
+        self._asked = self._put_off = self._given_up = self._closed = False
         self._waits = 0
         self.quiet = QTimer(self, singleShot=True, interval=QUIET_MS)
         self.quiet.timeout.connect(self._measure)
@@ -50,6 +50,11 @@ class FirstRun(QObject):
         hub.browser.offline_changed.connect(lambda _offline: self._show())
         self._on_state_changed(program.engine.state)
         self._show()
+
+    def close(self) -> None:
+        """Begin and show nothing any more: the program ends, and the services after it."""
+        self._closed = True
+        self.quiet.stop()
 
     # the measurement
 
@@ -73,7 +78,7 @@ class FirstRun(QObject):
             self._hub.speed.put_off()
 
     def _wait(self) -> None:
-        if self._hub.speed.speed is None and not self._given_up:
+        if self._hub.speed.speed is None and not (self._given_up or self._closed):
             psutil.cpu_percent()  # from here on; the next call tells what was used meanwhile
             self.quiet.start(QUIET_MS)
 
@@ -100,9 +105,9 @@ class FirstRun(QObject):
     # the suggestion
 
     def _show(self) -> None:
+        if self._closed or not self._program.models.entries:
+            return  # of what is on the disk nothing is known yet, or it does not matter any more
         line, speed = self._empty.first_model, self._hub.speed.speed
-        if not self._program.models.entries:
-            return  # what is on the disk is not known yet
         if self._has_a_model():
             line.show_nothing()
             return

@@ -63,6 +63,7 @@ from workers.tasks import TaskRunner
 
 if TYPE_CHECKING:
     from app.library.library import ModelEntry
+    from ui.first_run import FirstRun
     from ui.hub_services import HubServices
     from ui.measuring import Measuring
     from ui.pages.discover_page import DiscoverPage
@@ -134,6 +135,7 @@ class Program(QObject):
         self.models = ModelsModel(self)
         self.current = CurrentModel(self.engine, self.settings, self, self._chosen_draft)
         self._hub: HubServices | None = None
+        self._first_run: FirstRun | None = None
         self._measuring: Measuring | None = None
         self.told_by_pages: set[int] = set()
         """Jobs whose end a page tells the user itself."""
@@ -202,6 +204,8 @@ class Program(QObject):
         save_window_state(self._window_state, state_of(self.window, self.chat_page))
         self.sampler.stop()
         self.models_page.purge_deleted()
+        if self._first_run is not None:
+            self._first_run.close()
         if self._hub is not None:
             self._hub.close()
         self.engine.close()
@@ -233,7 +237,7 @@ class Program(QObject):
         from ui.hub_wiring import offer_what_is_here
 
         self.hub.begin()
-        FirstRun(self, self.hub)
+        self._first_run = FirstRun(self, self.hub)
         offer_what_is_here(self, self.hub, self._paths)
 
     def _load_first_model(self) -> Start:

@@ -244,3 +244,22 @@ def test_the_button_shows_it_on_discover(first: FirstRun, program: Program, hub:
     program.chat_page.empty.first_model.button.click()
     assert opened == ["Qwen/Qwen3-8B-GGUF"]
     assert program.window.pages.currentIndex() == DISCOVER
+
+
+def test_nothing_begins_once_the_program_ends(first: FirstRun, program: Program, engine: FakeEngine) -> None:
+    load_starter(program, engine)
+    assert first.quiet.isActive()
+    first.close()
+    assert not first.quiet.isActive()
+    engine.state_changed.emit(EngineState.READY)
+    assert not first.quiet.isActive()
+
+
+def test_the_end_of_the_program_closes_it(make, qtbot: QtBot) -> None:
+    program = make()
+    program._begin_hub()
+    assert program._first_run is not None
+    program.end()
+    assert not program._first_run.quiet.isActive()
+    program._first_run._wait()
+    assert not program._first_run.quiet.isActive()
