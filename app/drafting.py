@@ -7,6 +7,9 @@ from pathlib import Path
 
 from app.fit.need import MemoryNeed
 
+PAYS_FROM = 1.05
+"""Times as fast as plain decoding: less is within what two measurements differ by, and a draft takes memory."""
+
 ROUNDING_MARGIN = 1e-3
 """Of probability: a difference of tokens at a smaller margin is explained by rounding."""
 
@@ -71,6 +74,11 @@ class DraftVerdict:
     def ratio(self) -> float:
         """Above 1 drafting is faster."""
         return self.speculative_tokens_per_second / self.plain_tokens_per_second
+
+    @property
+    def pays(self) -> bool:
+        """Whether it is faster by more than two measurements of the same thing differ."""
+        return self.ratio >= PAYS_FROM and self.acceptance > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt
 
-from app.compress.draft_names import PAYS_FROM, workspace
+from app.compress.draft_names import workspace
+from app.drafting import PAYS_FROM
 from app.library.library import ModelEntry
 from app.measure.families import families
 from app.pruning import DraftMade, DraftsPlanned, MakeDraft

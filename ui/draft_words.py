@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.drafting import DraftCheck, DraftVerdict
+from app.drafting import PAYS_FROM, DraftCheck, DraftVerdict
 from app.fit.drafts import ASSUMED_ACCEPTANCE, DraftCandidate
 from app.pruning import DraftMade, DraftOption
 from ui.widgets.draft_picker import DraftRow
@@ -21,7 +21,7 @@ def row_of(candidate: DraftCandidate, ratio: float | None) -> DraftRow:
         return DraftRow(candidate.path, candidate.name, facts, usable=False)
     memory = f"about {size(candidate.memory_bytes)} of memory"
     if ratio is not None:
-        tone = "success" if ratio >= 1 else "warning"
+        tone = "success" if ratio >= PAYS_FROM else "warning"
         return DraftRow(candidate.path, candidate.name, f"{memory} · measured here", gain(ratio), tone)
     share = round(ASSUMED_ACCEPTANCE * 10)
     facts = f"{memory} · predicted, if {share} of 10 guesses are right"
@@ -31,9 +31,11 @@ def row_of(candidate: DraftCandidate, ratio: float | None) -> DraftRow:
 def verdict_words(verdict: DraftVerdict) -> str:
     """ "1.7 × faster here: on. …"."""
     rates = f"{verdict.speculative_tokens_per_second:.1f} tokens/s against {verdict.plain_tokens_per_second:.1f}"
-    if verdict.ratio >= 1:
+    if verdict.pays:
         share = f"{100 * verdict.acceptance:.0f} % of its guesses were right"
         return f"{gain(verdict.ratio)} faster here: on. {rates}; {share}."
+    if verdict.ratio >= 1:
+        return f"{gain(verdict.ratio)}: off, because it gains nothing here. {rates}."
     return f"{gain(verdict.ratio)}: off, because it would be slower here. {rates}."
 
 

@@ -127,11 +127,11 @@ class Drafts(QObject):
     def _on_verdict(self, verdict: DraftVerdict) -> None:
         model = self._engine.model
         if model is None or model.draft is None:
-            self._tell(verdict_words(verdict), verdict.ratio >= 1)
+            self._tell(verdict_words(verdict), verdict.pays)
             return
         remember_ratio(self._book, model.path, model.draft.path, verdict.ratio)
-        self._tell(verdict_words(verdict), verdict.ratio >= 1)
-        if verdict.ratio < 1:
+        self._tell(verdict_words(verdict), verdict.pays)
+        if not verdict.pays:
             choose_draft(self._book, model.path, None)
             self._current.reload()
         self._show()

@@ -49,7 +49,6 @@ BUDGET_WORDS = {
 }
 NARROW_WARNING = "Below multiples of 256 the K types (Q4_K_M) fall back to older, larger ones."
 KEPT = "What is finished is kept: run it again, and it goes on from there."
-UNDONE = "What was made on the way is removed."
 _FRACTIONS = (
     (1 / 8, "an eighth"),
     (1 / 6, "a sixth"),

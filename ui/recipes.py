@@ -16,7 +16,7 @@ from app.pruning import Recovered
 from app.requests import Quantize
 from ui.pages.recipe_pane import PLAIN_TYPE
 from ui.pages.workshop_page import MAKE
-from ui.recipe_words import KEPT, UNDONE, recovered_words
+from ui.recipe_words import KEPT, recovered_words
 from workers.jobs import FINAL_JOB_STATES, JobState, JobStatus
 from workers.protocol import Failure
 from workers.recipes import recipe_job
@@ -97,7 +97,7 @@ class _Recipes(QObject):
         elif status.failure is not None:
             self._on_failed(status.failure, source, recipe)
         else:
-            self._pane.notice.show_notice(f"Cancelled: {status.job.title}. {UNDONE}")
+            self._pane.notice.show_notice(f"Cancelled: {status.job.title}. {KEPT}")
 
     def _on_done(self, status: JobStatus) -> None:
         files = [request.output for request in status.job.requests if isinstance(request, Quantize)]

@@ -15,6 +15,7 @@ from workers.jobs import Job
 def recipe_job(recipe: Recipe, source: Path, folder: Path, paths: Paths) -> Job:
     """The job that makes of the folder `source` what the recipe says, in new folders below `folder`, which is made.
 
+    A cancel keeps what is finished, as a failure does: hours may be in it, and the same recipe goes on from there.
     Raises RecipeError, ConversionError, StorageError.
     """
     work = work_of(recipe, source, folder)
@@ -25,4 +26,4 @@ def recipe_job(recipe: Recipe, source: Path, folder: Path, paths: Paths) -> Job:
     references = {r.reference for r in work.requests if isinstance(r, MeasureQuality) and r.reference is not None}
     copies = [paths.reference_copy(reference) for reference in references if reference.suffix.lower() != ".gguf"]
     unfinished = (*work.parts, *copies, *(copy.with_name(copy.name + ".part") for copy in copies))
-    return Job(f"{recipe.name}: {source.resolve().name}", work.requests, unfinished, work.folders)
+    return Job(f"{recipe.name}: {source.resolve().name}", work.requests, unfinished)

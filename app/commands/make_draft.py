@@ -8,7 +8,8 @@ from pathlib import Path
 from app.commands.console import StderrReport, as_dict, print_json, whole
 from app.commands.interruption import finishing_in_order
 from app.commands.isolation import isolated
-from app.compress.draft_names import PAYS_FROM, default_draft
+from app.compress.draft_names import default_draft
+from app.drafting import PAYS_FROM
 from app.paths import default_paths
 from app.pruning import BUNDLED_TEXT, TEACHER_TEXT, DraftMade, MakeDraft, RecoverMethod
 

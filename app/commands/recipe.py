@@ -11,12 +11,14 @@ from app.commands.interruption import finishing_in_order
 from app.commands.isolation import isolated
 from app.compress.recipe import Recipe, as_toml, builtin_recipes, read_recipe
 from app.compress.recipe_requests import RecipeWork, place_for, work_of
-from app.errors import Cancelled
+from app.errors import Cancelled, RecipeError
 from app.events import Quality, Quantized, Result
 from app.paths import Paths, default_paths
 from app.pruning import PlanRecipe, Pruned, RecipePlanned, Recovered
 from app.settings import load_settings
 from app.units import size_text
+
+_SOURCE_HINT = "A GGUF file cannot be pruned; give the folder with config.json and its safetensors."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +36,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _run(parsed: argparse.Namespace) -> int:
     paths = default_paths().ensure()
     recipe, source = _recipe(parsed.recipe), parsed.source.expanduser().resolve()
+    if not source.is_dir():
+        what = "a file" if source.exists() else "not there"
+        raise RecipeError(
+            f"“{source.name}” is {what}: a recipe starts from a folder of original weights.", _SOURCE_HINT
+        )
     if parsed.plan:
         return _plan(recipe, source, paths, parsed.json)
     place = place_for(source, paths)
@@ -46,9 +53,14 @@ def _recipe(name: str) -> Recipe:
     """A file where there is one, else the one of that name."""
     path = Path(name).expanduser()
     known = {recipe.name.casefold(): recipe for recipe in builtin_recipes()}
-    if not path.exists() and name.casefold() in known:
-        return known[name.casefold()]
-    return read_recipe(path)
+    if path.exists():
+        return read_recipe(path)
+    if name.casefold() not in known:
+        names = "”, “".join(recipe.name for recipe in known.values())
+        raise RecipeError(
+            f"There is no file “{path.name}”, and no recipe of that name.", f"These come along: “{names}”."
+        )
+    return known[name.casefold()]
 
 
 def _plan(recipe: Recipe, source: Path, paths: Paths, as_json: bool) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from app.compress.draft_names import PAYS_FROM, workspace
+from app.compress.draft_names import workspace
 from app.draft_book import choose_draft, remember_ratio
 from app.errors import AppError, DraftError, StorageError
 from app.events import Notice, Report, TooLarge
@@ -185,7 +185,7 @@ def _chosen_where_it_pays(request: MakeDraft, verdict: DraftVerdict, paths: Path
     remember_ratio(paths.drafts, request.target, request.output, verdict.ratio)
     # Drafting that loses is switched off early: without a guess nothing is known of how many would be right.
     right = f"{verdict.acceptance:.0%} of its guesses are right" if verdict.acceptance else "no guess of it was used"
-    if verdict.ratio >= PAYS_FROM:
+    if verdict.pays:
         choose_draft(paths.drafts, request.target, request.output)
         report(
             Notice(f"With the draft answers are {verdict.ratio:.2f} times faster: {right}. It is chosen from now on.")

@@ -8,9 +8,6 @@ from pathlib import Path
 
 from app.pruning import MakeDraft
 
-PAYS_FROM = 1.05
-"""Times faster: less is within what two measurements differ by."""
-
 
 def workspace(request: MakeDraft) -> Path:
     """Of this request alone: a window removes it when the user cancels."""

@@ -232,6 +232,15 @@ def test_a_verdict_names_both_speeds() -> None:
     assert "17.0 tokens/s against 10.0" in verdict_words(FASTER)
 
 
+def test_what_gains_nothing_is_off_and_so_it_is_said() -> None:
+    hardly = dataclasses.replace(FASTER, speculative_tokens_per_second=10.2)
+    nothing_guessed = dataclasses.replace(FASTER, acceptance=0.0)
+    for verdict in (hardly, nothing_guessed):
+        assert not verdict.pays
+        assert "off, because it gains nothing here" in verdict_words(verdict)
+    assert row_of(CANDIDATES[0], 1.02).tone == "warning"
+
+
 @pytest.fixture
 def rows(qapp: object) -> DraftingRows:
     return DraftingRows()
@@ -247,6 +256,7 @@ def test_the_panel_shows_what_is_known(rows: DraftingRows) -> None:
     assert not rows.isHidden()
     rows.show_figures(DraftFigures(True, 3, 1, 2, 3, 50.0, 80.0))
     assert rows.acceptance.text() == "–"  # of three tokens a share says nothing
+    assert rows.speed_up.text() == "–"
     rows.show_figures(DraftFigures(True, 200, 150, 100, 250, 50.0, 80.0))
     assert [label.text() for label in (rows.acceptance, rows.per_step, rows.speed_up)] == ["75 %", "2.5", "1.60 ×"]
     assert rows.state.text() == "Qwen3 0.6B"

@@ -109,7 +109,7 @@ def test_a_failure_is_told_on_the_page_that_is_seen(program: Program) -> None:
 def test_a_cancelled_recipe_says_what_became_of_it(program: Program) -> None:
     run(program)
     end(program, JobState.CANCELLED)
-    assert "removed" in program.workshop_page.make.notice.sentence
+    assert "goes on from there" in program.workshop_page.make.notice.sentence
     assert program.window.notice.sentence == ""
 
 

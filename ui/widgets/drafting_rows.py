@@ -52,7 +52,8 @@ class DraftingRows(QWidget):
         known = figures.drafted_tokens >= _FEWEST
         self.acceptance.setText(f"{100 * figures.acceptance:.0f} %" if known else _NONE)
         self.per_step.setText(f"{figures.tokens_per_step:.1f}" if figures.steps else _NONE)
-        self.speed_up.setText(f"{figures.speed_up:.2f} ×" if figures.speed_up and figures.steps > 1 else _NONE)
+        # Where hardly anything was guessed, the ratio is that of two moments of this computer.
+        self.speed_up.setText(f"{figures.speed_up:.2f} ×" if figures.speed_up and known else _NONE)
 
     def _say(self, text: str) -> None:
         self.state.setText(self.state.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, _WIDTH))

@@ -28,7 +28,9 @@ def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     if config.architecture == PER_LAYER:
         return _evaluating(_load_per_layer(folder, config, dtype))
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # ours says how far it is
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:

@@ -2,6 +2,7 @@ import json
 import shutil
 
 from app.compress.recipe import PruneStep, QuantizeStep, Recipe, builtin_recipes, write_recipe
+from app.paths import STARTER_MODEL
 from app.pruning import PruneMethod
 from tests.app.commands.test_commands import bantam
 from tests.real_models import STDLIB_3M
@@ -40,6 +41,9 @@ def test_what_is_wrong_is_one_sentence_and_exit_code_1(tmp_path):
         done = bantam("recipe", *arguments)
         assert (done.returncode, done.stdout) == (1, "")
         assert "Traceback" not in done.stderr
+    assert "These come along: “" in bantam("recipe", "rubbish", str(STDLIB_3M)).stderr
+    named = builtin_recipes()[0].name
+    assert "is a file: a recipe starts from" in bantam("recipe", named, str(STARTER_MODEL)).stderr
     done = bantam("make-draft", str(STDLIB_3M), "--target", str(tmp_path / "none.gguf"))
     assert done.returncode == 1
     assert "none.gguf" in done.stderr

@@ -11,11 +11,11 @@ import pytest
 
 from app.compress import draft as module
 from app.compress.draft import make_draft
-from app.compress.draft_names import PAYS_FROM, default_draft, workspace
+from app.compress.draft_names import default_draft, workspace
 from app.compress.draft_options import assumed_acceptance, draft_options
 from app.compress.quantize import quantize
 from app.draft_book import read_choice
-from app.drafting import DraftVerdict
+from app.drafting import PAYS_FROM, DraftVerdict
 from app.engine.stop_flag import StopFlag
 from app.errors import Cancelled, DraftError, StorageError
 from app.events import Event, Notice
