@@ -23,6 +23,11 @@ class Rate:
         """Between 0 and 1."""
         return (self._hits + self._prior) / (self._tries + self._weight)
 
+    @property
+    def hope(self) -> float:
+        """As `value`, with the best as the prior: 1 before the first try, the same after many."""
+        return (self._hits + self._weight) / (self._tries + self._weight)
+
     def observe(self, hit: bool) -> None:
         """Count one try."""
         self._hits = self._MEMORY * self._hits + hit
@@ -46,6 +51,10 @@ class Acceptance:
     def at_position(self, index: int) -> float:
         """Of the token at `index` (from 0) of a draft, when all before it were accepted."""
         return self._positions[min(index, LONGEST_DRAFT - 1)].value
+
+    def hoped_at_position(self, index: int) -> float:
+        """The same, hopeful while little is known: a draft that is never asked could not show that it is good."""
+        return self._positions[min(index, LONGEST_DRAFT - 1)].hope
 
     def of_confidence(self, probability: float) -> float:
         """Of a token to which the draft gave this probability."""

@@ -202,12 +202,12 @@ class Drafting:
         return behind * self.model.read_ms <= gain
 
     def _gain_a_token(self) -> float:
-        """The ms that the model saves for each token at its best length, by position alone."""
+        """The ms that the model may be hoped to save for each token at its best length, by position alone."""
         assert self.model is not None
         expected = share = 1.0
         best = self.costs.plain_ms
         for index in range(min(LONGEST_DRAFT, self.costs.largest - 1)):
-            share *= self._acceptance.at_position(index)
+            share *= self._acceptance.hoped_at_position(index)
             expected += share
             ms = self.costs.ms(index + 2) + (index + 1) * self.model.step_ms
             best = min(best, ms / expected)
