@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from app.compress.draft_names import workspace
 from app.draft_book import choose_draft, remember_ratio
-from app.errors import AppError, DraftError, StorageError
+from app.errors import AppError, DraftError, ModelFileError, StorageError
 from app.events import Notice, Report, TooLarge
 from app.files import read_json, write_atomic
 from app.fit.drafts import vocabularies_problem
@@ -81,6 +81,8 @@ def _chosen(request: MakeDraft, paths: Paths, report: Report, stop: StopFlag) ->
         raise StorageError(f"“{request.output.name}” is there already.", "Delete it, or choose another name.")
     if not request.output.parent.is_dir():
         raise StorageError(f"There is no folder {request.output.parent}.", "Make it, or choose another one.")
+    if not request.target.is_file():
+        raise ModelFileError(f"“{request.target.name}” is not there.", "Give the GGUF file that the draft is for.")
     options = draft_options(request, paths, stop)
     wanted = [option for option in options if option.layers == request.layers] if request.layers else options
     if not wanted:

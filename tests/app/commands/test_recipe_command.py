@@ -46,4 +46,4 @@ def test_what_is_wrong_is_one_sentence_and_exit_code_1(tmp_path):
     assert "is a file: a recipe starts from" in bantam("recipe", named, str(STARTER_MODEL)).stderr
     done = bantam("make-draft", str(STDLIB_3M), "--target", str(tmp_path / "none.gguf"))
     assert done.returncode == 1
-    assert "none.gguf" in done.stderr
+    assert "“none.gguf” is not there." in done.stderr
