@@ -21,7 +21,6 @@ from app.compress.prune.rehouse import Widths, check_per_layer, housed, widths_o
 from app.compress.prune.selection import keep_for_refit
 from app.compress.prune.survey import pass_through
 from app.errors import PruneError
-from app.files import read_json
 
 _DOWN = "mlp.down_proj"
 
@@ -45,7 +44,7 @@ class Ffn(Method):
         self._check_layout(model)
         width_for(self._before, self.request.amount, multiple)
         if self.request.per_layer:
-            check_per_layer(self._config)
+            check_per_layer(self.source_config)
 
     def survey(self, model: BlockModel, tick: Tick) -> Plan:
         """The width of each layer, where they may differ."""
@@ -91,13 +90,8 @@ class Ffn(Method):
         return 4 * 8 * self._before * self._before if self.request.refit else 0
 
     @cached_property
-    def _config(self) -> dict[str, Any]:
-        values: dict[str, Any] = read_json(self.request.source / "config.json")
-        return values
-
-    @cached_property
     def _before(self) -> int:
-        return widths_of(self._config)[0].ffn
+        return widths_of(self.source_config)[0].ffn
 
     @property
     def _uniform(self) -> int:
@@ -107,7 +101,7 @@ class Ffn(Method):
     def _widths(self) -> list[int]:
         """Of each layer, afterwards."""
         given: list[int] = self.plan.get("widths", [])
-        return given or [self._uniform] * len(widths_of(self._config))
+        return given or [self._uniform] * len(widths_of(self.source_config))
 
     def _kept(self, index: int, down: Tensor, inputs: Inputs) -> Tensor:
         """The numbers of the neurons that stay, ascending."""

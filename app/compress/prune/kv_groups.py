@@ -21,7 +21,6 @@ from app.compress.prune.narrowing import keep_columns, keep_rows, linear_of
 from app.compress.prune.rehouse import Housed, Widths, check_per_layer, housed, widths_of
 from app.compress.prune.survey import pass_through
 from app.errors import PruneError
-from app.files import read_json
 
 _OUTPUT = "self_attn.o_proj"
 
@@ -60,10 +59,10 @@ class KvGroups(Method):
                 f"The model's {before.heads} heads do not divide among its {before.kv_heads} KV heads.",
                 "Its config.json is damaged, or it is of a kind that cannot be pruned here.",
             )
-        check_scale(self._config, "lose heads")
+        check_scale(self.source_config, "lose heads")
         if self.request.per_layer:
-            check_per_layer(self._config)
-        self.config_changes(self._config)
+            check_per_layer(self.source_config)
+        self.config_changes(self.source_config)
 
     def survey(self, model: BlockModel, tick: Tick) -> Plan:
         """How many groups each layer keeps, where they may differ."""
@@ -92,7 +91,7 @@ class KvGroups(Method):
         attention.k_proj = keep_rows(attention.k_proj, kv_rows)
         attention.v_proj = keep_rows(attention.v_proj, kv_rows)
         output = keep_columns(attention.o_proj, query_rows, inputs[_OUTPUT] if self.request.refit else None)
-        if self._housed(self._config).zero_output_bias:
+        if self._housed(self.source_config).zero_output_bias:
             output = linear_of(output.weight, torch.zeros(output.out_features))
         attention.o_proj = output
 
@@ -108,7 +107,7 @@ class KvGroups(Method):
 
     def memory_bytes(self, model: BlockModel) -> int:
         """Parts of the Gram matrix, and the solution in f64."""
-        columns = self._before.heads * Config(self._config).head
+        columns = self._before.heads * Config(self.source_config).head
         return (4 + 3 * 8) * columns * columns if self.request.refit else 0
 
     def _housed(self, config: Mapping[str, Any]) -> Housed:
@@ -116,13 +115,8 @@ class KvGroups(Method):
         return housed(config, [Widths(of.heads // of.kv_heads * kept, kept, of.ffn) for of, kept in now])
 
     @cached_property
-    def _config(self) -> dict[str, Any]:
-        values: dict[str, Any] = read_json(self.request.source / "config.json")
-        return values
-
-    @cached_property
     def _before(self) -> Widths:
-        return widths_of(self._config)[0]
+        return widths_of(self.source_config)[0]
 
     @property
     def _uniform(self) -> int:
@@ -132,7 +126,7 @@ class KvGroups(Method):
     def _groups(self) -> list[int]:
         """Of each layer, afterwards."""
         given: list[int] = self.plan.get("groups", [])
-        return given or [self._uniform] * len(widths_of(self._config))
+        return given or [self._uniform] * len(widths_of(self.source_config))
 
 
 def check_scale(config: Mapping[str, Any], what: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -23,7 +22,6 @@ from app.compress.prune.statistics import not_a_number
 from app.compress.prune.survey import pass_through
 from app.errors import PruneError
 from app.events import ShouldStop, Stage
-from app.files import read_json
 from app.pruning import LayerImportance, Prune
 
 _LEAVE_OUT_WINDOWS = 16
@@ -122,7 +120,7 @@ class Layers(Method):
         """See Method."""
         if model.layers < 2:
             raise PruneError("The model has a single layer: without it nothing is left.", "Make its FFN narrower.")
-        check_scale(self._config, "lose layers")
+        check_scale(self.source_config, "lose layers")
         if self.request.layers:
             self._check_given(model)
         else:
@@ -166,17 +164,12 @@ class Layers(Method):
             return 4 * int(model.config.hidden_size) * (streams + int(model.config.vocab_size))
         return 4 * int(model.windows.numel()) * int(model.config.hidden_size)
 
-    @cached_property
-    def _config(self) -> dict[str, Any]:
-        values: dict[str, Any] = read_json(self.request.source / "config.json")
-        return values
-
     def _count(self, layers: int) -> int:
         """How many go: one at least, and one at least stays."""
         return min(max(round(layers * self.request.amount), 1), layers - 1)
 
     def _kinds(self, model: BlockModel) -> list[str]:
-        fixed = Config(self._config).architecture in _FIXED_PATTERNS
+        fixed = Config(self.source_config).architecture in _FIXED_PATTERNS
         types = getattr(model.config, "layer_types", None) if fixed else None
         return list(types) if types else [""] * model.layers
 

@@ -10,11 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from app.events import ShouldStop, Stage
+from app.files import read_json
 from app.pruning import Prune
 
 if TYPE_CHECKING:
@@ -65,6 +67,12 @@ class Method(ABC):
         """To be polled in whatever takes seconds; raise Cancelled then."""
         self.plan: Plan = {}
         """What `survey` returned, here or in the process that was interrupted. Set before the first `cut`."""
+
+    @cached_property
+    def source_config(self) -> dict[str, Any]:
+        """config.json of the source, as it is written there."""
+        values: dict[str, Any] = read_json(self.request.source / "config.json")
+        return values
 
     def check(self, model: BlockModel) -> None:  # noqa: B027  (most methods take every model)
         """Raise PruneError for what cannot be done. Reads shapes; no weights are in memory yet."""
