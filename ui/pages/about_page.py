@@ -13,12 +13,12 @@ from PySide6.QtWidgets import (
     QLabel,
     QPlainTextEdit,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
 from ui.widgets.facts_grid import FactsGrid
+from ui.widgets.scrolled import scrolled
 
 _WIDTH = 720
 _LICENCES_HEIGHT = 280
@@ -97,7 +97,7 @@ class AboutPage(QWidget):
         column.addStretch()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        self.scroll = _scrolled(form)
+        self.scroll = scrolled(form)
         whole.addWidget(self.scroll)
 
     def _add_group(self, column: QVBoxLayout, title: str, content: QWidget) -> None:
@@ -142,14 +142,3 @@ def _label(role: str, text: str = "") -> QLabel:
     if role:
         label.setProperty("role", role)
     return label
-
-
-def _scrolled(content: QWidget) -> QScrollArea:
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setAlignment(Qt.AlignmentFlag.AlignLeft)
-    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    area.setWidget(content)
-    return area

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app import __version__
 from app.events import Progress, Stage
@@ -18,6 +18,7 @@ from app.settings import Declaration, Settings, declarations
 from ui.current_model import CurrentModel
 from ui.errors import MessageBar
 from ui.widgets.hub_rows import SpeedRow, TokenRow
+from ui.widgets.scrolled import scrolled
 from ui.widgets.setting_editors import EnumEditor, editor_for
 from workers.chat_engine import EngineState
 
@@ -110,7 +111,7 @@ class SettingsPage(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(self._head())
-        self.scroll = _scrolled(form)
+        self.scroll = scrolled(form)
         column.addWidget(self.scroll, 1)
 
     def _head(self) -> QVBoxLayout:
@@ -226,14 +227,3 @@ def _side_by_side(left: QWidget, right: QWidget) -> QWidget:
     row.addWidget(right, 1)
     pair.setFocusProxy(left)
     return pair
-
-
-def _scrolled(content: QWidget) -> QScrollArea:
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setAlignment(Qt.AlignmentFlag.AlignLeft)
-    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    area.setWidget(content)
-    return area
