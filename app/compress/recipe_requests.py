@@ -40,7 +40,7 @@ class RecipeWork:
     parts: tuple[Path, ...]
     """Unfinished files, which go when the job does not end well."""
     folders: tuple[Path, ...]
-    """What the same job could go on from; they go when the user cancels it."""
+    """What the same recipe goes on from: neither a failure nor a cancel takes it away."""
 
 
 @dataclass(frozen=True, slots=True)
