@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.files import read_json, write_atomic
+from app.files import read_object, write_atomic
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,7 @@ def _write(book: Path, model: Path, choice: DraftChoice) -> None:
 
 
 def _read(book: Path) -> dict[str, DraftChoice]:
-    try:
-        stored = read_json(book)
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(stored, dict):
-        return {}
-    return {str(name): _build(value) for name, value in stored.items() if isinstance(value, dict)}
+    return {str(name): _build(value) for name, value in read_object(book).items() if isinstance(value, dict)}
 
 
 def _build(value: dict[str, Any]) -> DraftChoice:

@@ -16,6 +16,15 @@ def read_json(path: Path) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """The object that is in the file; empty where it is missing, damaged or something else."""
+    try:
+        stored = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return stored if isinstance(stored, dict) else {}
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` to `path` by way of `*.part`, synced and renamed. Raises OSError; the part is removed then."""
     part = path.with_name(path.name + ".part")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import StorageError
-from app.files import read_json, write_atomic
+from app.files import read_json, read_object, write_atomic
 from app.requests import LEAST_CONTEXT_TOKENS, FlashAttention, KvType
 
 
@@ -106,13 +106,7 @@ def declarations() -> dict[str, Declaration]:
 
 def load_settings(path: Path) -> Settings:
     """Read the settings. Unusable values fall back to the default one by one; a missing file is all defaults."""
-    try:
-        stored = read_json(path)
-    except (OSError, ValueError):
-        return Settings()
-    if not isinstance(stored, dict):
-        return Settings()
-    defaults = Settings()
+    stored, defaults = read_object(path), Settings()
     usable: dict[str, Any] = {}
     for f in dataclasses.fields(Settings):
         if f.name in stored and (value := _coerce(stored[f.name], getattr(defaults, f.name), f)) is not None:
@@ -151,12 +145,8 @@ def save_settings(path: Path, settings: Settings) -> None:
 
 def _of_other_versions(path: Path) -> dict[str, Any]:
     """The fields that this version does not know."""
-    try:
-        stored = read_json(path)
-    except (OSError, ValueError):
-        return {}
     known = {f.name for f in dataclasses.fields(Settings)}
-    return {name: value for name, value in stored.items() if name not in known} if isinstance(stored, dict) else {}
+    return {name: value for name, value in read_object(path).items() if name not in known}
 
 
 def _coerce(value: Any, default: Any, f: dataclasses.Field[Any]) -> Any:

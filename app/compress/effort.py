@@ -15,7 +15,7 @@ from pathlib import Path
 
 from app.compress.convert.configuration import Config
 from app.compress.recipe_shape import Shape
-from app.files import read_json, write_atomic
+from app.files import read_object, write_atomic
 from app.hardware import physical_cores
 from app.pruning import TEACHER_TEXT, LayerImportance, Prune, PruneMethod, Recover
 
@@ -93,13 +93,7 @@ def recover_multiplications(request: Recover, parameters: int, teacher_parameter
 
 
 def _read(book: Path) -> dict[str, float]:
-    try:
-        stored = read_json(book)
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(stored, dict):
-        return {}
-    return {name: float(rate) for name, rate in stored.items() if _is_rate(rate)}
+    return {name: float(rate) for name, rate in read_object(book).items() if _is_rate(rate)}
 
 
 def _is_rate(rate: object) -> bool:
