@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent, QPen, QPolygonF
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QPainter, QPen, QPolygonF
+from PySide6.QtWidgets import QWidget
 
 from app.inside.said import ChannelPicture
 from ui.inside_words import channels_words
-from ui.theme import color, text_font, tokens
+from ui.theme import color
+from ui.widgets.bar_picture import BarPicture
 
 _LEAST_TOP = 1.3
 _NUMBERED = 6
 
 
-class ChannelPlot(QWidget):
+class ChannelPlot(BarPicture):
     """One bar for each stretch of channels; a dashed line is where standing out begins, if it is in sight."""
 
+    gap = 8
+
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__("Strength of the input channels", parent)
         self._picture: ChannelPicture | None = None
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setAccessibleName("Strength of the input channels")
 
     def show_picture(self, picture: ChannelPicture) -> None:
         self._picture = picture
@@ -34,23 +35,11 @@ class ChannelPlot(QWidget):
         assert self._picture is not None
         return max(_LEAST_TOP, max(self._picture.bars) * 1.05)
 
-    def sizeHint(self) -> QSize:
-        return QSize(320, 150)
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(200, 96)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setFont(text_font(tokens().size_caption, tabular=True))
-        line = painter.fontMetrics().height()
-        area = QRectF(0, line + 8, self.width(), self.height() - 2 * line - 14)
+    def paint(self, painter: QPainter, area: QRectF) -> None:
         if self._picture is not None:
             self._paint_bars(painter, area, self._picture)
             self._paint_marks(painter, area, self._picture)
             self._paint_words(painter, area, self._picture)
-        painter.setPen(QPen(color("outline"), 1))
-        painter.drawLine(area.bottomLeft(), area.bottomRight())
 
     def _paint_bars(self, painter: QPainter, area: QRectF, picture: ChannelPicture) -> None:
         width = area.width() / len(picture.bars)

@@ -1,47 +1,34 @@
-"""The histogram of a tensor's weights, painted by hand: the window loads no plot library for it."""
+"""The histogram of a tensor's weights."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QPainter, QPen
+from PySide6.QtWidgets import QWidget
 
 from app.inside.said import Histogram
 from ui.inside_words import histogram_words
-from ui.theme import color, text_font, tokens
+from ui.theme import color
+from ui.widgets.bar_picture import BarPicture
 from ui.words import grouped
 
 
-class HistogramPlot(QWidget):
+class HistogramPlot(BarPicture):
     """Bars from -range to +range; what lies outside stands as a number with an arrow at either end."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__("Histogram of the weights", parent)
         self._found: Histogram | None = None
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setAccessibleName("Histogram of the weights")
 
     def show_histogram(self, found: Histogram) -> None:
         self._found = found
         self.setAccessibleDescription(histogram_words(found))
         self.update()
 
-    def sizeHint(self) -> QSize:
-        return QSize(320, 150)
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(200, 96)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setFont(text_font(tokens().size_caption, tabular=True))
-        line = painter.fontMetrics().height()
-        area = QRectF(0, line + 2, self.width(), self.height() - 2 * line - 8)
+    def paint(self, painter: QPainter, area: QRectF) -> None:
         if self._found is not None:
             self._paint_bars(painter, area, self._found)
             self._paint_words(painter, area, self._found)
-        painter.setPen(QPen(color("outline"), 1))
-        painter.drawLine(area.bottomLeft(), area.bottomRight())
 
     def _paint_bars(self, painter: QPainter, area: QRectF, found: Histogram) -> None:
         most, width = max(1, *found.counts), area.width() / len(found.counts)
