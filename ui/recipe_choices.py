@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, Step
+from app.compress.prune import ffn_widths
+from app.compress.recipe import PruneStep, QuantizeStep, RecoverStep, Step
+from app.errors import PruneError
 from app.library.safetensors import FolderFacts
 from app.pruning import SPARSE, PruneMethod
 from ui.recipe_words import PRUNE, QUANTIZE, RECOVER, kind_of
@@ -33,24 +35,20 @@ def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
     return tuple(sorted(steps, key=lambda step: _ORDER.index(kind_of(step))))
 
 
-def with_step(recipe: Recipe, step: Step) -> Recipe:
-    """The recipe with one more step, at its place."""
-    return Recipe(recipe.name, in_order((*recipe.steps, step)))
-
-
 def widths(full: int, multiple: int) -> tuple[int, ...]:
     """FFN widths to offer below `full`, the widest first; none where the model is too narrow for that multiple."""
-    count = (full - 1) // multiple
-    if count <= _FEW:
-        return tuple(number * multiple for number in range(count, 0, -1))
-    found = {width_of(full, share, multiple) for share in _SHARES}
-    return tuple(sorted((width for width in found if 0 < width < full), reverse=True))
+    possible = ffn_widths.widths(full, multiple)
+    if len(possible) <= _FEW:
+        return tuple(possible)
+    return tuple(sorted({width_of(full, share, multiple) for share in _SHARES}, reverse=True))
 
 
 def width_of(full: int, amount: float, multiple: int) -> int:
-    """The width that is left of `full` when `amount` is taken: a multiple, smaller than before; 0 where none is."""
-    largest = (full - 1) // multiple * multiple
-    return min(largest, max(multiple, round(full * (1 - amount) / multiple) * multiple)) if largest else 0
+    """The width that is left of `full` when `amount` is taken, as pruning will choose it; 0 where there is none."""
+    try:
+        return ffn_widths.width_for(full, amount, multiple)
+    except PruneError:
+        return 0
 
 
 def count_of(full: int, amount: float, most: int) -> int:

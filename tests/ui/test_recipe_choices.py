@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from app.compress.prune.ffn_widths import width_for
+from app.compress.prune.ffn_widths import widths as ffn_widths
 from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep
 from app.library.safetensors import FolderFacts
 from app.pruning import PruneMethod
-from ui.recipe_choices import count_of, most_taken, prune_problem, width_of, widths, with_step
+from ui.recipe_choices import count_of, in_order, most_taken, prune_problem, width_of, widths
 
 
 @pytest.mark.parametrize("full", [1536, 4864, 6144, 8960, 11008, 14336])
@@ -34,6 +36,14 @@ def test_the_share_of_a_width_leads_back_to_it(full: int) -> None:
         assert width_of(full, 1 - width / full, 256) == width
 
 
+@pytest.mark.parametrize("multiple", [256, 32])
+@pytest.mark.parametrize("full", [768, 960, 1536])
+def test_the_width_that_is_shown_is_the_one_that_is_made(full: int, multiple: int) -> None:
+    for hundredth in range(1, 100):
+        assert width_of(full, hundredth / 100, multiple) == width_for(full, hundredth / 100, multiple)
+    assert set(widths(full, multiple)) <= set(ffn_widths(full, multiple))
+
+
 def test_a_tiny_share_still_takes_something_away() -> None:
     assert width_of(1536, 0.001, 256) == 1280
     assert count_of(28, 0.001, 26) == 1
@@ -53,5 +63,5 @@ def test_what_a_model_cannot_spare_is_said() -> None:
 
 def test_a_step_is_added_at_its_place() -> None:
     recipe = Recipe("one", (RecoverStep(), QuantizeStep()))
-    kinds = [type(step) for step in with_step(recipe, PruneStep(PruneMethod.FFN, 0.5)).steps]
+    kinds = [type(step) for step in in_order((*recipe.steps, PruneStep(PruneMethod.FFN, 0.5)))]
     assert kinds == [PruneStep, RecoverStep, QuantizeStep]
