@@ -11,7 +11,7 @@ from app.library.safetensors import FolderFacts
 from app.pruning import SPARSE, PruneMethod
 from ui.recipe_words import PRUNE, QUANTIZE, RECOVER, kind_of
 
-GOOD_MULTIPLE, LEAST_MULTIPLE = 256, 32
+GOOD_MULTIPLE, LEAST_MULTIPLE = ffn_widths.BLOCK, ffn_widths.LEAST_MULTIPLE
 _SHARES = (1 / 8, 1 / 4, 1 / 3, 3 / 8, 1 / 2, 5 / 8, 3 / 4)
 _FEW = 8
 """So many multiples are all offered; of more, those near plain shares."""

@@ -17,31 +17,13 @@ from app.events import Event, Notice, Progress, Stage, TooLarge
 from app.paths import STARTER_MODEL
 from app.requests import LEAST_CONTEXT_TOKENS, FlashAttention, KvType, LoadModel, ThreadCounts
 from app.settings import Settings
+from app.stage_words import STAGE_WORDS as SHARED_STAGE_WORDS
 
-_STAGES = {
-    Stage.LOAD: "Loading the model",
-    Stage.WARM_UP: "Warming up",
+_STAGES = SHARED_STAGE_WORDS | {
     Stage.MEASURE_THREADS: "Measuring the best number of threads (once)",
-    Stage.PREFILL: "Reading the prompt",
-    Stage.MEASURE: "Measuring",
     Stage.MEASURE_SPEED: "Measuring how fast this computer is (once)",
-    Stage.VERIFY: "Reading every byte",
-    Stage.CONVERT: "Converting",
-    Stage.CALIBRATE: "Measuring which weights matter",
-    Stage.FOLD: "Moving outliers out of the way",
-    Stage.QUANTIZE: "Quantizing",
-    Stage.REROUND: "Rounding again, with care",
-    Stage.REFERENCE: "Reading the text with the source",
-    Stage.QUALITY: "Reading the text with this model",
-    Stage.LOAD_DRAFT: "Loading the draft model",
     Stage.MEASURE_DRAFT: "Measuring what batches cost (once)",
     Stage.CHECK_DRAFT: "Answering with and without the draft",
-    Stage.PRUNE: "Pruning, layer by layer",
-    Stage.RANK_LAYERS: "Measuring which layers matter",
-    Stage.WRITE_TEXT: "The original writes a text to learn from",
-    Stage.RECOVER: "Learning from the original",
-    Stage.HELD_OUT: "Comparing with the original",
-    Stage.SENSITIVITY: "Measuring which tensors mind four bits",
 }
 
 
