@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import shiboken6
+from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QApplication
 
 from app.paths import Paths, default_paths
@@ -16,6 +17,16 @@ from ui.tokens import LIGHT, use
 from workers.chat_storage import ChatStorage
 from workers.settings_store import SettingsStore
 from workers.tasks import TaskRunner
+
+
+@pytest.fixture(autouse=True)
+def no_widgets_left(qapp: QApplication) -> Iterator[None]:
+    """Delete the windows of a test after it: each change of the style is paid for every widget that still exists."""
+    yield
+    for widget in qapp.topLevelWidgets():
+        if widget.parent() is None:
+            widget.deleteLater()
+    qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 @pytest.fixture

@@ -39,6 +39,14 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def little(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enough where it does not matter how good the result is."""
+    path = tmp_path_factory.mktemp("text") / "little.txt"
+    path.write_bytes(CALIBRATION.read_bytes()[:12_000])
+    return path
+
+
+@pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return with_outliers(tmp_path_factory.mktemp("planted") / "model")
 
@@ -80,11 +88,11 @@ def test_without_outliers_it_is_the_rounding_that_counts(
     assert divergence(best, reference, paths) < 0.8 * divergence(folded, reference, paths)
 
 
-def test_from_a_16_bit_file_which_stays_as_it_is(planted: Path, text: Path, tmp_path: Path) -> None:
+def test_from_a_16_bit_file_which_stays_as_it_is(planted: Path, little: Path, tmp_path: Path) -> None:
     source = convert(Convert(planted, tmp_path / "bf16.gguf", "bf16"), silent, never).path
     before = source.read_bytes()
-    file = make(source, tmp_path / "a.gguf", "Q4_0", text, best=True)
-    folder = make(planted, tmp_path / "b.gguf", "Q4_0", text, best=True)
+    file = make(source, tmp_path / "a.gguf", "Q4_0", little, best=True)
+    folder = make(planted, tmp_path / "b.gguf", "Q4_0", little, best=True)
     assert source.read_bytes() == before
     ours, theirs = ({t.name: np.asarray(t.data) for t in gguf.GGUFReader(path).tensors} for path in (file, folder))
     assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
@@ -111,9 +119,9 @@ def layer_by_layer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("layer_by_layer")
-def test_an_interrupted_one_goes_on(text: Path, tmp_path: Path) -> None:
-    request = Quantize(STDLIB_3M, tmp_path / "m.gguf", "Q4_0", text=text, threads=1, best=True)
-    whole = make(STDLIB_3M, tmp_path / "whole.gguf", "Q4_0", text, best=True)
+def test_an_interrupted_one_goes_on(little: Path, tmp_path: Path) -> None:
+    request = Quantize(STDLIB_3M, tmp_path / "m.gguf", "Q4_0", text=little, threads=1, best=True)
+    whole = make(STDLIB_3M, tmp_path / "whole.gguf", "Q4_0", little, best=True)
     first = StopIn(500)
     with pytest.raises(Cancelled):
         quantize(request, first.report, first.stop)
@@ -130,12 +138,12 @@ def test_an_interrupted_one_goes_on(text: Path, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("layer_by_layer")
 @pytest.mark.parametrize("change", [{"type": "Q4_K_M"}, {"text": None}, {"damage": True}])
 def test_another_request_starts_afresh(
-    change: dict[str, object], text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    change: dict[str, object], little: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = tmp_path / "other.txt"
-    other.write_bytes(text.read_bytes()[:8000])
+    other.write_bytes(little.read_bytes()[:8000])
     monkeypatch.setattr(module, "CALIBRATION_TEXT", other)
-    request = Quantize(STDLIB_3M, tmp_path / "m.gguf", "Q4_0", text=text, threads=1, best=True)
+    request = Quantize(STDLIB_3M, tmp_path / "m.gguf", "Q4_0", text=little, threads=1, best=True)
     first, second = StopIn(500), StopIn(0)
     with pytest.raises(Cancelled):
         quantize(request, first.report, first.stop)
@@ -147,21 +155,21 @@ def test_another_request_starts_afresh(
 
 
 def test_short_memory_is_said_before_the_text_is_read(
-    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    little: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "available_memory_bytes", lambda: 3 * 4 * 768**2 - 1)
     watch = StopIn(2000)
-    request = Quantize(STDLIB_3M, tmp_path / "m.gguf", "Q4_0", text=text, threads=1, best=True)
+    request = Quantize(STDLIB_3M, tmp_path / "m.gguf", "Q4_0", text=little, threads=1, best=True)
     with pytest.raises(QuantizeError, match="of memory beside the model"):
         quantize(request, watch.report, watch.stop)
     assert Stage.CALIBRATE not in watch.stages
     assert not workspace(request).exists(), "there is nothing to go on from yet"
 
 
-def test_progress_grows_to_its_end_and_has_a_time(text: Path, tmp_path: Path) -> None:
+def test_progress_grows_to_its_end_and_has_a_time(little: Path, tmp_path: Path) -> None:
     said: list[Progress] = []
     keep: Callable[[Event], None] = lambda event: said.append(event) if isinstance(event, Progress) else None  # noqa: E731
-    quantize(Quantize(STDLIB_3M, tmp_path / "m.gguf", "Q4_0", text=text, threads=1, best=True), keep, never)
+    quantize(Quantize(STDLIB_3M, tmp_path / "m.gguf", "Q4_0", text=little, threads=1, best=True), keep, never)
     shares = [event.done for event in said if event.stage is Stage.REROUND]
     assert shares == sorted(shares)
     assert shares[-1] == 1000
