@@ -16,13 +16,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import gguf
-import numpy as np
 from gguf.quants import dequantize
 
 from app.compress.best.folding import fold_file
 from app.compress.best.grids import FORMATS
 from app.compress.best.inputs import ColumnStatistics, Grams, Matrix
+from app.compress.best.mapped_tensors import MappedFile
 from app.compress.best.rounding import MATRICES, Feedback, rounded
 from app.compress.calibration import CALIBRATION_TEXT, opened, prefill_threads, read_all, read_text, windows_of
 from app.compress.convert.conversion import convert
@@ -143,8 +142,8 @@ def _prepare(request: Quantize, files: _Files, report: Report, stop: ShouldStop)
 
 def _check_memory(source: Path) -> None:
     """Raises QuantizeError where the largest Gram matrix does not fit, before hours have gone into the others."""
-    tensors = gguf.GGUFReader(source).tensors
-    columns = max((int(t.shape[0]) for t in tensors if t.name.startswith("blk.") and len(t.shape) == 2), default=0)
+    tensors = MappedFile(source).tensors.values()
+    columns = max((t.shape[0] for t in tensors if t.name.startswith("blk.") and len(t.shape) == 2), default=0)
     needed, available = MATRICES * 4 * columns**2, available_memory_bytes()
     if needed > available:
         raise QuantizeError(
@@ -185,9 +184,9 @@ def _round_again(request: Quantize, files: _Files, key: str, report: Report, sto
 def _weights_by_layer(path: Path) -> list[dict[str, int]]:
     """For each layer the matrices that can be rounded again, with their columns."""
     layers: dict[int, dict[str, int]] = {}
-    for tensor in gguf.GGUFReader(path).tensors:
+    for tensor in MappedFile(path).tensors.values():
         if tensor.name.startswith("blk.") and tensor.tensor_type in FORMATS and len(tensor.shape) == 2:
-            layers.setdefault(int(tensor.name.split(".")[1]), {})[tensor.name] = int(tensor.shape[0])
+            layers.setdefault(int(tensor.name.split(".")[1]), {})[tensor.name] = tensor.shape[0]
     return [layers[number] for number in sorted(layers)]
 
 
@@ -209,23 +208,21 @@ def _groups(layers: Sequence[dict[str, int]]) -> Iterator[Sequence[dict[str, int
 
 def _round_weights(files: _Files, names: Sequence[str], grams: Grams, stop: ShouldStop) -> None:
     """Choose the codes of these matrices again, in the file."""
-    source = {tensor.name: tensor for tensor in gguf.GGUFReader(files.source).tensors}
-    reader = gguf.GGUFReader(files.result, "r+")
-    result = {tensor.name: tensor for tensor in reader.tensors}
+    source, opened = MappedFile(files.source).tensors, MappedFile(files.result, "r+")
     feedback: dict[int, Feedback] = {}
     for name in names:
         gram = grams.of.get(name)
         if gram is None:
             continue
         weights: Matrix = dequantize(source[name].data, source[name].tensor_type)
-        tensor, kind = result[name], FORMATS[result[name].tensor_type]
+        tensor = opened.tensors[name]
+        kind = FORMATS[tensor.tensor_type]
         if id(gram) not in feedback:
             # Of one input at a time: the next matrices read another.
             feedback = {id(gram): Feedback(gram.matrix, gram.tokens)}
-        data = np.asarray(tensor.data)
-        codes = rounded(weights, feedback[id(gram)], kind.grid(data), stop)
-        tensor.data[:] = kind.with_codes(data, codes)
-    reader.data.flush()
+        codes = rounded(weights, feedback[id(gram)], kind.grid(tensor.data), stop)
+        tensor.data[:] = kind.with_codes(tensor.data, codes)
+    opened.flush()
 
 
 class _Clock:

@@ -12,13 +12,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import gguf
 import numpy as np
 from gguf import GGMLQuantizationType as Type
 from gguf.quants import dequantize
 from numpy.typing import NDArray
 
 from app.compress.best.inputs import Columns, Matrix
+from app.compress.best.mapped_tensors import MappedFile, MappedTensor
 
 _EXPONENTS = np.linspace(0, 1, 11)[1:]
 """Of mean|x|; 0 would change nothing."""
@@ -118,9 +118,9 @@ def fold_file(path: Path, statistics: Mapping[str, Columns], *, symmetric: bool)
     """Fold the F32, F16 or BF16 file at `path` where it lies, and scale `statistics` with it; returns how many places
     changed. A process that ends on the way leaves a file that is worth nothing. Raises OSError.
     """
-    reader = gguf.GGUFReader(path, "r+")
-    tensors = {tensor.name: tensor for tensor in reader.tensors}
-    shapes = {name: tuple(int(n) for n in tensor.shape) for name, tensor in tensors.items()}
+    opened = MappedFile(path, "r+")
+    tensors = opened.tensors
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
     changed = 0
     for fold in folds_of(shapes):
         columns = statistics.get(fold.consumers[0])
@@ -136,18 +136,18 @@ def fold_file(path: Path, statistics: Mapping[str, Columns], *, symmetric: bool)
             _divide(tensors[name], exponents)
         _scale_statistics(columns, exponents)
         changed += 1
-    reader.data.flush()
+    opened.flush()
     return changed
 
 
-def _divide(tensor: gguf.ReaderTensor, exponents: Exponents) -> None:
+def _divide(tensor: MappedTensor, exponents: Exponents) -> None:
     values = dequantize(tensor.data, tensor.tensor_type).copy()
     behind = values[-len(exponents) :]
     behind[:] = np.ldexp(behind, -exponents if values.ndim == 1 else -exponents[:, None])
     _store(tensor, values)
 
 
-def _store(tensor: gguf.ReaderTensor, values: Matrix) -> None:
+def _store(tensor: MappedTensor, values: Matrix) -> None:
     """Exact: the values are what the tensor held, times powers of two."""
     if tensor.tensor_type is Type.BF16:
         tensor.data[:] = (values.view(np.uint32) >> 16).astype("<u2").view(np.uint8).reshape(tensor.data.shape)
