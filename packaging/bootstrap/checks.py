@@ -12,6 +12,7 @@ from bootstrap.console import SetupError, minutes, say
 from bootstrap.environment import Environment
 
 PYTEST = ["-m", "pytest"]
+AT_ONCE = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]  # each process may take 1 GB
 WITHOUT_QT = Path("tests") / "without_qt"
 LAYERS = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
 
@@ -26,14 +27,14 @@ class Check(NamedTuple):
 
 def all_checks(wide: bool = False) -> list[Check]:
     """The quick ones first. The tests of app run once, without PySide6, and then those of everything else."""
-    marker = ["-m", "wide or not wide"] if wide else []
+    options = [*AT_ONCE, *(["-m", "wide or not wide"] if wide else [])]
     return [
         Check("Style", ["-m", "ruff", "check", "."]),
         Check("Format", ["-m", "ruff", "format", "--check", "."]),
         Check("Types", ["-m", "mypy"]),
         Check("Layers", ["-c", LAYERS]),
-        Check("Tests of app, without PySide6", [*PYTEST, *marker, "-p", "no:pytest-qt", "tests/app"], without_qt=True),
-        Check("Tests of everything else", [*PYTEST, *marker, "--ignore=tests/app"]),
+        Check("Tests of app, without PySide6", [*PYTEST, *options, "-p", "no:pytest-qt", "tests/app"], without_qt=True),
+        Check("Tests of everything else", [*PYTEST, *options, "--ignore=tests/app"]),
     ]
 
 
