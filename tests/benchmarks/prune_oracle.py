@@ -158,22 +158,25 @@ def _compare(
     timed = Figure(f"{words}: time ÷ theirs", (time_ratio,), note=f"{seconds:.1f} s, with reading, writing")
     if wanda:
         return [whole, timed]
-    shares = [_equal_on_the_same(*given, pattern) for given in found["given"]]
-    same = Figure(f"{words}: equal on the same inputs", (min(shares),), "%", goal, f"least of {len(shares)} matrices")
-    without = min(_equal_on_the_same(*given, pattern, updates=False) for given in found["given"])
-    control = Figure(f"{words}: the same without the error update", (without,), "%", note="the control")
+    sizes = [mask.numel() for *_, mask in found["given"]]
+    equal = [_equal_on_the_same(*given, pattern) for given in found["given"]]
+    least = f"least of {len(equal)} matrices {100 * min(e / n for e, n in zip(equal, sizes, strict=True)):.3f} %"
+    same = Figure(f"{words}: equal on the same inputs", (100 * sum(equal) / sum(sizes),), "%", goal, least)
+    without = sum(_equal_on_the_same(*given, pattern, updates=False) for given in found["given"])
+    share = 100 * without / sum(sizes)
+    control = Figure(f"{words}: the same without the error update", (share,), "%", note="the control")
     return [whole, same, control, timed]
 
 
-def _equal_on_the_same(weights: Tensor, gram: Tensor, mask: Tensor, pattern: str, *, updates: bool = True) -> float:
-    """Percent of the mask's entries. Without updates no column makes up for those before it."""
+def _equal_on_the_same(weights: Tensor, gram: Tensor, mask: Tensor, pattern: str, *, updates: bool = True) -> int:
+    """How many of the mask's entries. Without updates no column makes up for those before it."""
     ours, root = weights.float().clone(), gram.clone()
     assert factor(root)
     if not updates:
         root = torch.diag(root.diagonal())
     amount = 0.5 if pattern else 0.5 + 1.5 / (len(weights) * COLUMNS)
     sparsegpt(ours, root, amount, Pattern(2, 4) if pattern else None)
-    return 100 * float(((ours == 0) == mask).float().mean())
+    return int(((ours == 0) == mask).sum())
 
 
 def _run_oracle(arguments: list[str], libraries: Path) -> None:

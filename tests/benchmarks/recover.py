@@ -1,10 +1,11 @@
-"""What a short training wins back of what a cut lost, on the starter model (21M): by method, by loss, by cut.
+"""What a short training wins back of what a cut lost: by method, by loss, by cut; and whether its time and memory were
+predicted.
 
-    python -m tests.benchmarks.recover [--tokens 16384] [--case "FFN -25 %"] [--json]
+    python -m tests.benchmarks.recover [--model 21m] [--tokens 60000] [--case "FFN -25 %"] [--way "LoRA, KL"] [--json]
 
 Cuts are made by Bantam's own pruning, the FFN without the refit that would mend most of it already. Training text is
 tests/data/calibration.txt. Losses are told on tests/data/eval-code.txt and eval-chat.txt, which nothing was trained on
-or chosen by. Each training is a process of its own, so that its peak memory can be held beside what was predicted.
+or chosen by. The plan and the training are processes of their own, so that the peak memory is that of the training.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from app.pruning import Prune, PruneMethod, Recover, RecoverMethod
-from tests.real_models import CALIBRATION, EVAL_CHAT, EVAL_CODE, starter_folder
+from tests.real_models import CALIBRATION, EVAL_CHAT, EVAL_CODE, STDLIB_3M, starter_folder
 
 _WINDOWS = 8
 CASES = {
@@ -33,16 +34,23 @@ WAYS: dict[str, dict[str, Any]] = {
     "all weights, KL": {"method": RecoverMethod.FULL},
     "LoRA, cross-entropy": {"hard_loss": 1.0},
 }
-_OURS = """
+_PLAN = """
 import json, pickle, sys
-from app.compress.recover.loading import plan_memory
+from app.compress.recover.plan import plan_recovery
+from app.pruning import PlanRecovery
+request = pickle.loads(bytes.fromhex(sys.argv[1]))
+planned = plan_recovery(PlanRecovery(request), lambda event: None, lambda: False)
+print(json.dumps({"seconds": planned.seconds, "peak": planned.peak_resident_bytes}))
+"""
+_OURS = """
+import json, pickle, sys, time
 from app.compress.recover.recover import recover
 from app.errors import RecoverError
 request = pickle.loads(bytes.fromhex(sys.argv[1]))
-predicted = plan_memory(request).peak_bytes
+begun = time.monotonic()
 try:
     result = recover(request, lambda event: None, lambda: False)
-    found = {"seconds": result.seconds, "peak": result.peak_resident_bytes, "predicted": predicted}
+    found = {"seconds": time.monotonic() - begun, "peak": result.peak_resident_bytes}
 except RecoverError as error:
     found = {"refused": error.sentence}
 print(json.dumps(found))
@@ -60,6 +68,7 @@ class Row:
     kl_before: float
     kl_after: float
     seconds: float
+    predicted_seconds: float
     peak_bytes: int
     predicted_bytes: int
 
@@ -71,16 +80,17 @@ class Row:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokens", type=int, default=16_384)
-    parser.add_argument("--case", choices=CASES, action="append")
+    parser.add_argument("--model", choices=("21m", "3m"), default="21m")
+    parser.add_argument("--tokens", type=int, default=60_000)
+    parser.add_argument("--case", choices=CASES, action="append", help="default FFN -25 %%")
     parser.add_argument("--way", choices=WAYS, action="append")
     parser.add_argument("--learning-rate", type=float, default=0.0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
-        teacher = starter_folder(Path(name) / "starter")
-        for case in options.case or CASES:
+        teacher = STDLIB_3M if options.model == "3m" else starter_folder(Path(name) / "starter")
+        for case in options.case or ["FFN -25 %"]:
             cut = _cut(teacher, Path(name) / "cut", *CASES[case])
             before = _distance(cut, teacher)
             found = (_row(case, way, cut, teacher, before, options) for way in options.way or WAYS)
@@ -96,7 +106,7 @@ def _cut(source: Path, target: Path, method: PruneMethod, amount: float) -> Path
     from app.compress.prune.prune import prune
 
     shutil.rmtree(target, ignore_errors=True)
-    request = Prune(source, target, method, amount, refit=False, text=CALIBRATION, chunks=16, threads=1)
+    request = Prune(source, target, method, amount, refit=False, width_multiple=64, text=CALIBRATION, threads=1)
     return prune(request, lambda _event: None, lambda: False).path
 
 
@@ -110,21 +120,27 @@ def _row(
     shutil.rmtree(output, ignore_errors=True)
     request = Recover(cut, teacher, output, budget_tokens=options.tokens, text=str(CALIBRATION), threads=1)
     request = dataclasses.replace(request, learning_rate=options.learning_rate, **WAYS[way])
-    command = [sys.executable, "-c", _OURS, pickle.dumps(request).hex()]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
+    planned, found = (_in_a_process(source, pickle.dumps(request).hex()) for source in (_PLAN, _OURS))
     if "refused" in found:
         print(f"{case}, {way}: {found['refused']}", flush=True)
         return None
     lost, kl = _distance(output, teacher)
-    row = Row(case, way, before[0], lost, before[1], kl, found["seconds"], found["peak"], found["predicted"])
+    measured = (found["seconds"], planned["seconds"], found["peak"], planned["peak"])
+    row = Row(case, way, before[0], lost, before[1], kl, *measured)
     print(
         f"{case}, {way}: lost log-perplexity {row.lost_before:.3f} → {row.lost_after:.3f} ({row.won_back:.0%} won "
-        f"back), KL {row.kl_before:.3f} → {row.kl_after:.3f}, {row.seconds / 60:.1f} min, "
+        f"back), KL {row.kl_before:.3f} → {row.kl_after:.3f}, {row.seconds:.0f} s "
+        f"(predicted {row.predicted_seconds:.0f}), "
         f"{row.peak_bytes / 1e6:.0f} MB (predicted {row.predicted_bytes / 1e6:.0f})",
         flush=True,
     )
     return row
+
+
+def _in_a_process(source: str, request: str) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, "-c", source, request], capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def _distance(model: Path, teacher: Path) -> tuple[float, float]:
