@@ -32,6 +32,7 @@ CASES = {
 WAYS: dict[str, dict[str, Any]] = {
     "LoRA, KL": {},
     "all weights, KL": {"method": RecoverMethod.FULL},
+    "all weights, KL, on the grid of Q4_0": {"method": RecoverMethod.FULL, "quantization_aware": "Q4_0"},
     "LoRA, cross-entropy": {"hard_loss": 1.0},
 }
 _PLAN = """
@@ -59,7 +60,9 @@ print(json.dumps(found))
 
 @dataclass(frozen=True)
 class Row:
-    """Nats of log-perplexity lost by the cut, before and after; KL to the original; time, memory."""
+    """Nats of log-perplexity lost by the cut, before and after; KL to the original, and of a Q4_0 file of it; time,
+    memory.
+    """
 
     case: str
     way: str
@@ -67,6 +70,7 @@ class Row:
     lost_after: float
     kl_before: float
     kl_after: float
+    kl_as_q4_0: float
     seconds: float
     predicted_seconds: float
     peak_bytes: int
@@ -126,10 +130,10 @@ def _row(
         return None
     lost, kl = _distance(output, teacher)
     measured = (found["seconds"], planned["seconds"], found["peak"], planned["peak"])
-    row = Row(case, way, before[0], lost, before[1], kl, *measured)
+    row = Row(case, way, before[0], lost, before[1], kl, _as_q4_0(output, teacher), *measured)
     print(
         f"{case}, {way}: lost log-perplexity {row.lost_before:.3f} → {row.lost_after:.3f} ({row.won_back:.0%} won "
-        f"back), KL {row.kl_before:.3f} → {row.kl_after:.3f}, {row.seconds:.0f} s "
+        f"back), KL {row.kl_before:.3f} → {row.kl_after:.3f}, as Q4_0 {row.kl_as_q4_0:.3f}, {row.seconds:.0f} s "
         f"(predicted {row.predicted_seconds:.0f}), "
         f"{row.peak_bytes / 1e6:.0f} MB (predicted {row.predicted_bytes / 1e6:.0f})",
         flush=True,
@@ -141,6 +145,24 @@ def _in_a_process(source: str, request: str) -> dict[str, Any]:
     done = subprocess.run([sys.executable, "-c", source, request], capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def _as_q4_0(model: Path, teacher: Path) -> float:
+    """KL of the Q4_0 file of `model`, not calibrated, to the original, on eval-code."""
+    from app.compress.convert.conversion import convert
+    from app.compress.quantize import quantize
+    from app.measure.quality import measure_quality
+    from app.paths import Paths
+    from app.requests import Convert, MeasureQuality, Quantize
+
+    with tempfile.TemporaryDirectory() as name:
+        file, original = Path(name) / "q4_0.gguf", Path(name) / "original.gguf"
+        quantize(Quantize(model, file, "Q4_0", threads=1), lambda _event: None, lambda: False)
+        convert(Convert(teacher, original, "f32"), lambda _event: None, lambda: False)
+        asked = MeasureQuality(file, original, EVAL_CODE, context_tokens=256, chunks=16, threads=1)
+        found = measure_quality(asked, Paths(Path(name) / "home").ensure(), lambda _event: None, lambda: False)
+    assert found.kl_mean is not None
+    return found.kl_mean.value
 
 
 def _distance(model: Path, teacher: Path) -> tuple[float, float]:
