@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import shiboken6
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QAbstractButton
 from pytestqt.qtbot import QtBot
 
 from app.compress.recipe import Recipe
@@ -18,7 +20,7 @@ from app.pruning import Prune, Recover
 from app.requests import MeasureQuality, Quantize
 from tests.real_models import STDLIB_3M
 from tests.ui.fake_engine import FakeEngine
-from tests.ui.scenes_recipe import RECIPE
+from tests.ui.scenes_recipe import RECIPE, plan_of
 from ui.main import CHAT, WORKSHOP, Program
 from ui.pages.workshop_page import COMPARE, MAKE
 from ui.theme import ThemeWatcher
@@ -84,6 +86,25 @@ def test_its_progress_is_on_the_page(program: Program) -> None:
     assert pane.outcome.verdict.text().startswith("Step 1 of ")
     program.hub.jobs.changed.emit(JobStatus(2, job, JobState.QUEUED))
     assert pane.outcome.verdict.text().startswith("Step 1 of "), "another job is not this one"
+
+
+def test_a_second_press_does_not_cancel_what_the_first_began(program: Program, qtbot: QtBot) -> None:
+    pane, jobs = program.workshop_page.make, program.hub.jobs
+    qtbot.waitUntil(lambda: bool(program.plans))
+    pane.show_plan(dataclasses.replace(plan_of(RECIPE), source=STDLIB_3M))
+    cancelled: list[int] = []
+    program.window.strip.job_cancel_requested.connect(cancelled.append)
+    pane.cancel_requested.connect(lambda: cancelled.append(0))
+    pane.outcome.run.setFocus()
+    qtbot.keyClick(pane.outcome.run, Qt.Key.Key_Space)
+    jobs.changed.emit(JobStatus(1, program.added[-1], JobState.RUNNING))
+    place = program.window.focusWidget()
+    assert not isinstance(place, QAbstractButton)
+    for key in (Qt.Key.Key_Space, Qt.Key.Key_Return):
+        qtbot.keyClick(place, key)
+    assert cancelled == []
+    qtbot.keyClick(place, Qt.Key.Key_Tab)
+    assert program.window.focusWidget() is pane.outcome.cancel, "the Tab key goes on from there"
 
 
 def test_a_failure_stays_on_the_page_and_can_be_run_again(program: Program) -> None:

@@ -9,6 +9,7 @@ from app.events import Progress
 from app.inside.asked import LookAtTensor, LookInside
 from app.inside.said import Inside, TensorLook, TensorRow, TypesSuggested
 from app.library.library import ModelEntry
+from ui.focus import stay_around
 from ui.widgets.suggestion_view import SuggestionView
 from ui.widgets.tensor_list import TensorList
 from ui.widgets.tensor_view import TensorView
@@ -146,3 +147,8 @@ class InsideWindow(QDialog):
         column.setSpacing(12)
         column.addWidget(splitter, 1)
         column.addLayout(buttons)
+
+    # Qt overrides
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        return stay_around(self) or super().focusNextPrevChild(forward)
