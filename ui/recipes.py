@@ -13,7 +13,7 @@ from app.compress.recipe_requests import place_for
 from app.errors import AppError
 from app.paths import Paths
 from app.pruning import Recovered
-from app.requests import Quantize
+from app.requests import MeasureQuality
 from ui.pages.recipe_pane import PLAIN_TYPE
 from ui.pages.workshop_page import MAKE
 from ui.recipe_words import KEPT, recovered_words
@@ -100,7 +100,7 @@ class _Recipes(QObject):
             self._pane.notice.show_notice(f"Cancelled: {status.job.title}. {KEPT}")
 
     def _on_done(self, status: JobStatus) -> None:
-        files = [request.output for request in status.job.requests if isinstance(request, Quantize)]
+        files = [request.model for request in status.job.requests if isinstance(request, MeasureQuality)]
         self._program.models_page.read_figures()
         self._result = files[0] if files else None
         words = f"{files[0].name} is here." if files else f"Done: {status.job.title}."

@@ -46,6 +46,8 @@ def _run(parsed: argparse.Namespace) -> int:
     place = place_for(source, paths)
     work = work_of(recipe, source, place)
     place.mkdir(parents=True, exist_ok=True)
+    if work.notice:
+        print(work.notice.replace(": Run ", ": this "), file=sys.stderr)
     return _carry_out(work, paths, parsed.json)
 
 
@@ -138,6 +140,8 @@ def _plan_text(plan: RecipePlanned) -> str:
         lines.append(
             f"On the way up to {size_text(plan.disk_bytes)} on the disk; {size_text(plan.free_disk_bytes)} are free."
         )
+    if plan.notice:
+        lines.append(plan.notice)
     if plan.problem:
         lines.append(f"It cannot be done: {plan.problem}")
     return "\n".join(lines)

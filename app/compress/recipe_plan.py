@@ -97,6 +97,7 @@ def _planned(plan: _Plan, folder: Path, free: int, stop: ShouldStop) -> RecipePl
         parameters_after=final.parameters,
         disk_bytes=peak,
         free_disk_bytes=free,
+        notice=plan.work.notice,
     )
     return dataclasses.replace(result, problem=made.problem or _problem(plan, result))
 

@@ -215,7 +215,8 @@ class RecipePane(QWidget):
         elif plan is None:
             self.outcome.say("Working out what it takes…")
         else:
-            self.outcome.say(*self._verdict(plan), total)
+            words, role = self._verdict(plan)
+            self.outcome.say(f"{plan.notice} {words}".strip(), role, total)
         self.outcome.set_running(job is not None, can_run=plan is not None and not problem)
 
     def _verdict(self, plan: RecipePlanned) -> tuple[str, str]:

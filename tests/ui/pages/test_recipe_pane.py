@@ -135,6 +135,13 @@ def test_a_step_that_this_model_cannot_spare_is_said_below_too(pane: RecipePane,
     assert not pane.outcome.run.isEnabled()
 
 
+def test_what_is_there_already_is_said_before_it_runs(pane: RecipePane) -> None:
+    words = "“x-ffn512” is there already, made by these very steps: Run measures it again."
+    pane.show_plan(dataclasses.replace(plan_of(RECIPE), notice=words))
+    assert pane.outcome.verdict.text().startswith(f"{words} Q4_K_M fits")
+    assert pane.outcome.run.isEnabled()
+
+
 def test_why_it_cannot_run_is_the_planners_sentence(pane: RecipePane) -> None:
     plan = RecipePlanned(FOLDER, (), (), 0, 0, 10**9, "Learning needs 17.1 GB of memory; 14.0 GB can be given.")
     pane.show_plan(plan)
