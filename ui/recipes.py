@@ -6,8 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Qt
 
+from app.compress.begun_recipe import BegunRecipe, forget, remember
 from app.compress.recipe import QuantizeStep, Recipe
 from app.compress.recipe_requests import place_for
 from app.errors import AppError
@@ -50,8 +51,17 @@ class _Recipes(QObject):
         hub.jobs.changed.connect(self._on_job)
         hub.jobs.ended.connect(self._on_job)
         hub.speed.changed.connect(self._on_speed)
+        self._show_begun()
         program.models.modelReset.connect(self._show_result)
         program.models.dataChanged.connect(lambda *_: self._show_result())
+
+    def _show_begun(self) -> None:
+        """The recipe that the last run did not see the end of stands here, whatever the user said to the notice."""
+        if (begun := self._program.begun_recipe) is not None:
+            bar = self._pane.notice
+            self._pane.show_for(begun.source, begun.recipe)
+            bar.show_notice(begun.sentence, "Go on", lambda: self._on_run(begun.source, begun.recipe))
+            bar.dismissed.connect(lambda: forget(self._paths), Qt.ConnectionType.SingleShotConnection)
 
     def _on_plan_wanted(self, source: Path, recipe: Recipe) -> None:
         hub, settings = self._program.hub, self._program.settings.current
@@ -74,6 +84,9 @@ class _Recipes(QObject):
         except AppError as error:
             self._pane.error.show_failure(Failure(error.sentence, error.hint))
             return
+        for bar in (self._pane.notice, self._pane.error, self._page.compare.notice):
+            bar.hide()  # what is told there is of an earlier run
+        remember(self._paths, BegunRecipe(source, recipe))
         number = self._program.hub.jobs.next_id
         self._running = (number, source, recipe)
         self._program.told_by_pages.add(number)
@@ -91,6 +104,8 @@ class _Recipes(QObject):
             return
         _, source, recipe = self._running
         self._running = None
+        if not self._program.hub.jobs.is_closing:
+            forget(self._paths)
         self._program.models_page.refresh()
         if status.state is JobState.DONE:
             self._on_done(status)

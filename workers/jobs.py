@@ -99,6 +99,11 @@ class JobQueue(QObject):
         return tuple(self._jobs.values())
 
     @property
+    def is_closing(self) -> bool:
+        """Whether what ends now is ended by the end of the program, and not by the user."""
+        return self._closing
+
+    @property
     def next_id(self) -> int:
         """The id that the next job gets: `add` announces it before it returns."""
         return self._last_id + 1

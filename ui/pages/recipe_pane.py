@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from app.compress.recipe import PruneStep, as_toml, builtin_recipes, read_recipe, write_recipe
+from app.compress.recipe import PruneStep, Recipe, as_toml, builtin_recipes, read_recipe, write_recipe
 from app.errors import AppError, RecipeError
 from app.events import Offer, Offers
 from app.fit.advice import ms_text
@@ -57,6 +57,8 @@ class RecipePane(QWidget):
         self._target_ms = 200.0
         self._job: JobStatus | None = None
         self._problem = ""
+        self._wanted: Path | None = None
+        """A model that is to be chosen as soon as it is found."""
         self._soon = QTimer(self, singleShot=True, interval=_SOON_MS)
         self._soon.timeout.connect(self._ask)
         self._build()
@@ -71,10 +73,17 @@ class RecipePane(QWidget):
         return self._entries[number] if 0 <= number < len(self._entries) else None
 
     def choose(self, path: Path) -> None:
-        """Take this model, if it is one that can be pruned."""
+        """Take this model, if it is one that can be pruned: now, or as soon as it is found."""
         number = self.source.findData(str(path))
+        self._wanted = path if number < 0 else None
         if number >= 0:
             self.source.setCurrentIndex(number)
+
+    def show_for(self, path: Path, recipe: Recipe) -> None:
+        """Show this recipe, for this model."""
+        self.choose(path)
+        self.editor.show_recipe(recipe)
+        self._on_changed()
 
     def refresh(self) -> None:
         """Ask again for the plan: memory, disk or the measured speed have changed."""
@@ -157,12 +166,17 @@ class RecipePane(QWidget):
                 self.source.setItemData(self.source.count() - 1, str(entry.path), Qt.ItemDataRole.ToolTipRole)
             self.source.setCurrentIndex(max(0, self.source.findData(chosen)) if found else -1)
             self.source.blockSignals(False)
+            if self._wanted is not None:
+                self.choose(self._wanted)
             if self.entry != before:
                 self._on_source_changed()
         self.empty.setVisible(not found)
         self.whole.setVisible(bool(found))
         for widget in (self.source, self.facts, self.draft):
             widget.setVisible(bool(found))
+
+    def _want_nothing(self) -> None:
+        self._wanted = None
 
     def _on_source_changed(self) -> None:
         entry = self.entry
@@ -276,6 +290,7 @@ class RecipePane(QWidget):
         self.source.setAccessibleName("Model to make smaller")
         self.source.setMinimumWidth(160)
         self.source.currentIndexChanged.connect(lambda _number: self._on_source_changed())
+        self.source.activated.connect(lambda _number: self._want_nothing())
         self.facts = ElidedLabel("caption")
         self.draft = QPushButton("Make a draft…")
         self.draft.setProperty("role", "quiet")
