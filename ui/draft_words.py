@@ -82,6 +82,6 @@ def made_words(made: DraftMade, pays_from: float) -> str:
     )
 
 
-def notice_of(words: str) -> str:
-    """The same for the bar over the page."""
-    return f"Draft: {words}"
+def notice_of(model: str, words: str) -> str:
+    """The same for the bar over the page, where it is not seen which model is meant."""
+    return f"Draft for {model}: {words}" if model else f"Draft: {words}"

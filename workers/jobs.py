@@ -192,7 +192,8 @@ class JobQueue(QObject):
         status = self._verdict or self._jobs[self._running_id]
         if self._verdict is None:
             state = JobState.CANCELLED if outcome.ending is Ending.STOPPED else JobState.CRASHED
-            failure = Failure(outcome.sentence, outcome.hint, outcome.details) if state is JobState.CRASHED else None
+            crashed = Failure(outcome.job_sentence(status.job.title), outcome.job_hint, outcome.details)
+            failure = crashed if state is JobState.CRASHED else None
             status = dataclasses.replace(status, state=state, failure=failure)
         self._end(status)
         self._start_next()

@@ -162,6 +162,7 @@ def test_the_check_is_asked_for_and_its_result_told(room: Room) -> None:
     assert room.trials() == [CheckDraft()]
     room.engine.draft_checked.emit(DraftCheck(20, 1280, 740, ()))
     assert room.picker.popup.verdict.text() == "Identical in 20 of 20 answers (1,280 tokens, 740 from the draft)."
+    assert room.notice.sentence.startswith(f"Draft for {WITH_DRAFT.name}: Identical in 20 of 20")
 
 
 def test_a_draft_left_out_at_the_load_is_said(room: Room) -> None:

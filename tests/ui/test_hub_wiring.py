@@ -160,6 +160,19 @@ def test_quantizing_that_fails_says_why(program: Program, paths: Paths) -> None:
     assert "There is no room." in program.window.error.sentence
 
 
+def test_how_a_job_failed_is_told_until_the_next_of_its_kind_begins(program: Program, paths: Paths) -> None:
+    job = Job("Making m.gguf", (Quantize(paths.models, paths.models / "m.gguf", "Q4_0"),))
+    jobs, bar = program.hub.jobs, program.window.error
+    jobs.ended.emit(JobStatus(3, job, JobState.FAILED, failure=Failure("There is no room.")))
+    jobs.changed.emit(JobStatus(4, Job("Verifying x", (VerifyModel(STARTER_MODEL),)), JobState.RUNNING))
+    assert bar.sentence == "There is no room."
+    jobs.changed.emit(JobStatus(5, job, JobState.QUEUED))
+    assert bar.sentence == ""
+    bar.say("Something else.")
+    jobs.changed.emit(JobStatus(6, job, JobState.QUEUED))
+    assert bar.sentence == "Something else."
+
+
 def test_what_was_made_is_said_with_both_sizes(program: Program, paths: Paths) -> None:
     result = Quantized(paths.models / "m-Q4_0.gguf", "Q4_0", "Q4_0", 5_000_000_000, 1_400_000_000, "a" * 64)
     job = Job("Making m-Q4_0.gguf", (Quantize(paths.models, result.path, "Q4_0"),))
