@@ -52,6 +52,10 @@ class Job:
     parts: tuple[Path, ...] = ()
     folders: tuple[Path, ...] = ()
     """What the same job could go on from. They go when the user cancels it, not when it fails or the program ends."""
+    stages: tuple[int, ...] = ()
+    """Of each request, which step of the user's own it belongs to, from 0. Empty: each is a step."""
+    stage_count: int = 0
+    """How many steps the user sees; 0 with `stages` empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,13 @@ class JobStatus:
     """Of the requests that are done, in their order."""
     notices: tuple[str, ...] = ()
     """Sentences for the user that were said on the way, in their order."""
+
+    @property
+    def stage(self) -> tuple[int, int]:
+        """Which step of how many it is at, as the user counts them, from 1."""
+        if not self.job.stages:
+            return self.step + 1, len(self.job.requests)
+        return self.job.stages[self.step] + 1, self.job.stage_count
 
 
 class JobQueue(QObject):

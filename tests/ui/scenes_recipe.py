@@ -186,7 +186,7 @@ def recipe_problem(stage: Stage) -> None:
 
 def recipe_too_slow(stage: Stage) -> None:
     show(stage)
-    answer(stage, results=(ResultPlan("Q4_K_M", int(8.6 * GB), int(9.9 * GB), 612.0),))
+    answer(stage, results=(ResultPlan("Q4_K_M", int(7.2 * GB), int(7.9 * GB), 612.0),))
 
 
 def recipe_long_names(stage: Stage) -> None:
@@ -202,7 +202,7 @@ def job(state: JobState, failure: Failure | None = None) -> JobStatus:
     """A recipe's job in this state."""
     output = FOLDER.with_name("Qwen3-1.7B-ffn-25") / "Qwen3-1.7B-ffn-25-Q4_K_M.gguf"
     request = Quantize(FOLDER, output, "Q4_K_M")
-    work = Job(f"{RECIPE.name}: {FOLDER.name}", (request, request, request, request))
+    work = Job(f"{RECIPE.name}: {FOLDER.name}", (request, request, request, request), stages=(0, 1, 2, 2), stage_count=3)
     return JobStatus(7, work, state, Progress(Phase.RECOVER, 412, 1000, 1480.0), 1, failure=failure)
 
 

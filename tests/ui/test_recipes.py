@@ -85,7 +85,11 @@ def test_its_progress_is_on_the_page(program: Program) -> None:
     job = run(program)
     program.hub.jobs.changed.emit(JobStatus(1, job, JobState.RUNNING))
     pane = program.workshop_page.make
-    assert pane.outcome.verdict.text().startswith("Step 1 of ")
+    assert pane.outcome.verdict.text().startswith("Step 1 of 3: ")
+    last = JobStatus(1, job, JobState.RUNNING, step=len(job.requests) - 1)
+    program.hub.jobs.changed.emit(last)
+    assert pane.outcome.verdict.text().startswith("Step 3 of 3: "), "steps are the cards, not the requests"
+    program.hub.jobs.changed.emit(JobStatus(1, job, JobState.RUNNING))
     program.hub.jobs.changed.emit(JobStatus(2, job, JobState.QUEUED))
     assert pane.outcome.verdict.text().startswith("Step 1 of "), "another job is not this one"
 

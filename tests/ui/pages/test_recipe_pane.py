@@ -165,7 +165,7 @@ def test_run_asks_for_what_is_shown(pane: RecipePane, qtbot: QtBot) -> None:
 
 def test_a_running_recipe_can_be_cancelled_here(pane: RecipePane, qtbot: QtBot) -> None:
     pane.show_job(job(JobState.RUNNING))
-    assert pane.outcome.verdict.text().startswith("Step 2 of 4: Learning from the original")
+    assert pane.outcome.verdict.text().startswith("Step 2 of 3: Learning from the original")
     assert pane.outcome.run.isHidden()
     with qtbot.waitSignal(pane.cancel_requested):
         pane.outcome.cancel.click()
