@@ -202,7 +202,8 @@ def job(state: JobState, failure: Failure | None = None) -> JobStatus:
     """A recipe's job in this state."""
     output = FOLDER.with_name("Qwen3-1.7B-ffn-25") / "Qwen3-1.7B-ffn-25-Q4_K_M.gguf"
     request = Quantize(FOLDER, output, "Q4_K_M")
-    work = Job(f"{RECIPE.name}: {FOLDER.name}", (request, request, request, request), stages=(0, 1, 2, 2), stage_count=3)
+    title = f"{RECIPE.name}: {FOLDER.name}"
+    work = Job(title, (request, request, request, request), stages=(0, 1, 2, 2), stage_count=3)
     return JobStatus(7, work, state, Progress(Phase.RECOVER, 412, 1000, 1480.0), 1, failure=failure)
 
 

@@ -12,13 +12,16 @@ import pytest
 from app.compress import recipe_plan
 from app.compress.cut_stub import cut_stub
 from app.compress.effort import Work, read_pace, remember_pace
+from app.compress.process_memory import PROGRAM_BYTES
+from app.compress.prune import checks
 from app.compress.prune.prune import prune
 from app.compress.quantize import quantize
 from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, as_toml, builtin_recipes
 from app.compress.recipe_plan import plan_recipe
-from app.compress.recipe_requests import work_of
+from app.compress.recipe_requests import model_steps, work_of
 from app.compress.recipe_shape import cuts_of, shape_of
 from app.errors import Cancelled
+from app.events import Event, Notice
 from app.fit.judgement import MemoryBudget
 from app.fit.memory import memory_need
 from app.fit.speed_book import SpeedBook, write_speed_book
@@ -136,6 +139,26 @@ def test_every_step_says_what_it_takes_and_changes(source: Path, paths: Paths) -
     assert round_.kept_bytes == plan.results[0].size_bytes
     assert plan.results[0].ms_per_token is not None
     assert plan.disk_bytes >= learn.disk_bytes + plan.results[0].size_bytes
+
+
+@pytest.mark.parametrize("method", [PruneMethod.FFN, PruneMethod.KV_GROUPS, PruneMethod.LAYERS])
+def test_the_memory_of_a_cut_is_what_pruning_itself_says(
+    source: Path, paths: Paths, method: PruneMethod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, said = PruneStep(method, 0.3), []
+
+    def report(event: Event) -> None:
+        assert isinstance(event, Notice)
+        raise Cancelled
+
+    counted = checks.memory_bytes
+    monkeypatch.setattr(checks, "memory_bytes", lambda *given: said.append(counted(*given)) or said[-1])
+    (request,) = (one.request for one in model_steps(Recipe("plan", (step,)), source))
+    with pytest.raises(Cancelled):
+        prune(replace(request, output=source.with_name("out")), report, lambda: False)
+    plan = planned(source, paths, Recipe("plan", (step, QuantizeStep(("Q4_0",)))))
+    assert plan.steps[0].peak_memory_bytes == pytest.approx(PROGRAM_BYTES + said[0], rel=0.05)
+    assert plan.steps[1].peak_memory_bytes > PROGRAM_BYTES, "the libraries stay in the process"
 
 
 def test_zeros_are_said_to_gain_nothing(source: Path, paths: Paths) -> None:
