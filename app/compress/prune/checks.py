@@ -11,8 +11,8 @@ import shutil
 from pathlib import Path
 
 from app.compress.calibration import CALIBRATION_TEXT, read_text
-from app.compress.prune.block_model import BlockModel
 from app.compress.process_memory import PROGRAM_BYTES
+from app.compress.prune.block_model import BlockModel
 from app.compress.prune.method import Method, Statistic, linear_layers
 from app.errors import DiskFullError, ModelFileError, PruneError, StorageError
 from app.events import Notice, Report
@@ -64,7 +64,7 @@ def check_room(request: Prune, model: BlockModel, method: Method, report: Report
 
 
 def memory_bytes(model: BlockModel, method: Method) -> int:
-    """Beside the program itself: one block in float32, the sums of its inputs, the activations, and what the method works with."""
+    """Beside the program itself: a block in float32, the sums of its inputs, the activations, the method's own work."""
     blocks = max(4 * sum(t.elements for t in model.block_tensors(index).values()) for index in range(model.layers))
     sums = max(_gram_bytes(model, method, index) for index in range(model.layers))
     return blocks + sums + _activation_bytes(model) + method.memory_bytes(model)

@@ -20,6 +20,7 @@ from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, as
 from app.compress.recipe_plan import plan_recipe
 from app.compress.recipe_requests import model_steps, work_of
 from app.compress.recipe_shape import cuts_of, shape_of
+from app.compress.recipe_words import rounded_cuts
 from app.errors import Cancelled
 from app.events import Event, Notice
 from app.fit.judgement import MemoryBudget
@@ -131,6 +132,7 @@ def test_every_step_says_what_it_takes_and_changes(source: Path, paths: Paths) -
     cut, learn, round_ = plan.steps
     assert all(step.seconds > 0 and step.peak_memory_bytes > 4e8 and step.disk_bytes > 0 for step in plan.steps)
     assert "from 768 to 320" in cut.changes
+    assert "not 60 %" not in cut.changes, "it takes 58 %, which is near"
     assert "In 3 rounds, with 20,000 tokens" in cut.changes
     assert "cautious guess" in cut.changes
     assert "All weights learn" in learn.changes
@@ -159,6 +161,16 @@ def test_the_memory_of_a_cut_is_what_pruning_itself_says(
     plan = planned(source, paths, Recipe("plan", (step, QuantizeStep(("Q4_0",)))))
     assert plan.steps[0].peak_memory_bytes == pytest.approx(PROGRAM_BYTES + said[0], rel=0.05)
     assert plan.steps[1].peak_memory_bytes > PROGRAM_BYTES, "the libraries stay in the process"
+
+
+def test_a_width_far_from_what_was_asked_is_said(source: Path, paths: Paths) -> None:
+    little = Recipe("plan", (PruneStep(PruneMethod.FFN, 0.01), QuantizeStep(("Q4_0",))))
+    plan = planned(source, paths, little)
+    assert plan.problem == ""
+    assert "from 768 to 512" in plan.steps[0].changes
+    assert "takes 33 % and not 1 %: 512 is the nearest of the widths" in plan.steps[0].changes
+    (words,) = rounded_cuts(little, source)
+    assert words.startswith("The FFN narrows from 768 to 512. That takes 33 %")
 
 
 def test_zeros_are_said_to_gain_nothing(source: Path, paths: Paths) -> None:
