@@ -57,6 +57,7 @@ from ui.window_log import open_log
 from ui.window_state import load_window_state, save_window_state
 from workers.chat_engine import ChatEngine
 from workers.chat_storage import ChatStorage
+from workers.process import ChildProcess
 from workers.protocol import Failure
 from workers.sampler import MemorySample, MemorySampler
 from workers.settings_store import SettingsStore
@@ -134,7 +135,7 @@ class Program(QObject):
         self.engine = engine or ChatEngine(paths, parent=self)
         self.storage = ChatStorage(paths.chats, self)
         self.tasks = TaskRunner(self)
-        self.sampler = MemorySampler(lambda: self.engine.child_pid, self)
+        self.sampler = MemorySampler(lambda: self.engine.child_pid, self, self._child_pids)
         self.models = ModelsModel(self)
         self.current = CurrentModel(self.engine, self.settings, self, self._chosen_draft)
         self._hub: HubServices | None = None
@@ -215,6 +216,9 @@ class Program(QObject):
         self.storage.close()
         self.tasks.close()
         forget_marker(self._paths)
+
+    def _child_pids(self) -> list[int]:
+        return [child.pid for child in self.findChildren(ChildProcess) if child.pid is not None]
 
     def _chosen_draft(self, model: Path) -> Path | None:
         draft = read_choice(self._paths.drafts, model).draft

@@ -147,6 +147,7 @@ def test_quantizing_that_is_cancelled_leaves_nothing(program: Program, paths: Pa
     program.hub.quantize((Quantize(folder, folder / "m.gguf", "Q4_K_M", calibrate=True),))
     (job,) = program.hub.jobs.jobs
     qtbot.waitUntil(lambda: program.hub.jobs.jobs[0].progress is not None, timeout=TIMEOUT_MS)
+    assert program.sampler.sample().jobs_bytes > 0, "it is Bantam's, and no other program's"
     program.hub.jobs.cancel(job.id)
     qtbot.waitUntil(lambda: bool(ended), timeout=TIMEOUT_MS)
     assert ended[0].state is JobState.CANCELLED
