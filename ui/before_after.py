@@ -11,7 +11,7 @@ from ui.widgets.figure_table import FigureRow
 from ui.words import milliseconds, size
 
 LOOKING = "Looking for a ready-made smaller model of this family…"
-TITLES = ("On disk", "Memory", "A token", "Perplexity", "KL", "Same choice")
+TITLES = ("On disk", "Memory", "A token", "Perplexity", "KL", "Top-1")
 
 
 def is_compared(row: LedgerRow | None) -> bool:

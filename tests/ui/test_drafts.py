@@ -260,13 +260,13 @@ def test_the_panel_shows_what_is_known(rows: DraftingRows) -> None:
     assert rows.speed_up.text() == "–"
     rows.show_figures(DraftFigures(True, 200, 150, 100, 250, 50.0, 80.0))
     assert [label.text() for label in (rows.acceptance, rows.per_step, rows.speed_up)] == ["75 %", "2.5", "1.60 ×"]
-    assert rows.state.text() == "Qwen3 0.6B"
+    assert rows.state.accessibleName() == "Qwen3 0.6B"
 
 
 def test_the_panel_says_when_drafting_is_off(rows: DraftingRows) -> None:
     rows.show_sources(WITH_DRAFT)
     rows.show_figures(DraftFigures(False, 20, 1, 60, 61, 82.0, 80.0))
-    assert rows.state.text().startswith("off")
+    assert rows.state.accessibleName().startswith("off")
 
 
 def test_neighbours_of_the_same_kind_are_one_piece() -> None:

@@ -327,9 +327,10 @@ def _point(row: LedgerRow, across: str, up: str) -> Point | None:
 
 
 def _words(row: LedgerRow) -> str:
-    found = [row.short_recipe or row.entry.name]
+    """The figures first: the name stands in the table too, and may be cut off."""
+    found = []
     if row.speed is not None:
         found += [f"{milliseconds(row.speed.ms_per_token)} a token", size(row.speed.peak_memory_bytes)]
     if row.kl is not None:
         found.append(f"KL {kl_words(row.kl)}")
-    return ", ".join(found)
+    return ", ".join([*found, row.short_recipe or row.entry.name])

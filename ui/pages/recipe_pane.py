@@ -225,7 +225,7 @@ class RecipePane(QWidget):
         if job is not None:
             self.outcome.say(_running_words(job))
         elif problem:
-            self.outcome.say(problem, "danger")
+            self.outcome.say(problem, "danger" if self.editor.cards else "secondary")  # an empty one is not wrong yet
         elif plan is None:
             self.outcome.say("Working out what it takes…")
         else:

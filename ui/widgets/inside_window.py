@@ -129,7 +129,7 @@ class InsideWindow(QDialog):
         close.clicked.connect(self.close)
         splitter = QSplitter()
         splitter.setChildrenCollapsible(False)
-        for number, (widget, width) in enumerate(((self.list, 410), (self.pages, 710))):
+        for number, (widget, width) in enumerate(((self.list, 440), (self.pages, 680))):
             side = QWidget()
             box = QHBoxLayout(side)
             box.setContentsMargins(0 if number == 0 else 16, 0, 16 if number == 0 else 0, 0)
@@ -137,7 +137,7 @@ class InsideWindow(QDialog):
             side.setMinimumWidth(width * 3 // 4)
             splitter.addWidget(side)
             splitter.setStretchFactor(number, number)
-        splitter.setSizes([410, 710])
+        splitter.setSizes([440, 680])
         buttons = QHBoxLayout()
         buttons.addWidget(self.suggest)
         buttons.addStretch()

@@ -125,6 +125,9 @@ def test_a_recipe_that_cannot_be_is_not_asked_about(pane: RecipePane, asked: lis
     assert asked == []
     pane.editor.cards[0].remove.click()
     assert "Working out" in pane.outcome.verdict.text()
+    pane.editor.cards[0].remove.click()
+    assert "no steps" in pane.outcome.verdict.text()
+    assert pane.outcome.verdict.property("role") == "secondary", "it is only empty yet"
 
 
 def test_a_step_that_this_model_cannot_spare_is_said_below_too(pane: RecipePane, models: ModelsModel) -> None:
