@@ -205,11 +205,24 @@ class DraftOption:
 
 
 @dataclass(frozen=True, slots=True)
+class DraftCost:
+    """What making a draft takes, about. `problem` says why this computer cannot; "" otherwise."""
+
+    seconds: float
+    memory_bytes: int
+    disk_bytes: int
+    """On the way, at the most."""
+    free_disk_bytes: int
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DraftsPlanned:
-    """One for each number of layers below the model's own, the fewest first."""
+    """One option, and what it costs, for each number of layers below the model's own, the fewest first."""
 
     draft: MakeDraft
     options: tuple[DraftOption, ...]
+    costs: tuple[DraftCost, ...]
 
 
 @dataclass(frozen=True, slots=True)

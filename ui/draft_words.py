@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from app.drafting import PAYS_FROM, DraftCheck, DraftVerdict
 from app.fit.drafts import ASSUMED_ACCEPTANCE, DraftCandidate
-from app.pruning import DraftMade, DraftOption
+from app.pruning import DraftCost, DraftMade, DraftOption
 from ui.widgets.draft_picker import DraftRow
-from ui.words import grouped, size
+from ui.words import grouped, size, time_left
 
 
 def gain(ratio: float | None) -> str:
@@ -57,6 +57,12 @@ def check_words(check: DraftCheck) -> str:
 def option_words(option: DraftOption, layers: int) -> str:
     """ "4 of 28 layers: about 1.4 ×"."""
     return f"{option.layers} of {layers} layers: about {gain(option.speed_up)}"
+
+
+def cost_words(cost: DraftCost) -> str:
+    """What making it takes: "About 55 min, 5.8 GB of memory and up to 7.3 GB of disk; 61.2 GB are free."."""
+    taken = f"About {time_left(cost.seconds)}, {size(cost.memory_bytes)} of memory"
+    return f"{taken} and up to {size(cost.disk_bytes)} of disk; {size(cost.free_disk_bytes)} are free."
 
 
 def promise_words(option: DraftOption) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from app.hub.smaller_siblings import Sibling
 from app.library.library import ModelEntry
 from app.measure.ledger import Figures
 from app.pruning import (
+    DraftCost,
     DraftOption,
     DraftsPlanned,
     LayerImportance,
@@ -278,6 +279,9 @@ def compared_narrow(stage: Stage) -> None:
     compared_offline(stage)
 
 
+DRAFT_COST = DraftCost(3300.0, int(5.8 * GB), int(7.3 * GB), int(61.2 * GB))
+
+
 def draft_dialog(stage: Stage) -> QWidget:
     show(stage)
     hub = stage.program.hub
@@ -288,13 +292,13 @@ def draft_dialog(stage: Stage) -> QWidget:
         DraftOption(layers, cost, 0.35 + 0.35 * (layers / 28) ** 0.5, 1.52 - 0.03 * abs(layers - 5))
         for layers, cost in enumerate(costs, 1)
     )
-    dialog.show_plan(DraftsPlanned(dialog.request(), options))
+    dialog.show_plan(DraftsPlanned(dialog.request(), options, (DRAFT_COST,) * len(options)))
     return dialog
 
 
 def draft_dialog_no_gain(stage: Stage) -> QWidget:
     dialog = draft_dialog(stage)
-    dialog.show_plan(DraftsPlanned(dialog.request(), (DraftOption(1, 0.7, 0.41, 0.94),)))
+    dialog.show_plan(DraftsPlanned(dialog.request(), (DraftOption(1, 0.7, 0.41, 0.94),), (DRAFT_COST,)))
     return dialog
 
 
