@@ -15,7 +15,7 @@ from app.errors import AppError
 from app.paths import Paths
 from app.pruning import Recovered
 from app.requests import MeasureQuality
-from ui.pages.recipe_pane import PLAIN_TYPE
+from ui.before_after import PLAIN_TYPE
 from ui.pages.workshop_page import MAKE
 from ui.recipe_words import KEPT, recovered_words
 from workers.jobs import FINAL_JOB_STATES, JobState, JobStatus
@@ -46,7 +46,9 @@ class _Recipes(QObject):
         pane.run_requested.connect(self._on_run)
         pane.cancel_requested.connect(self._on_cancel)
         hub.recipes.planned.connect(pane.show_plan)
+        page.compare.offers_wanted.connect(self._ask_for_offers)
         hub.recipes.offered.connect(pane.show_offers)
+        hub.recipes.offered.connect(page.compare.show_offers)
         hub.recipes.refused.connect(pane.refuse)
         hub.jobs.changed.connect(self._on_job)
         hub.jobs.ended.connect(self._on_job)
@@ -71,11 +73,16 @@ class _Recipes(QObject):
         wanted = [PLAIN_TYPE, *(kind for s in recipe.steps if isinstance(s, QuantizeStep) for kind in s.types)]
         missing = tuple(kind for kind in dict.fromkeys(wanted) if not self._pane.knows(source, kind))
         if missing:
-            hub.recipes.offers(source, missing, settings.context_tokens, settings.kv_type)
+            self._ask_for_offers(source, missing)
+
+    def _ask_for_offers(self, source: Path, types: tuple[str, ...]) -> None:
+        settings = self._program.settings.current
+        self._program.hub.recipes.offers(source, types, settings.context_tokens, settings.kv_type)
 
     def _on_speed(self) -> None:
         if not self._program.hub.speed.is_measuring:
             self._pane.forget_offers()
+            self._page.compare.forget_offers()
             self._pane.refresh()
 
     def _on_run(self, source: Path, recipe: Recipe) -> None:

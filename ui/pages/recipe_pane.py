@@ -15,6 +15,7 @@ from app.fit.advice import ms_text
 from app.fit.judgement import MemoryBudget
 from app.library.library import ModelEntry
 from app.pruning import RecipePlanned
+from ui.before_after import PLAIN_TYPE
 from ui.errors import ErrorBar, NoticeBar
 from ui.item_models.models import ModelsModel
 from ui.recipe_words import total_words, verdict_words
@@ -29,8 +30,6 @@ from ui.words import grouped, size
 from workers.jobs import FINAL_JOB_STATES, JobState, JobStatus
 from workers.protocol import Failure
 
-PLAIN_TYPE = "BF16"
-"""What the original's memory and speed are told by: its 16 bits, as a file of llama.cpp's."""
 _SOON_MS = 400
 
 
