@@ -274,6 +274,16 @@ def compared_offline(stage: Stage) -> None:
     stage.program.workshop_page.compare.show_ready_made(pruned().path, None, NO_HUB)
 
 
+def compared_predicted(stage: Stage) -> None:
+    """Nothing but the pruned model was measured."""
+    compared(stage)
+    stage.program.models.set_entries((source(), pruned()))
+    stage.program.models.set_figures(figures_with_pruned())
+    known = offers()
+    plain = dataclasses.replace(known.offers[-1], type="BF16", size_bytes=int(3.45 * GB), ms_per_token=262.0)
+    stage.program.workshop_page.compare.show_offers(Offers(FOLDER, (*known.offers, plain), 0, 0.0))
+
+
 def compared_narrow(stage: Stage) -> None:
     stage.window.resize(900, 600)
     compared_offline(stage)
@@ -305,5 +315,6 @@ def draft_dialog_no_gain(stage: Stage) -> QWidget:
 RECIPE_SCENES: tuple[Callable[[Stage], QWidget | None], ...] = (
     recipe, recipe_panel, recipe_narrow, recipe_narrow_panel, recipe_empty, recipe_no_steps, recipe_planning,
     recipe_layers, recipe_groups, recipe_sparse, recipe_ffn_more, recipe_problem, recipe_too_slow, recipe_long_names,
-    recipe_running, recipe_failed, compared, compared_offline, compared_narrow, draft_dialog, draft_dialog_no_gain,
+    recipe_running, recipe_failed, compared, compared_offline, compared_predicted,
+    compared_narrow, draft_dialog, draft_dialog_no_gain,
 )  # fmt: skip
