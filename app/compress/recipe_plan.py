@@ -215,10 +215,12 @@ def _quantize_step(plan: _Plan, step: QuantizeStep, made: ConversionPlanned) -> 
     seconds += sum(_measuring_seconds(plan, file, parameters, step) for file in files)
     source_bytes = plan.stub(shape_of(plan.request.source)).size_bytes
     libraries = PROGRAM_BYTES if plan.chain else 0  # they stay in the process that has pruned
+    # Rows of a tensor as they are and in f32 twice over: a buffer at the most, and no more than all of a small model.
+    quantizing = min(3 * BUFFER_BYTES, 5 * source_bytes)
     needs = [file.curve.need(plan.request.context_tokens, KvType.F16).resident_bytes for file in files]
     return StepPlan(
         seconds=seconds,
-        peak_memory_bytes=libraries + max([3 * BUFFER_BYTES, *(need + source_bytes for need in needs)]),
+        peak_memory_bytes=libraries + max([quantizing, *(need + source_bytes for need in needs)]),
         disk_bytes=sum(sizes) + max(made.between_bytes, source_bytes),
         kept_bytes=sum(sizes),
         changes=changes(step, plan.final, plan.final, 1, False),
