@@ -21,7 +21,7 @@ from ui.pages.workshop_page import COMPARE
 from ui.theme import ThemeWatcher
 from workers.chat_engine import EngineState
 
-TIMEOUT_MS = 100_000
+TIMEOUT_MS = 300_000
 RECIPE = Recipe(
     "Narrower, Q8", (PruneStep(PruneMethod.FFN, 0.3, refit=False), QuantizeStep(("Q8_0",), calibrate=False))
 )
@@ -52,7 +52,9 @@ def test_a_recipe_becomes_a_model_that_answers(program: Program, paths: Paths, q
     assert pane.entry.path == source
     pane.outcome.run.click()
     made = source.with_name("stdlib-ffn512") / "stdlib-ffn512-Q8_0.gguf"
-    qtbot.waitUntil(lambda: "is here" in page.compare.notice.sentence, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: bool(page.compare.notice.sentence or pane.error.sentence), timeout=TIMEOUT_MS)
+    assert (pane.error.sentence, pane.error.hint) == ("", "")
+    assert "is here" in page.compare.notice.sentence
     assert made.is_file()
     qtbot.waitUntil(lambda: page.view == COMPARE, timeout=TIMEOUT_MS)
     qtbot.waitUntil(lambda: "KL" in page.compare.chosen.accessibleName(), timeout=TIMEOUT_MS)
