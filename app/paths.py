@@ -61,6 +61,11 @@ class Paths:
         return self.home / "effort.json"
 
     @property
+    def begun_recipe(self) -> Path:
+        """Exists while the window runs a recipe, so that the next start can offer to go on with it."""
+        return self.home / "recipe.json"
+
+    @property
     def drafts(self) -> Path:
         """The draft chosen for each model, and what each was found to gain."""
         return self.home / "drafts.json"

@@ -61,6 +61,17 @@ class ProcessOutcome:
             case Ending.CRASHED:
                 return _crash(self.code).sentence
 
+    def job_sentence(self, title: str) -> str:
+        """What happened, where the child carried out a job: “Making x.gguf”."""
+        return self.sentence.replace("The engine", f"The job “{title}”", 1)
+
+    @property
+    def job_hint(self) -> str:
+        """What to do about a job's end: there is no model to load again."""
+        if self.ending in (Ending.NOT_STARTED, Ending.STOPPED):
+            return self.hint
+        return _JOB_HINTS.get(self.hint, "Start it again. If it happens again, copy the details into a report.")
+
     @property
     def hint(self) -> str:
         """What to do about it; empty where nothing needs doing."""
@@ -98,6 +109,15 @@ _INSTRUCTION = "it used an instruction that this processor does not have"
 _IMPOSSIBLE = "it found something that cannot be, and gave up"
 _ARITHMETIC = "an impossible calculation, such as a division by zero"
 
+_LIMIT = "Raise the limit (ulimit -t)."
+_SHUT_DOWN = "Load the model again."
+_JOB_HINTS = {
+    _MEMORY: "Close other programs, or unload the model that is chatted with, then start it again.",
+    _DISK: "See whether the files it reads and their drive are still there, then start it again.",
+    _LIMIT: _LIMIT,
+    _SHUT_DOWN: "Start it again.",
+}
+
 _SIGNALS = {
     "SIGSEGV": _Crash("SIGSEGV", _TOUCHED, _AGAIN, is_native_fault=True),
     "SIGILL": _Crash("SIGILL", _INSTRUCTION, _AGAIN, is_native_fault=True),
@@ -105,8 +125,8 @@ _SIGNALS = {
     "SIGFPE": _Crash("SIGFPE", _ARITHMETIC, _AGAIN, is_native_fault=True),
     "SIGABRT": _Crash("SIGABRT", _IMPOSSIBLE, _AGAIN),
     "SIGKILL": _Crash("SIGKILL", "the system ran out of memory, or somebody ended it", _MEMORY),
-    "SIGTERM": _Crash("SIGTERM", "somebody ended it, or the system is shutting down", "Load the model again."),
-    "SIGXCPU": _Crash("SIGXCPU", "the system's limit of processor time was reached", "Raise the limit (ulimit -t)."),
+    "SIGTERM": _Crash("SIGTERM", "somebody ended it, or the system is shutting down", _SHUT_DOWN),
+    "SIGXCPU": _Crash("SIGXCPU", "the system's limit of processor time was reached", _LIMIT),
 }
 
 _NTSTATUS = {

@@ -205,11 +205,24 @@ class DraftOption:
 
 
 @dataclass(frozen=True, slots=True)
+class DraftCost:
+    """What making a draft takes, about. `problem` says why this computer cannot; "" otherwise."""
+
+    seconds: float
+    memory_bytes: int
+    disk_bytes: int
+    """On the way, at the most."""
+    free_disk_bytes: int
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DraftsPlanned:
-    """One for each number of layers below the model's own, the fewest first."""
+    """One option, and what it costs, for each number of layers below the model's own, the fewest first."""
 
     draft: MakeDraft
     options: tuple[DraftOption, ...]
+    costs: tuple[DraftCost, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,15 +284,19 @@ class RecipePlanned:
     disk_bytes: int
     free_disk_bytes: int
     problem: str = ""
+    notice: str = ""
+    """What is there already of what it makes, and what Run will do about it; "" where nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinishModel:
     """Note in the manifest of the folder `model` that it was made of `source`, and how; remove the folders `between`.
 
-    The words are those that the folders between were made with, one after the other.
+    The words are those that the folders between were made with, one after the other. `steps` is the recipe's own digest
+    of what was done up to here; "" for a model that no recipe goes on from.
     """
 
     source: Path
     model: Path
     between: tuple[Path, ...]
+    steps: str = ""

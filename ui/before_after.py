@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
+from app.events import Offer
+from app.fit.advice import ms_text
 from app.hub.smaller_siblings import Sibling
 from app.measure.families import Family, LedgerRow
 from ui.ledger_words import kl_words, share_words
 from ui.widgets.figure_table import FigureRow
 from ui.words import milliseconds, size
 
+PLAIN_TYPE = "BF16"
+"""What the original's memory and speed are told by: its 16 bits, as a file of llama.cpp's."""
 LOOKING = "Looking for a ready-made smaller model of this family…"
-TITLES = ("On disk", "Memory", "A token", "Perplexity", "KL", "Same choice")
+_NOTHING: Mapping[str, Offer] = MappingProxyType({})
+TITLES = ("On disk", "Memory", "A token", "Perplexity", "KL", "Top-1")
 
 
 def is_compared(row: LedgerRow | None) -> bool:
@@ -19,13 +26,15 @@ def is_compared(row: LedgerRow | None) -> bool:
     return row is not None and row.entry.is_altered and row.entry.can_load
 
 
-def comparison(row: LedgerRow, family: Family) -> list[FigureRow]:
-    """The original, what quantizing alone makes of it, and this one, whose line is strong; "" for what was not
-    measured. The perplexity of the original is the one that was measured beside this model's.
+def comparison(row: LedgerRow, family: Family, predicted: Mapping[str, Offer] = _NOTHING) -> list[FigureRow]:
+    """The original, what quantizing alone makes of it, and this one, whose line is strong; "" for what is not known.
+
+    The perplexity of the original is the one that was measured beside this model's. `predicted` is what each type of
+    the original would be: with "about", in the place of what was not measured.
     """
     whole = _unaltered(family, lambda one: one.entry.header is not None and one.entry.header.is_unquantized)
     original = whole or family.source
-    rows = [_row(f"Before: {family.source.entry.name}", original)]
+    rows = [_with_predicted(_row(f"Before: {family.source.entry.name}", original), predicted.get(PLAIN_TYPE))]
     reference = row.quality.reference_perplexity if row.quality is not None else None
     if reference is not None and not rows[0].values[3]:
         values = rows[0].values
@@ -33,7 +42,10 @@ def comparison(row: LedgerRow, family: Family) -> list[FigureRow]:
     kind = row.entry.header.quantization if row.entry.header is not None else ""
     alone = _unaltered(family, lambda one: one.entry.header is not None and one.entry.header.quantization == kind)
     if alone is not None and alone is not whole:
-        rows.append(_row(f"{alone.short_recipe}, not pruned", alone))
+        rows.append(_with_predicted(_row(f"{alone.short_recipe}, not pruned", alone), predicted.get(kind)))
+    elif alone is None and (offer := predicted.get(kind)) is not None:
+        name = f"{kind}, not pruned (predicted)"
+        rows.append(_with_predicted(FigureRow(name, (size(offer.size_bytes), *[""] * 5)), offer))
     rows.append(_row(f"After: {row.short_recipe}", row, strong=True))
     return rows
 
@@ -54,6 +66,15 @@ def _unaltered(family: Family, wanted: Callable[[LedgerRow], bool]) -> LedgerRow
     """The variant with the most figures among those that nothing was taken away from."""
     found = [one for one in family.variants if not one.entry.is_altered and one.entry.can_load and wanted(one)]
     return max(found, key=lambda one: (one.speed is not None, one.kl is not None), default=None)
+
+
+def _with_predicted(row: FigureRow, offer: Offer | None) -> FigureRow:
+    """Memory and time of a token, where they were not measured and are foreseen."""
+    if offer is None:
+        return row
+    disk, memory, token, *rest = row.values
+    ms = "" if offer.ms_per_token is None else f"about {ms_text(offer.ms_per_token)}"
+    return replace(row, values=(disk, memory or f"about {size(offer.need.resident_bytes)}", token or ms, *rest))
 
 
 def _row(name: str, row: LedgerRow, *, strong: bool = False) -> FigureRow:

@@ -84,7 +84,7 @@ class DraftMaking(QObject):
         window = self._program.window
         self._program.models_page.refresh()
         if status.state is JobState.DONE and isinstance(status.result, DraftMade):
-            window.notice.show_notice(notice_of(made_words(status.result, PAYS_FROM)))
+            window.notice.show_notice(notice_of(_request(status).target.name, made_words(status.result, PAYS_FROM)))
         elif status.failure is not None:
             hint = f"{status.failure.hint} {KEPT}".strip()
             window.show_failure(dataclasses.replace(status.failure, hint=hint))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from app.drafting import PAYS_FROM, DraftCheck, DraftVerdict
 from app.fit.drafts import ASSUMED_ACCEPTANCE, DraftCandidate
-from app.pruning import DraftMade, DraftOption
+from app.pruning import DraftCost, DraftMade, DraftOption
 from ui.widgets.draft_picker import DraftRow
-from ui.words import grouped, size
+from ui.words import grouped, size, time_left
 
 
 def gain(ratio: float | None) -> str:
@@ -59,6 +59,12 @@ def option_words(option: DraftOption, layers: int) -> str:
     return f"{option.layers} of {layers} layers: about {gain(option.speed_up)}"
 
 
+def cost_words(cost: DraftCost) -> str:
+    """What making it takes: "About 55 min, 5.8 GB of memory and up to 7.3 GB of disk; 61.2 GB are free."."""
+    taken = f"About {time_left(cost.seconds)}, {size(cost.memory_bytes)} of memory"
+    return f"{taken} and up to {size(cost.disk_bytes)} of disk; {size(cost.free_disk_bytes)} are free."
+
+
 def promise_words(option: DraftOption) -> tuple[str, str]:
     """What a draft that is not made yet promises, and the role of its label."""
     right = f"{round(option.acceptance * 10)} of 10 of its guesses are right"
@@ -82,6 +88,6 @@ def made_words(made: DraftMade, pays_from: float) -> str:
     )
 
 
-def notice_of(words: str) -> str:
-    """The same for the bar over the page."""
-    return f"Draft: {words}"
+def notice_of(model: str, words: str) -> str:
+    """The same for the bar over the page, where it is not seen which model is meant."""
+    return f"Draft for {model}: {words}" if model else f"Draft: {words}"

@@ -142,7 +142,8 @@ class Drafts(QObject):
     def _tell(self, words: str, is_good: bool) -> None:
         """In the picker, where it stays, and in the bar, where it is seen."""
         self._say(words, "success" if is_good else "warning")
-        self._notice.show_notice(notice_of(words))
+        model = self._engine.model
+        self._notice.show_notice(notice_of(model.name if model is not None else "", words))
 
     def _say(self, words: str, role: str) -> None:
         self._picker.popup.set_verdict(words, role)

@@ -14,6 +14,7 @@ from app.hub.unfinished import Orphan, orphans
 from app.library.other_programs import OtherModel, find_models
 from app.paths import Paths
 from app.requests import Quantize
+from ui.errors import MessageBar
 from ui.words import size
 from workers.downloads import DownloadState, DownloadStatus
 from workers.jobs import JobState, JobStatus
@@ -38,7 +39,10 @@ class _HubWiring(QObject):
         strip = program.window.strip
         hub.downloads.changed.connect(strip.show_status)
         hub.downloads.ended.connect(self._on_download_ended)
+        self._told: dict[type[object], tuple[MessageBar, str]] = {}
+        """By what a job does in the end: the bar that says how the last of its kind ended, and its sentence."""
         hub.jobs.changed.connect(strip.show_job)
+        hub.jobs.changed.connect(self._on_job_changed)
         hub.jobs.ended.connect(self._on_job_ended)
         hub.speed.failed.connect(program.window.show_failure)
         strip.pause_requested.connect(hub.downloads.pause)
@@ -67,8 +71,10 @@ class _HubWiring(QObject):
         if status.failure is not None:
             hint = f"{status.failure.hint} {kept_words(status)}".strip()
             window.show_failure(dataclasses.replace(status.failure, hint=hint))
+            self._told[_kind(status)] = window.error, window.error.sentence
         elif status.state is JobState.CANCELLED and (kept := kept_words(status)):
             window.notice.show_notice(f"Cancelled: {status.job.title}. {kept}")
+            self._told[_kind(status)] = window.notice, window.notice.sentence
         elif status.state is JobState.DONE and isinstance(status.result, Verified):
             result = status.result
             words = f"{result.path.name}: {result.sentence}"
@@ -78,6 +84,13 @@ class _HubWiring(QObject):
             self._on_quantized(status.result)
         if any(isinstance(request, Quantize) for request in status.job.requests):
             self._program.models_page.refresh()
+
+    def _on_job_changed(self, status: JobStatus) -> None:
+        """One more of a kind has begun: how the last one did not end well is not news any more."""
+        if status.progress is None and (told := self._told.pop(_kind(status), None)) is not None:
+            bar, sentence = told
+            if bar.sentence == sentence:
+                bar.hide()
 
     def _on_quantized(self, result: Quantized) -> None:
         self._program.models_page.select(result.path)
@@ -89,6 +102,10 @@ class _HubWiring(QObject):
         model = self._program.engine.model
         if model is not None and statistics is not None:
             self._hub.speed.record(model, statistics)
+
+
+def _kind(status: JobStatus) -> type[object]:
+    return type(status.job.requests[-1])
 
 
 def offer_what_is_here(program: Program, hub: HubServices, paths: Paths) -> None:

@@ -43,7 +43,7 @@ def point_words(row: LedgerRow) -> str:
     facts = (
         ("Size", size(row.entry.size_bytes)),
         ("KL divergence", kl_words(row.kl)),
-        ("Same first choice", share_words(row.top_1)),
+        ("Top-1", share_words(row.top_1)),
         ("Perplexity", "" if row.perplexity is None else f"{row.perplexity:.2f}"),
         *_speed_facts(row),
     )
@@ -55,7 +55,7 @@ def summary(result: Quality) -> str:
     found = []
     if result.kl_mean is not None and result.top_1 is not None and result.reference is not None:
         found.append(f"KL {kl_words(result.kl_mean.value)} to {result.reference.name}")
-        found.append(f"the same first choice {share_words(result.top_1.value)} of the time")
+        found.append(f"top-1 {share_words(result.top_1.value)}")
     else:
         found.append(f"perplexity {result.perplexity.value:.2f}")
     if result.speed is not None:
@@ -72,7 +72,7 @@ def _quality_facts(quality: Measurement | None) -> list[tuple[str, str]]:
     if quality.kl_99 is not None:
         facts.append(("KL, 99 % below", kl_words(quality.kl_99)))
     if quality.top_1 is not None:
-        facts.append(("Same first choice", f"{share_words(quality.top_1.value)} ± {share_words(quality.top_1.error)}"))
+        facts.append(("Top-1", f"{share_words(quality.top_1.value)} ± {share_words(quality.top_1.error)}"))
     if quality.perplexity is not None:
         facts.append(("Perplexity", _with_source(quality.perplexity, quality.reference_perplexity)))
     return facts

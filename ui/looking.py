@@ -113,7 +113,8 @@ class Looking(QObject):
     def _on_ended(self, status: JobStatus) -> None:
         if isinstance(status.result, TypesSuggested):
             self._found[status.result.path] = status.result
-            self._program.window.notice.show_notice(status.result.sentence)
+            name = status.result.path.name.removesuffix(".gguf")
+            self._program.window.notice.show_notice(f"{name}: {status.result.sentence}")
         if self.window is None or not self._is_ours(status):
             return
         if status.state is JobState.DONE and isinstance(status.result, TypesSuggested):

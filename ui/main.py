@@ -23,6 +23,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from app import __version__
 from app import paths as app_paths
+from app.compress.begun_recipe import BegunRecipe, begun_recipe
 from app.data_folder import adopt
 from app.draft_book import read_choice
 from app.errors import StorageError
@@ -56,6 +57,7 @@ from ui.window_log import open_log
 from ui.window_state import load_window_state, save_window_state
 from workers.chat_engine import ChatEngine
 from workers.chat_storage import ChatStorage
+from workers.process import ChildProcess
 from workers.protocol import Failure
 from workers.sampler import MemorySample, MemorySampler
 from workers.settings_store import SettingsStore
@@ -125,13 +127,15 @@ class Program(QObject):
         self.told_at_start: tuple[str, ...] = ()
         """Sentences for the user, beside what the start itself finds."""
         self._settings_notice = set_aside_damaged(paths.settings)
+        self.begun_recipe: BegunRecipe | None = None
+        """A recipe that the last run did not see the end of."""
         self._file: Path | None = None
         self._bad_end: BadEnd | None = None
         self.settings = SettingsStore(paths.settings, self)
         self.engine = engine or ChatEngine(paths, parent=self)
         self.storage = ChatStorage(paths.chats, self)
         self.tasks = TaskRunner(self)
-        self.sampler = MemorySampler(lambda: self.engine.child_pid, self)
+        self.sampler = MemorySampler(lambda: self.engine.child_pid, self, self._child_pids)
         self.models = ModelsModel(self)
         self.current = CurrentModel(self.engine, self.settings, self, self._chosen_draft)
         self._hub: HubServices | None = None
@@ -213,6 +217,9 @@ class Program(QObject):
         self.tasks.close()
         forget_marker(self._paths)
 
+    def _child_pids(self) -> list[int]:
+        return [child.pid for child in self.findChildren(ChildProcess) if child.pid is not None]
+
     def _chosen_draft(self, model: Path) -> Path | None:
         draft = read_choice(self._paths.drafts, model).draft
         return Path(draft) if draft else None
@@ -223,14 +230,22 @@ class Program(QObject):
 
     def _begin(self) -> None:
         start = self._load_first_model()
+        self.begun_recipe = begun_recipe(self._paths)
         notices = (self._settings_notice, *self.told_at_start)
-        tell(self.window.notice, notices, start, self._bad_end, self._paths, self.current.load)
+        tell(
+            self.window.notice, notices, start, self._bad_end, self._paths, self.current.load,
+            self.begun_recipe, self._go_on_with_recipe,
+        )  # fmt: skip
         if self._file is None and self._left.page:
             self.window.show_page(self._left.page)
         self.sampler.start()
         self.tasks.run(purge_deleted, self._paths)
         QTimer.singleShot(0, self, lambda: self.models_page.refresh())
         QTimer.singleShot(0, self, self._begin_hub)
+
+    def _go_on_with_recipe(self, begun: BegunRecipe) -> None:
+        self.window.show_page(WORKSHOP)
+        self.workshop_page.make.run_requested.emit(begun.source, begun.recipe)
 
     def _begin_hub(self) -> None:
         from ui.first_run import FirstRun

@@ -16,6 +16,7 @@ from app.events import TooLarge
 from app.settings import Settings
 from ui.current_model import CurrentModel
 from ui.errors import ErrorBar, NoticeBar
+from ui.focus import stay_around
 from ui.item_models.models import ModelsModel
 from ui.widgets.bar_area import BarArea
 from ui.widgets.download_strip import DownloadStrip
@@ -205,6 +206,9 @@ class MainWindow(QMainWindow):
         self.setCentralWidget(whole)
 
     # Qt overrides
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        return stay_around(self) or super().focusNextPrevChild(forward)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         event.accept()

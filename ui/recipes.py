@@ -6,15 +6,16 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Qt
 
+from app.compress.begun_recipe import BegunRecipe, forget, remember
 from app.compress.recipe import QuantizeStep, Recipe
 from app.compress.recipe_requests import place_for
 from app.errors import AppError
 from app.paths import Paths
 from app.pruning import Recovered
-from app.requests import Quantize
-from ui.pages.recipe_pane import PLAIN_TYPE
+from app.requests import MeasureQuality
+from ui.before_after import PLAIN_TYPE
 from ui.pages.workshop_page import MAKE
 from ui.recipe_words import KEPT, recovered_words
 from workers.jobs import FINAL_JOB_STATES, JobState, JobStatus
@@ -45,13 +46,24 @@ class _Recipes(QObject):
         pane.run_requested.connect(self._on_run)
         pane.cancel_requested.connect(self._on_cancel)
         hub.recipes.planned.connect(pane.show_plan)
+        page.compare.offers_wanted.connect(self._ask_for_offers)
         hub.recipes.offered.connect(pane.show_offers)
+        hub.recipes.offered.connect(page.compare.show_offers)
         hub.recipes.refused.connect(pane.refuse)
         hub.jobs.changed.connect(self._on_job)
         hub.jobs.ended.connect(self._on_job)
         hub.speed.changed.connect(self._on_speed)
+        self._show_begun()
         program.models.modelReset.connect(self._show_result)
         program.models.dataChanged.connect(lambda *_: self._show_result())
+
+    def _show_begun(self) -> None:
+        """The recipe that the last run did not see the end of stands here, whatever the user said to the notice."""
+        if (begun := self._program.begun_recipe) is not None:
+            bar = self._pane.notice
+            self._pane.show_for(begun.source, begun.recipe)
+            bar.show_notice(begun.sentence, "Go on", lambda: self._on_run(begun.source, begun.recipe))
+            bar.dismissed.connect(lambda: forget(self._paths), Qt.ConnectionType.SingleShotConnection)
 
     def _on_plan_wanted(self, source: Path, recipe: Recipe) -> None:
         hub, settings = self._program.hub, self._program.settings.current
@@ -61,11 +73,16 @@ class _Recipes(QObject):
         wanted = [PLAIN_TYPE, *(kind for s in recipe.steps if isinstance(s, QuantizeStep) for kind in s.types)]
         missing = tuple(kind for kind in dict.fromkeys(wanted) if not self._pane.knows(source, kind))
         if missing:
-            hub.recipes.offers(source, missing, settings.context_tokens, settings.kv_type)
+            self._ask_for_offers(source, missing)
+
+    def _ask_for_offers(self, source: Path, types: tuple[str, ...]) -> None:
+        settings = self._program.settings.current
+        self._program.hub.recipes.offers(source, types, settings.context_tokens, settings.kv_type)
 
     def _on_speed(self) -> None:
         if not self._program.hub.speed.is_measuring:
             self._pane.forget_offers()
+            self._page.compare.forget_offers()
             self._pane.refresh()
 
     def _on_run(self, source: Path, recipe: Recipe) -> None:
@@ -74,6 +91,9 @@ class _Recipes(QObject):
         except AppError as error:
             self._pane.error.show_failure(Failure(error.sentence, error.hint))
             return
+        for bar in (self._pane.notice, self._pane.error, self._page.compare.notice):
+            bar.hide()  # what is told there is of an earlier run
+        remember(self._paths, BegunRecipe(source, recipe))
         number = self._program.hub.jobs.next_id
         self._running = (number, source, recipe)
         self._program.told_by_pages.add(number)
@@ -91,6 +111,8 @@ class _Recipes(QObject):
             return
         _, source, recipe = self._running
         self._running = None
+        if not self._program.hub.jobs.is_closing:
+            forget(self._paths)
         self._program.models_page.refresh()
         if status.state is JobState.DONE:
             self._on_done(status)
@@ -100,7 +122,7 @@ class _Recipes(QObject):
             self._pane.notice.show_notice(f"Cancelled: {status.job.title}. {KEPT}")
 
     def _on_done(self, status: JobStatus) -> None:
-        files = [request.output for request in status.job.requests if isinstance(request, Quantize)]
+        files = [request.model for request in status.job.requests if isinstance(request, MeasureQuality)]
         self._program.models_page.read_figures()
         self._result = files[0] if files else None
         words = f"{files[0].name} is here." if files else f"Done: {status.job.title}."

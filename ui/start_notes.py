@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 
+from app.compress.begun_recipe import BegunRecipe, forget
 from app.last_run import BadEnd, End
 from app.paths import Paths
 from ui.errors import NoticeBar
@@ -20,16 +22,25 @@ def tell(
     bad_end: BadEnd | None,
     paths: Paths,
     load_anyway: Callable[[Path], object],
+    begun: BegunRecipe | None = None,
+    go_on: Callable[[BegunRecipe], object] = lambda _begun: None,
 ) -> None:
-    """Show all of it at once. Where a model is suspected, its sentence stands for that of the end."""
+    """Show all of it at once. Where a model is suspected, its sentence stands for that of the end.
+
+    `begun` is a recipe that the last run did not see the end of: told at each start until the user has answered.
+    """
     suspect = start.suspect
     end = bad_end.sentence if bad_end is not None and suspect is None else ""
-    told = " ".join(sentence for sentence in (*sentences, start.notice, end) if sentence)
+    recipe = begun.sentence if begun is not None else ""
+    told = " ".join(sentence for sentence in (*sentences, start.notice, end, recipe) if sentence)
     if not told:
         return
     notice.say(told)
     if bad_end is not None and bad_end.end is End.CRASHED:
         notice.add_button("Copy report", lambda: copy_report(notice, paths, bad_end), closes=False)
+    if begun is not None:
+        notice.add_button("Go on", lambda: go_on(begun), role="primary")
+        notice.dismissed.connect(lambda: forget(paths), Qt.ConnectionType.SingleShotConnection)
     if suspect is not None:
         notice.add_button("Load it anyway", lambda: load_anyway(suspect))
 

@@ -52,6 +52,10 @@ class Job:
     parts: tuple[Path, ...] = ()
     folders: tuple[Path, ...] = ()
     """What the same job could go on from. They go when the user cancels it, not when it fails or the program ends."""
+    stages: tuple[int, ...] = ()
+    """Of each request, which step of the user's own it belongs to, from 0. Empty: each is a step."""
+    stage_count: int = 0
+    """How many steps the user sees; 0 with `stages` empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,13 @@ class JobStatus:
     """Of the requests that are done, in their order."""
     notices: tuple[str, ...] = ()
     """Sentences for the user that were said on the way, in their order."""
+
+    @property
+    def stage(self) -> tuple[int, int]:
+        """Which step of how many it is at, as the user counts them, from 1."""
+        if not self.job.stages:
+            return self.step + 1, len(self.job.requests)
+        return self.job.stages[self.step] + 1, self.job.stage_count
 
 
 class JobQueue(QObject):
@@ -97,6 +108,11 @@ class JobQueue(QObject):
     def jobs(self) -> tuple[JobStatus, ...]:
         """The jobs that have not ended, the running one first."""
         return tuple(self._jobs.values())
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether what ends now is ended by the end of the program, and not by the user."""
+        return self._closing
 
     @property
     def next_id(self) -> int:
@@ -187,7 +203,8 @@ class JobQueue(QObject):
         status = self._verdict or self._jobs[self._running_id]
         if self._verdict is None:
             state = JobState.CANCELLED if outcome.ending is Ending.STOPPED else JobState.CRASHED
-            failure = Failure(outcome.sentence, outcome.hint, outcome.details) if state is JobState.CRASHED else None
+            crashed = Failure(outcome.job_sentence(status.job.title), outcome.job_hint, outcome.details)
+            failure = crashed if state is JobState.CRASHED else None
             status = dataclasses.replace(status, state=state, failure=failure)
         self._end(status)
         self._start_next()

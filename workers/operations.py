@@ -247,9 +247,11 @@ class Operations:
         return plan_recipe(request, self._paths, stop)
 
     def _plan_draft(self, request: PlanDraft, report: Report, stop: StopFlag) -> DraftsPlanned:
+        from app.compress.draft_costs import draft_costs
         from app.compress.draft_options import draft_options
 
-        return DraftsPlanned(request.draft, draft_options(request.draft, self._paths, stop))
+        options = draft_options(request.draft, self._paths, stop)
+        return DraftsPlanned(request.draft, options, draft_costs(request.draft, self._paths, stop))
 
     def _make_draft(self, request: MakeDraft, report: Report, stop: StopFlag) -> DraftMade:
         from app.compress.draft import make_draft

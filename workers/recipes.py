@@ -26,4 +26,5 @@ def recipe_job(recipe: Recipe, source: Path, folder: Path, paths: Paths) -> Job:
     references = {r.reference for r in work.requests if isinstance(r, MeasureQuality) and r.reference is not None}
     copies = [paths.reference_copy(reference) for reference in references if reference.suffix.lower() != ".gguf"]
     unfinished = (*work.parts, *copies, *(copy.with_name(copy.name + ".part") for copy in copies))
-    return Job(f"{recipe.name}: {source.resolve().name}", work.requests, unfinished)
+    title = f"{recipe.name}: {source.resolve().name}"
+    return Job(title, work.requests, unfinished, stages=work.steps, stage_count=len(recipe.steps))

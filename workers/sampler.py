@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import psutil
@@ -25,17 +25,25 @@ class MemorySample:
     child_bytes: int
     window_bytes: int
     child_cpu_percent: float
+    jobs_bytes: int = 0
+    """Of the window's other children: jobs, downloads, plans."""
 
 
 class MemorySampler(QObject):
-    """Samples while it is started. `child_pid` is asked each time: the child comes and goes."""
+    """Samples while it is started. `child_pid` and `job_pids` are asked each time: children come and go."""
 
     sampled = Signal(object)
     """MemorySample"""
 
-    def __init__(self, child_pid: Callable[[], int | None], parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        child_pid: Callable[[], int | None],
+        parent: QObject | None = None,
+        job_pids: Callable[[], Iterable[int]] = tuple,
+    ) -> None:
+        """`job_pids` may name the child too: it is counted once."""
         super().__init__(parent)
-        self._child_pid = child_pid
+        self._child_pid, self._job_pids = child_pid, job_pids
         self._window = psutil.Process()
         self._child: psutil.Process | None = None
         self._total_bytes = total_memory_bytes()
@@ -62,6 +70,7 @@ class MemorySampler(QObject):
             child_bytes=child_bytes,
             window_bytes=int(self._window.memory_info().rss),
             child_cpu_percent=child_cpu_percent,
+            jobs_bytes=sum(_resident_bytes(pid) for pid in set(self._job_pids()) - {self._child_pid()}),
         )
 
     def _sample_child(self) -> tuple[int, float]:
@@ -79,3 +88,10 @@ class MemorySampler(QObject):
 
     def _on_timeout(self) -> None:
         self.sampled.emit(self.sample())
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0  # it ended a moment ago

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.commands.console import as_dict, print_json
+from app.errors import OfflineError
 from app.fit.drafts import ASSUMED_ACCEPTANCE, DraftCandidate, draft_candidates
 from app.library.gguf_file import read_header
 from app.library.library import ModelEntry, ModelSource, scan
@@ -38,19 +40,25 @@ def _run(parsed: argparse.Namespace) -> int:
     suggestions = _suggestions(target, paths, settings) if parsed.hub else ()
     if parsed.json:
         plain = {"drafts": [as_dict(one) for one in candidates]}
-        print_json(plain | ({"suggestions": [as_dict(one) for one in suggestions]} if parsed.hub else {}))
+        asked = suggestions is not None and parsed.hub
+        print_json(plain | ({"suggestions": [as_dict(one) for one in suggestions or ()]} if asked else {}))
     else:
         print(_text(candidates))
-        if parsed.hub:
+        if parsed.hub and suggestions is not None:
             print(_suggestions_text(suggestions))
     return 0
 
 
-def _suggestions(target: ModelEntry, paths: Paths, settings: Settings) -> tuple[DraftSuggestion, ...]:
+def _suggestions(target: ModelEntry, paths: Paths, settings: Settings) -> tuple[DraftSuggestion, ...] | None:
+    """None where the hub cannot be reached, which is said: what is here counts all the same."""
     from app.commands.hub import hub_of
     from app.hub.draft_suggestions import draft_suggestions
 
-    return draft_suggestions(hub_of(settings), target, paths.headers)
+    try:
+        return draft_suggestions(hub_of(settings), target, paths.headers)
+    except OfflineError as error:
+        print(f"The hub could not be asked: {error.sentence}", file=sys.stderr)
+        return None
 
 
 def _suggestions_text(suggestions: tuple[DraftSuggestion, ...]) -> str:

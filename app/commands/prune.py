@@ -9,6 +9,8 @@ from pathlib import Path
 
 from app.commands.console import StderrReport, as_dict, number, print_json, whole
 from app.commands.isolation import isolated
+from app.compress.prune.ffn_widths import rounding_words
+from app.compress.recipe_shape import shape_of
 from app.errors import Cancelled
 from app.frozen import require_torch
 from app.pruning import SPARSE, LayerImportance, Prune, Pruned, PruneMethod
@@ -52,9 +54,9 @@ def _run(parsed: argparse.Namespace) -> int:
         stopped = True
 
     signal.signal(signal.SIGINT, on_interrupt)
-    report = StderrReport()
+    report, request = StderrReport(), _request(parsed)
     try:
-        result = prune(_request(parsed), report, lambda: stopped)
+        result = prune(request, report, lambda: stopped)
     except (Cancelled, KeyboardInterrupt):
         report.end()
         print("Stopped. Run it again to go on.", file=sys.stderr)
@@ -64,7 +66,7 @@ def _run(parsed: argparse.Namespace) -> int:
     if parsed.json:
         print_json(as_dict(result))
     else:
-        print(_sentence(result, PruneMethod(parsed.method)))
+        print(_sentence(result, request))
     return 0
 
 
@@ -97,9 +99,13 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"“{text}” is not a list of numbers like 3,4") from None
 
 
-def _sentence(result: Pruned, method: PruneMethod) -> str:
+def _sentence(result: Pruned, request: Prune) -> str:
     size = f"{result.path} ({result.recipe}; {size_text(result.size_bytes)})"
-    if method in SPARSE:
+    if request.method in SPARSE:
         return f"{size}\nZeros make neither the file smaller nor the answers faster; ffn, kv-groups and layers do."
     before, after = result.parameters_before, result.parameters_after
-    return f"{size}\n{before:,} → {after:,} weights ({1 - after / before:.0%} less)"
+    words = f"{size}\n{before:,} → {after:,} weights ({1 - after / before:.0%} less)"
+    if request.method is not PruneMethod.FFN:
+        return words
+    full, narrow = shape_of(request.source).ffn, shape_of(result.path).ffn
+    return f"{words}\n{rounding_words(full, narrow, request.amount)}".rstrip()

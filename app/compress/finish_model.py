@@ -26,8 +26,9 @@ def finish_model(request: FinishModel) -> None:
     parent = source.parent_from(request.model)
     manifest = read_manifest(request.model)
     for file in files:
-        origin = dataclasses.replace(_origin(request.model, file), parent=parent, recipe=recipe, altered=True)
-        manifest = manifest.with_file(file.name, origin)
+        known = _origin(request.model, file)
+        made = dataclasses.replace(known, parent=parent, recipe=recipe, altered=True, steps=request.steps)
+        manifest = manifest.with_file(file.name, made)
     write_manifest(request.model, manifest)
     for folder in request.between:
         shutil.rmtree(folder, ignore_errors=True)  # its name is hidden, and the same recipe removes it when run again

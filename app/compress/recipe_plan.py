@@ -14,6 +14,7 @@ from app.compress.effort import Pace, Work, prune_multiplications, read_pace, re
 from app.compress.importance import estimate_chunks
 from app.compress.native import BUFFER_BYTES
 from app.compress.offers import plan_conversion
+from app.compress.process_memory import PROGRAM_BYTES
 from app.compress.recipe import QuantizeStep, Recipe, Step, read_recipe
 from app.compress.recipe_requests import ModelStep, RecipeWork, model_steps, place_for, work_of
 from app.compress.recipe_shape import Shape, shape_of
@@ -31,8 +32,6 @@ from app.pruning import PlanRecipe, Prune, PruneMethod, RecipePlanned, Recover, 
 from app.requests import KvType, PlanConversion
 from app.units import size_text
 
-_PROGRAM_BYTES = 420_000_000
-"""Python with torch and transformers imported."""
 _WEIGHTS_A_SECOND = 3e7
 """Quantized on one core, K-quants; measured 1.2e8 for Q4_0 on two. Reading, writing and hashing are in it."""
 
@@ -97,6 +96,7 @@ def _planned(plan: _Plan, folder: Path, free: int, stop: ShouldStop) -> RecipePl
         parameters_after=final.parameters,
         disk_bytes=peak,
         free_disk_bytes=free,
+        notice=plan.work.notice,
     )
     return dataclasses.replace(result, problem=made.problem or _problem(plan, result))
 
@@ -175,16 +175,18 @@ def _recover_seconds(pace: Pace, request: Recover, parameters: int, teacher: int
 
 
 def _prune_memory(request: Prune, stub: CutStub, shape: Shape, width: int) -> int:
-    """A block in float32, the text's activations, Gram matrices and what is solved with them, the libraries."""
+    """As `app.compress.prune.checks` counts it once the weights are there: a block in float32, the text's activations,
+    Gram matrices and what is solved with them, the libraries.
+    """
     block = 4 * stub.parameters // shape.layers
     activations = 4 * request.chunks * request.context_tokens * width
     grams = {
-        PruneMethod.FFN: 3 * 4 * shape.ffn**2 if request.refit else 0,
-        PruneMethod.KV_GROUPS: 3 * 4 * width**2,
+        PruneMethod.FFN: (4 + 4 * 8) * shape.ffn**2 if request.refit else 0,
+        PruneMethod.KV_GROUPS: (4 + 4 + 3 * 8) * width**2 if request.refit else 0,
         PruneMethod.SPARSEGPT: 2 * 4 * (shape.ffn**2 + 2 * width**2),
     }
     copies = shape.layers if request.importance == "leave-out" and request.method is PruneMethod.LAYERS else 1
-    return _PROGRAM_BYTES + 2 * block + activations * max(1, copies // 4) + grams.get(request.method, 0)
+    return PROGRAM_BYTES + block + activations * max(1, copies // 4) + grams.get(request.method, 0)
 
 
 def _recover_memory(plan: _Plan, one: ModelStep, folder: Path) -> int:
@@ -212,10 +214,13 @@ def _quantize_step(plan: _Plan, step: QuantizeStep, made: ConversionPlanned) -> 
     seconds = len(files) * parameters / _WEIGHTS_A_SECOND
     seconds += sum(_measuring_seconds(plan, file, parameters, step) for file in files)
     source_bytes = plan.stub(shape_of(plan.request.source)).size_bytes
+    libraries = PROGRAM_BYTES if plan.chain else 0  # they stay in the process that has pruned
+    # Rows of a tensor as they are and in f32 twice over: a buffer at the most, and no more than all of a small model.
+    quantizing = min(3 * BUFFER_BYTES, 5 * source_bytes)
     needs = [file.curve.need(plan.request.context_tokens, KvType.F16).resident_bytes for file in files]
     return StepPlan(
         seconds=seconds,
-        peak_memory_bytes=max([3 * BUFFER_BYTES, *(need + source_bytes for need in needs)]),
+        peak_memory_bytes=libraries + max([quantizing, *(need + source_bytes for need in needs)]),
         disk_bytes=sum(sizes) + max(made.between_bytes, source_bytes),
         kept_bytes=sum(sizes),
         changes=changes(step, plan.final, plan.final, 1, False),

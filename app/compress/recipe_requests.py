@@ -1,7 +1,8 @@
 """A recipe as the requests of one job: prune, recover, note how it was made, quantize, measure. No engine here.
 
-Each model on the way lies in a hidden folder beside the result, whose name follows from all that was done so far: the
-same recipe, begun again, goes on after the last one that is there.
+Each model on the way lies in a hidden folder beside the result, whose name follows from all that was done so far, and
+the result has the same noted down: the same recipe, begun again, goes on after the last one that is there, and makes
+none of its files twice.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.compress.outputs import output_in, part_paths, workspace
+from app.compress.outputs import output_in, part_paths, recipe_of, workspace
 from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, check_recipe
 from app.compress.recipe_shape import Cut, Shape, cuts_of, shape_of
 from app.errors import RecipeError
-from app.library.lineage import original_of
+from app.library.lineage import folder_origin, lineage_of, original_of
+from app.library.manifest import origin_of
 from app.paths import Paths
 from app.pruning import FinishModel, Prune, Recover
 from app.requests import MeasureQuality, Quantize, Request
@@ -41,6 +43,8 @@ class RecipeWork:
     """Unfinished files, which go when the job does not end well."""
     folders: tuple[Path, ...]
     """What the same recipe goes on from: neither a failure nor a cancel takes it away."""
+    notice: str = ""
+    """What is there already, and what is done about it, in words; "" where nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +69,22 @@ def work_of(recipe: Recipe, source: Path, folder: Path) -> RecipeWork:
     """
     check_recipe(recipe)
     chain = model_steps(recipe, source)
-    model = _free_name(folder / _name(source, chain)) if chain else source
-    between = _between(chain, source, model)
-    requests = [*_model_requests(chain, source, (*between, model))] if chain else []
-    requests += _file_requests(recipe, source, model)
-    files = [request for _, request in requests if isinstance(request, Quantize)]
+    digests = _digests(chain, source)
+    wanted = folder / _name(source, chain) if chain else source
+    model = _own_or_free(wanted, digests[-1]) if chain else source
+    between = tuple(model.with_name(f".{model.name}.{digest}") for digest in digests[:-1])
+    requests = [*_model_requests(chain, source, (*between, model), digests)] if chain else []
+    is_made = bool(chain) and model.is_dir()
+    makings = _makings(recipe, model)
+    files = [request for _, request in makings if not _is_made(request)]
+    requests += [making for making in makings if making[1] in files]
+    requests += [(number, _measuring(request, source)) for number, request in makings]
     return RecipeWork(
         requests=tuple(request for _, request in requests),
         steps=tuple(step for step, _ in requests),
         model=model,
-        files=tuple(request.output for request in files),
+        files=tuple(request.output for _, request in makings),
+        notice=_notice(wanted, model, is_made, [request for _, request in makings]),
         parts=tuple(part for request in files for part in part_paths(request)),
         folders=(
             *between,
@@ -143,22 +153,24 @@ def _recover(step: RecoverStep, source: Path, teacher: Path) -> Recover:
     )
 
 
-def _model_requests(chain: Sequence[ModelStep], source: Path, outputs: Sequence[Path]) -> Iterator[tuple[int, Request]]:
+def _model_requests(
+    chain: Sequence[ModelStep], source: Path, outputs: Sequence[Path], digests: Sequence[str]
+) -> Iterator[tuple[int, Request]]:
     """From the last folder that is there already; each is noted down, and what it was made of goes."""
     done = max((number for number, folder in enumerate(outputs) if folder.is_dir()), default=-1)
     if done >= 0:
-        yield chain[done].step, FinishModel(source, outputs[done], tuple(outputs[:done]))
+        yield chain[done].step, FinishModel(source, outputs[done], tuple(outputs[:done]), digests[done])
     for number in range(done + 1, len(chain)):
         one, before = chain[number], outputs[number - 1] if number else source
         if isinstance(one.request, Prune):
             yield one.step, dataclasses.replace(one.request, source=before, output=outputs[number])
         else:
             yield one.step, dataclasses.replace(one.request, model=before, output=outputs[number])
-        yield one.step, FinishModel(source, outputs[number], (before,) if number else ())
+        yield one.step, FinishModel(source, outputs[number], (before,) if number else (), digests[number])
 
 
-def _file_requests(recipe: Recipe, source: Path, model: Path) -> list[tuple[int, Request]]:
-    """Quantize, then measure each file: against the source, in 16 bits and with nothing taken away."""
+def _makings(recipe: Recipe, model: Path) -> list[tuple[int, Quantize]]:
+    """A file for each type. Raises RecipeError where another one lies in its place."""
     makings: dict[Path, tuple[int, Quantize]] = {}
     for number, step in enumerate(recipe.steps):
         if isinstance(step, QuantizeStep):
@@ -167,22 +179,47 @@ def _file_requests(recipe: Recipe, source: Path, model: Path) -> list[tuple[int,
                 output = output_in(model, kind, best=step.best)
                 request = Quantize(model, output, kind, calibrate=calibrate, best=step.best)
                 makings.setdefault(output, (number, request))
-    for output in makings:
-        if output.exists():
-            raise RecipeError(f"“{output.name}” is there already.", "Delete it first, or leave that type out.")
-    reference = original_of(source)
-    measured = [(number, MeasureQuality(request.output, reference, speed=True)) for number, request in makings.values()]
-    return [*makings.values(), *measured]
+    for output, (_, request) in makings.items():
+        if output.exists() and not _is_made(request):
+            raise RecipeError(
+                f"“{output.name}” is there already, and was made in another way.",
+                "Delete it first, or leave that type out.",
+            )
+    return [*makings.values()]
 
 
-def _between(chain: Sequence[ModelStep], source: Path, model: Path) -> tuple[Path, ...]:
-    """A hidden folder for each model on the way but the last."""
+def _is_made(request: Quantize) -> bool:
+    """Whether its file is there, made of this model in this very way."""
+    origin = origin_of(request.output) if request.output.exists() else None
+    return origin is not None and origin.recipe == lineage_of(request.source).then(recipe_of(request))
+
+
+def _measuring(request: Quantize, source: Path) -> MeasureQuality:
+    """Against the source, in 16 bits and with nothing taken away."""
+    return MeasureQuality(request.output, original_of(source), speed=True)
+
+
+def _digests(chain: Sequence[ModelStep], source: Path) -> tuple[str, ...]:
+    """Of each model on the way, one that follows from the source and from all that was done so far."""
     digest = hashlib.sha256(str(source.resolve()).encode())
-    folders = []
-    for one in chain[:-1]:
+    found = []
+    for one in chain:
         digest.update(repr(one.request).encode())
-        folders.append(model.with_name(f".{model.name}.{digest.hexdigest()[:12]}"))
-    return tuple(folders)
+        found.append(digest.hexdigest()[:12])
+    return tuple(found)
+
+
+def _notice(wanted: Path, model: Path, is_made: bool, files: Sequence[Quantize]) -> str:
+    """What is there already, and what Run will do about it. `wanted` is the model if nothing stands in its place."""
+    made = [request for request in files if _is_made(request)]
+    if model != wanted and not is_made:
+        return f"“{wanted.name}” is there already, made in another way: this one becomes “{model.name}”, beside it."
+    if not is_made and not made:
+        return ""
+    what = f"“{model.name}”" if is_made else ", ".join(f"“{request.output.name}”" for request in made)
+    left = [request.type for request in files if request not in made]
+    does = f"makes what is missing ({', '.join(left)})" if left else "measures it again" if files else "changes nothing"
+    return f"{what} is there already, made by these very steps: Run {does}."
 
 
 def _unfinished(output: Path) -> Path:
@@ -204,10 +241,13 @@ def _name(source: Path, chain: Sequence[ModelStep]) -> str:
     return "-".join((source.resolve().name, *(dict.fromkeys(parts) or ["qat"])))
 
 
-def _free_name(wanted: Path) -> Path:
-    """The name itself, or with a number after it: nothing that is there is ever written over."""
+def _own_or_free(wanted: Path, digest: str) -> Path:
+    """The name itself, or with a number after it: the first that these very steps made, or else the first free one."""
     number, path = 1, wanted
     while path.exists():
+        origin = folder_origin(path) if path.is_dir() else None
+        if origin is not None and origin.steps == digest:
+            return path
         number += 1
         path = wanted.with_name(f"{wanted.name}-{number}")
     return path

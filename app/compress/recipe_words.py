@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from app.compress.recipe import PruneStep, QuantizeStep, RecoverStep, Step
-from app.compress.recipe_shape import Shape
+from app.compress.prune.ffn_widths import rounding_words
+from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, Step
+from app.compress.recipe_shape import Shape, cuts_of, shape_of
 from app.pruning import SPARSE, TEACHER_TEXT, PruneMethod, RecoverMethod
 
 _BLOCK = 256
@@ -22,6 +24,17 @@ def changes(step: Step, before: Shape, after: Shape, rounds: int, guessed: bool)
     if guessed:
         words.append("The time is a cautious guess: nothing of this kind has run on this computer yet.")
     return " ".join(filter(None, words))
+
+
+def rounded_cuts(recipe: Recipe, source: Path) -> Iterator[str]:
+    """A sentence for each cut of the FFN that takes much more or less than was asked for. Raises as `cuts_of` does."""
+    shape = shape_of(source)
+    for step in recipe.steps:
+        if isinstance(step, PruneStep):
+            before, shape = shape, cuts_of(step, shape)[-1].shape
+            words = rounding_words(before.ffn, shape.ffn, step.amount) if step.method is PruneMethod.FFN else ""
+            if words:
+                yield f"The FFN narrows from {before.ffn:,} to {shape.ffn:,}. {words}"
 
 
 def _pruned(step: PruneStep, before: Shape, after: Shape) -> str:
@@ -46,9 +59,10 @@ def _pruned(step: PruneStep, before: Shape, after: Shape) -> str:
 def _narrowed(step: PruneStep, before: Shape, after: Shape) -> str:
     mean = "on average " if after.per_layer else ""
     fit = " What remains is fitted to what the whole gave." if step.refit else ""
+    rounded = rounding_words(before.ffn, after.ffn, step.amount)
     return (
         f"The feed-forward part of each layer narrows from {before.ffn:,} to {mean}{after.ffn:,}: file, memory and "
-        f"time for a token shrink, the conversation (KV cache) does not.{fit}"
+        f"time for a token shrink, the conversation (KV cache) does not.{f' {rounded}' if rounded else ''}{fit}"
     )
 
 

@@ -35,6 +35,8 @@ class FileOrigin:
     recipe: str = ""
     altered: bool = False
     """Pruned or trained: it is not the parent's weights, rounded, but other ones."""
+    steps: str = ""
+    """Of a model that a recipe made: a digest of all that was done, by which the same recipe finds it again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,3 +62,13 @@ def test_windows_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert violation.is_native_fault
     assert ProcessOutcome(Ending.CRASHED, 0xC000001D).signal_name == "illegal instruction"
     assert ProcessOutcome(Ending.CRASHED, 0xC0001234).sentence == "The engine crashed (0xC0001234: Windows ended it)."
+
+
+def test_of_a_job_it_speaks_of_the_job() -> None:
+    for number in signal.Signals:
+        ended = ProcessOutcome(Ending.CRASHED, number)
+        assert ended.job_sentence("Making m.gguf").startswith("The job “Making m.gguf” ")
+        assert ended.job_hint
+        assert "model again" not in ended.job_hint, "there is none to load again"
+    killed = ProcessOutcome(Ending.CRASHED, signal.SIGKILL)
+    assert "then start it again" in killed.job_hint

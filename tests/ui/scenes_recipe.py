@@ -17,6 +17,7 @@ from app.hub.smaller_siblings import Sibling
 from app.library.library import ModelEntry
 from app.measure.ledger import Figures
 from app.pruning import (
+    DraftCost,
     DraftOption,
     DraftsPlanned,
     LayerImportance,
@@ -186,7 +187,7 @@ def recipe_problem(stage: Stage) -> None:
 
 def recipe_too_slow(stage: Stage) -> None:
     show(stage)
-    answer(stage, results=(ResultPlan("Q4_K_M", int(8.6 * GB), int(9.9 * GB), 612.0),))
+    answer(stage, results=(ResultPlan("Q4_K_M", int(7.2 * GB), int(7.9 * GB), 612.0),))
 
 
 def recipe_long_names(stage: Stage) -> None:
@@ -202,7 +203,8 @@ def job(state: JobState, failure: Failure | None = None) -> JobStatus:
     """A recipe's job in this state."""
     output = FOLDER.with_name("Qwen3-1.7B-ffn-25") / "Qwen3-1.7B-ffn-25-Q4_K_M.gguf"
     request = Quantize(FOLDER, output, "Q4_K_M")
-    work = Job(f"{RECIPE.name}: {FOLDER.name}", (request, request, request, request))
+    title = f"{RECIPE.name}: {FOLDER.name}"
+    work = Job(title, (request, request, request, request), stages=(0, 1, 2, 2), stage_count=3)
     return JobStatus(7, work, state, Progress(Phase.RECOVER, 412, 1000, 1480.0), 1, failure=failure)
 
 
@@ -272,9 +274,22 @@ def compared_offline(stage: Stage) -> None:
     stage.program.workshop_page.compare.show_ready_made(pruned().path, None, NO_HUB)
 
 
+def compared_predicted(stage: Stage) -> None:
+    """Nothing but the pruned model was measured."""
+    compared(stage)
+    stage.program.models.set_entries((source(), pruned()))
+    stage.program.models.set_figures(figures_with_pruned())
+    known = offers()
+    plain = dataclasses.replace(known.offers[-1], type="BF16", size_bytes=int(3.45 * GB), ms_per_token=262.0)
+    stage.program.workshop_page.compare.show_offers(Offers(FOLDER, (*known.offers, plain), 0, 0.0))
+
+
 def compared_narrow(stage: Stage) -> None:
     stage.window.resize(900, 600)
     compared_offline(stage)
+
+
+DRAFT_COST = DraftCost(3300.0, int(5.8 * GB), int(7.3 * GB), int(61.2 * GB))
 
 
 def draft_dialog(stage: Stage) -> QWidget:
@@ -287,18 +302,19 @@ def draft_dialog(stage: Stage) -> QWidget:
         DraftOption(layers, cost, 0.35 + 0.35 * (layers / 28) ** 0.5, 1.52 - 0.03 * abs(layers - 5))
         for layers, cost in enumerate(costs, 1)
     )
-    dialog.show_plan(DraftsPlanned(dialog.request(), options))
+    dialog.show_plan(DraftsPlanned(dialog.request(), options, (DRAFT_COST,) * len(options)))
     return dialog
 
 
 def draft_dialog_no_gain(stage: Stage) -> QWidget:
     dialog = draft_dialog(stage)
-    dialog.show_plan(DraftsPlanned(dialog.request(), (DraftOption(1, 0.7, 0.41, 0.94),)))
+    dialog.show_plan(DraftsPlanned(dialog.request(), (DraftOption(1, 0.7, 0.41, 0.94),), (DRAFT_COST,)))
     return dialog
 
 
 RECIPE_SCENES: tuple[Callable[[Stage], QWidget | None], ...] = (
     recipe, recipe_panel, recipe_narrow, recipe_narrow_panel, recipe_empty, recipe_no_steps, recipe_planning,
     recipe_layers, recipe_groups, recipe_sparse, recipe_ffn_more, recipe_problem, recipe_too_slow, recipe_long_names,
-    recipe_running, recipe_failed, compared, compared_offline, compared_narrow, draft_dialog, draft_dialog_no_gain,
+    recipe_running, recipe_failed, compared, compared_offline, compared_predicted,
+    compared_narrow, draft_dialog, draft_dialog_no_gain,
 )  # fmt: skip

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from pytestqt.qtbot import QtBot
 
 from app.measure.families import families
 from tests.ui.scenes_ledger import FOLDER, figures, source, variants
 from tests.ui.scenes_recipe import READY_MADE, figures_with_pruned, pruned
-from ui.before_after import comparison, found_words, is_compared, ready_made_row
+from tests.ui.scenes_smaller import offers
+from ui.before_after import PLAIN_TYPE, comparison, found_words, is_compared, ready_made_row
 from ui.item_models.models import ModelsModel
 from ui.pages.compare_pane import ComparePane
 
@@ -40,6 +43,26 @@ def test_the_originals_perplexity_is_known_from_the_measurement_alone() -> None:
     before, after = comparison(row, family)
     assert before.values == ("3.4 GB", "", "", "14.20", "", "")
     assert after.strong
+
+
+def test_what_was_not_measured_is_predicted_and_says_so() -> None:
+    (family,) = families((source(), pruned()), figures_with_pruned())
+    known = {offer.type: offer for offer in offers().offers}
+    predicted = {PLAIN_TYPE: dataclasses.replace(known["Q8_0"], type=PLAIN_TYPE), "Q4_K_M": known["Q4_K_M"]}
+    before, alone, after = comparison(family.variants[0], family, predicted)
+    assert before.values[:4] == ("3.4 GB", "about 2.7 GB", "about 140 ms", "14.20")
+    assert alone.name == "Q4_K_M, not pruned (predicted)"
+    assert alone.values == ("1.1 GB", "about 2.0 GB", "about 87 ms", "", "", "")
+    assert after == comparison(family.variants[0], family)[-1], "what was measured stands as it is"
+
+
+def test_predictions_are_asked_for_and_shown(pane: ComparePane, qtbot: QtBot) -> None:
+    pane._models.set_figures({})
+    with qtbot.waitSignal(pane.offers_wanted) as asked:
+        pane.choose(pruned().path)
+    assert asked.args == [FOLDER, (PLAIN_TYPE, "Q4_K_M")]
+    pane.show_offers(offers())
+    assert [row.values[2] for row in pane.beside.table.rows if "not pruned" in row.name] == ["about 87 ms"]
 
 
 def test_only_what_was_pruned_here_is_compared() -> None:

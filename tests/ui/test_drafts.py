@@ -162,6 +162,7 @@ def test_the_check_is_asked_for_and_its_result_told(room: Room) -> None:
     assert room.trials() == [CheckDraft()]
     room.engine.draft_checked.emit(DraftCheck(20, 1280, 740, ()))
     assert room.picker.popup.verdict.text() == "Identical in 20 of 20 answers (1,280 tokens, 740 from the draft)."
+    assert room.notice.sentence.startswith(f"Draft for {WITH_DRAFT.name}: Identical in 20 of 20")
 
 
 def test_a_draft_left_out_at_the_load_is_said(room: Room) -> None:
@@ -259,13 +260,13 @@ def test_the_panel_shows_what_is_known(rows: DraftingRows) -> None:
     assert rows.speed_up.text() == "–"
     rows.show_figures(DraftFigures(True, 200, 150, 100, 250, 50.0, 80.0))
     assert [label.text() for label in (rows.acceptance, rows.per_step, rows.speed_up)] == ["75 %", "2.5", "1.60 ×"]
-    assert rows.state.text() == "Qwen3 0.6B"
+    assert rows.state.accessibleName() == "Qwen3 0.6B"
 
 
 def test_the_panel_says_when_drafting_is_off(rows: DraftingRows) -> None:
     rows.show_sources(WITH_DRAFT)
     rows.show_figures(DraftFigures(False, 20, 1, 60, 61, 82.0, 80.0))
-    assert rows.state.text().startswith("off")
+    assert rows.state.accessibleName().startswith("off")
 
 
 def test_neighbours_of_the_same_kind_are_one_piece() -> None:

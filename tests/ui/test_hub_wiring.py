@@ -147,6 +147,7 @@ def test_quantizing_that_is_cancelled_leaves_nothing(program: Program, paths: Pa
     program.hub.quantize((Quantize(folder, folder / "m.gguf", "Q4_K_M", calibrate=True),))
     (job,) = program.hub.jobs.jobs
     qtbot.waitUntil(lambda: program.hub.jobs.jobs[0].progress is not None, timeout=TIMEOUT_MS)
+    assert program.sampler.sample().jobs_bytes > 0, "it is Bantam's, and no other program's"
     program.hub.jobs.cancel(job.id)
     qtbot.waitUntil(lambda: bool(ended), timeout=TIMEOUT_MS)
     assert ended[0].state is JobState.CANCELLED
@@ -158,6 +159,19 @@ def test_quantizing_that_fails_says_why(program: Program, paths: Paths) -> None:
     failed = JobStatus(3, Job("Making m.gguf", (request,)), JobState.FAILED, failure=Failure("There is no room."))
     program.hub.jobs.ended.emit(failed)
     assert "There is no room." in program.window.error.sentence
+
+
+def test_how_a_job_failed_is_told_until_the_next_of_its_kind_begins(program: Program, paths: Paths) -> None:
+    job = Job("Making m.gguf", (Quantize(paths.models, paths.models / "m.gguf", "Q4_0"),))
+    jobs, bar = program.hub.jobs, program.window.error
+    jobs.ended.emit(JobStatus(3, job, JobState.FAILED, failure=Failure("There is no room.")))
+    jobs.changed.emit(JobStatus(4, Job("Verifying x", (VerifyModel(STARTER_MODEL),)), JobState.RUNNING))
+    assert bar.sentence == "There is no room."
+    jobs.changed.emit(JobStatus(5, job, JobState.QUEUED))
+    assert bar.sentence == ""
+    bar.say("Something else.")
+    jobs.changed.emit(JobStatus(6, job, JobState.QUEUED))
+    assert bar.sentence == "Something else."
 
 
 def test_what_was_made_is_said_with_both_sizes(program: Program, paths: Paths) -> None:

@@ -88,7 +88,7 @@ def test_what_was_found_is_handed_to_the_dialog(program: Program, looking: Looki
     looking.window.types.start.click()
     done = dataclasses.replace(status(program, JobState.DONE), result=suggestion())
     program.hub.jobs.ended.emit(done)
-    assert suggestion().sentence == program.window.notice.sentence
+    assert program.window.notice.sentence == f"{FOLDER.name}: {suggestion().sentence}"
     looking.window.types.use.click()
     dialog = program.models_page.window().findChild(QuantizeDialog)
     assert dialog.chosen == ("Q4_K_M",)

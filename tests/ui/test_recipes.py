@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import shiboken6
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QAbstractButton
 from pytestqt.qtbot import QtBot
 
+from app.compress.begun_recipe import BegunRecipe, begun_recipe, remember
 from app.compress.recipe import Recipe
 from app.library.library import ModelEntry, ModelSource
 from app.library.safetensors import facts_of
@@ -18,7 +22,7 @@ from app.pruning import Prune, Recover
 from app.requests import MeasureQuality, Quantize
 from tests.real_models import STDLIB_3M
 from tests.ui.fake_engine import FakeEngine
-from tests.ui.scenes_recipe import RECIPE
+from tests.ui.scenes_recipe import RECIPE, plan_of
 from ui.main import CHAT, WORKSHOP, Program
 from ui.pages.workshop_page import COMPARE, MAKE
 from ui.theme import ThemeWatcher
@@ -81,9 +85,32 @@ def test_its_progress_is_on_the_page(program: Program) -> None:
     job = run(program)
     program.hub.jobs.changed.emit(JobStatus(1, job, JobState.RUNNING))
     pane = program.workshop_page.make
-    assert pane.outcome.verdict.text().startswith("Step 1 of ")
+    assert pane.outcome.verdict.text().startswith("Step 1 of 3: ")
+    last = JobStatus(1, job, JobState.RUNNING, step=len(job.requests) - 1)
+    program.hub.jobs.changed.emit(last)
+    assert pane.outcome.verdict.text().startswith("Step 3 of 3: "), "steps are the cards, not the requests"
+    program.hub.jobs.changed.emit(JobStatus(1, job, JobState.RUNNING))
     program.hub.jobs.changed.emit(JobStatus(2, job, JobState.QUEUED))
     assert pane.outcome.verdict.text().startswith("Step 1 of "), "another job is not this one"
+
+
+def test_a_second_press_does_not_cancel_what_the_first_began(program: Program, qtbot: QtBot) -> None:
+    pane, jobs = program.workshop_page.make, program.hub.jobs
+    qtbot.waitUntil(lambda: bool(program.plans))
+    pane.show_plan(dataclasses.replace(plan_of(RECIPE), source=STDLIB_3M))
+    cancelled: list[int] = []
+    program.window.strip.job_cancel_requested.connect(cancelled.append)
+    pane.cancel_requested.connect(lambda: cancelled.append(0))
+    pane.outcome.run.setFocus()
+    qtbot.keyClick(pane.outcome.run, Qt.Key.Key_Space)
+    jobs.changed.emit(JobStatus(1, program.added[-1], JobState.RUNNING))
+    place = program.window.focusWidget()
+    assert not isinstance(place, QAbstractButton)
+    for key in (Qt.Key.Key_Space, Qt.Key.Key_Return):
+        qtbot.keyClick(place, key)
+    assert cancelled == []
+    qtbot.keyClick(place, Qt.Key.Key_Tab)
+    assert program.window.focusWidget() is pane.outcome.cancel, "the Tab key goes on from there"
 
 
 def test_a_failure_stays_on_the_page_and_can_be_run_again(program: Program) -> None:
@@ -111,6 +138,62 @@ def test_a_cancelled_recipe_says_what_became_of_it(program: Program) -> None:
     end(program, JobState.CANCELLED)
     assert "goes on from there" in program.workshop_page.make.notice.sentence
     assert program.window.notice.sentence == ""
+
+
+def begun(qtbot: QtBot, engine: FakeEngine, theme: ThemeWatcher, paths: Paths, monkeypatch) -> Program:
+    """The window after one that was killed while a recipe ran."""
+    source = Path(shutil.copytree(STDLIB_3M, paths.models / "me" / "stdlib"))
+    remember(paths, BegunRecipe(source, Recipe("Mine", RECIPE.steps)))
+    program = Program(paths, theme, engine)
+    qtbot.addWidget(program.window)
+    program.added: list[Job] = []
+    monkeypatch.setattr(program.hub.jobs, "add", lambda job: program.added.append(job) or len(program.added))
+    monkeypatch.setattr(program.hub.speed, "measure", lambda: None)
+    monkeypatch.setattr(program.hub.recipes, "plan", lambda *given: None)
+    monkeypatch.setattr(program.hub.recipes, "offers", lambda *given: None)
+    program.show()
+    qtbot.waitUntil(lambda: "“Mine” for stdlib was interrupted" in program.window.notice.sentence)
+    return program
+
+
+def test_a_recipe_that_was_killed_is_told_and_goes_on(qtbot, engine, theme, paths, monkeypatch) -> None:
+    program = begun(qtbot, engine, theme, paths, monkeypatch)
+    program.window.notice.buttons()["Go on"].click()
+    assert program.window.pages.currentWidget() is program.workshop_page
+    assert program.added[0].title == "Mine: stdlib"
+    assert program.workshop_page.make.editor.recipe.name == "Mine"
+    assert program.workshop_page.make.notice.sentence == "", "it goes on"
+    qtbot.waitUntil(lambda: program.workshop_page.make.entry is not None)
+    program.hub.jobs.ended.emit(JobStatus(1, program.added[0], JobState.DONE))
+    assert begun_recipe(paths) is None
+    finish(program)
+
+
+def test_a_recipe_that_was_killed_stands_in_the_workshop_until_it_is_answered(
+    qtbot, engine, theme, paths, monkeypatch
+) -> None:
+    program = begun(qtbot, engine, theme, paths, monkeypatch)
+    pane = program.workshop_page.make
+    qtbot.waitUntil(lambda: pane.entry is not None)
+    assert (pane.entry.path.name, pane.editor.recipe.name) == ("stdlib", "Mine")
+    assert "Go on" in pane.notice.buttons()
+    program.window.notice.dismiss()
+    assert begun_recipe(paths) is None
+    finish(program)
+
+
+def test_a_recipe_is_remembered_while_it_runs(program: Program, paths: Paths) -> None:
+    run(program)
+    assert begun_recipe(paths) == BegunRecipe(STDLIB_3M, RECIPE)
+    program.hub.jobs._closing = True
+    end(program, JobState.CANCELLED)
+    assert begun_recipe(paths) is not None, "the window was closed: the next start offers to go on"
+
+
+def finish(program: Program) -> None:
+    program.window.hide()
+    program.end()
+    shiboken6.delete(program)
 
 
 def made(job: Job) -> ModelEntry:

@@ -33,6 +33,14 @@ def test_a_sample(qapp: object, process: subprocess.Popen[bytes]) -> None:
     assert 0 < sample.available_bytes < sample.total_bytes
 
 
+def test_a_job_is_counted_and_the_engine_not_twice(qapp: object, process: subprocess.Popen[bytes]) -> None:
+    assert 60_000_000 < MemorySampler(lambda: None, job_pids=lambda: [process.pid]).sample().jobs_bytes < 120_000_000
+    assert MemorySampler(lambda: process.pid, job_pids=lambda: [process.pid]).sample().jobs_bytes == 0
+    process.kill()
+    process.wait()
+    assert MemorySampler(lambda: None, job_pids=lambda: [process.pid]).sample().jobs_bytes == 0
+
+
 def test_the_child_comes_and_goes(qapp: object, process: subprocess.Popen[bytes]) -> None:
     pid: int | None = None
     memory = MemorySampler(lambda: pid)

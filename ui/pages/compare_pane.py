@@ -8,9 +8,10 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app.errors import AppError
+from app.events import Offer, Offers
 from app.hub.smaller_siblings import Sibling
 from app.measure.families import Family, LedgerRow, families, write_csv
-from ui.before_after import LOOKING, comparison, is_compared
+from ui.before_after import LOOKING, PLAIN_TYPE, comparison, is_compared
 from ui.errors import ErrorBar, NoticeBar
 from ui.icons import set_icon
 from ui.item_models.ledger import ROW_ROLE, LedgerColumn, LedgerFilter, LedgerModel
@@ -56,6 +57,8 @@ class ComparePane(QWidget):
     models_requested = Signal()
     ready_made_wanted = Signal(object)
     """LedgerRow of a pruned model that is shown: what has the hub of about its memory?"""
+    offers_wanted = Signal(object, object)
+    """Path of the source of a pruned model that is shown, and types: what would each be, as it was not measured?"""
     discover_requested = Signal(str)
     """What to look for"""
 
@@ -65,6 +68,7 @@ class ComparePane(QWidget):
         self._families: tuple[Family, ...] = ()
         self._asked: LedgerRow | None = None
         """The pruned model that a ready-made one was looked for last."""
+        self._offers: dict[Path, dict[str, Offer]] = {}
         self._ledger = LedgerModel(self, flat=True)
         self._rows = LedgerFilter(self._ledger, self)
         self._build()
@@ -84,6 +88,17 @@ class ComparePane(QWidget):
         row = self._chosen()
         if row is not None and row.entry.path == path and is_compared(row):
             self.beside.say(words) if found is None else self.beside.show_ready_made(found, words)
+
+    def show_offers(self, offers: Offers) -> None:
+        """What types of a source would be: shown where they were not measured."""
+        self._offers.setdefault(offers.source, {}).update({offer.type: offer for offer in offers.offers})
+        row, family = self._chosen(), self._family()
+        if row is not None and family is not None and is_compared(row):
+            self.beside.show_rows(comparison(row, family, self._predicted(family)))
+
+    def forget_offers(self) -> None:
+        """Their speeds were predicted from another measurement of this computer."""
+        self._offers.clear()
 
     def show_source(self, path: Path) -> None:
         """Show the variants of this model; of one that has none the page stays as it is."""
@@ -178,11 +193,21 @@ class ComparePane(QWidget):
         if row is None or family is None or not is_compared(row):
             self._asked = None
             return
-        self.beside.show_rows(comparison(row, family))
+        self.beside.show_rows(comparison(row, family, self._predicted(family)))
         if row != self._asked:
             self._asked = row
             self.beside.say(LOOKING)
             self.ready_made_wanted.emit(row)
+            self._ask_for_offers(row, family)
+
+    def _predicted(self, family: Family) -> dict[str, Offer]:
+        return self._offers.get(family.source.entry.path, {})
+
+    def _ask_for_offers(self, row: LedgerRow, family: Family) -> None:
+        kind = row.entry.header.quantization if row.entry.header is not None else PLAIN_TYPE
+        missing = [one for one in dict.fromkeys((PLAIN_TYPE, kind)) if one not in self._predicted(family)]
+        if missing and family.source.entry.is_folder:
+            self.offers_wanted.emit(family.source.entry.path, tuple(missing))
 
     def _show_row(self) -> None:
         self.table.scrollTo(self.table.currentIndex())
@@ -327,9 +352,10 @@ def _point(row: LedgerRow, across: str, up: str) -> Point | None:
 
 
 def _words(row: LedgerRow) -> str:
-    found = [row.short_recipe or row.entry.name]
+    """The figures first: the name stands in the table too, and may be cut off."""
+    found = []
     if row.speed is not None:
         found += [f"{milliseconds(row.speed.ms_per_token)} a token", size(row.speed.peak_memory_bytes)]
     if row.kl is not None:
         found.append(f"KL {kl_words(row.kl)}")
-    return ", ".join(found)
+    return ", ".join([*found, row.short_recipe or row.entry.name])

@@ -8,13 +8,14 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from app.compress.recipe import PruneStep, as_toml, builtin_recipes, read_recipe, write_recipe
+from app.compress.recipe import PruneStep, Recipe, as_toml, builtin_recipes, read_recipe, write_recipe
 from app.errors import AppError, RecipeError
 from app.events import Offer, Offers
 from app.fit.advice import ms_text
 from app.fit.judgement import MemoryBudget
 from app.library.library import ModelEntry
 from app.pruning import RecipePlanned
+from ui.before_after import PLAIN_TYPE
 from ui.errors import ErrorBar, NoticeBar
 from ui.item_models.models import ModelsModel
 from ui.recipe_words import total_words, verdict_words
@@ -29,8 +30,6 @@ from ui.words import grouped, size
 from workers.jobs import FINAL_JOB_STATES, JobState, JobStatus
 from workers.protocol import Failure
 
-PLAIN_TYPE = "BF16"
-"""What the original's memory and speed are told by: its 16 bits, as a file of llama.cpp's."""
 _SOON_MS = 400
 
 
@@ -57,6 +56,8 @@ class RecipePane(QWidget):
         self._target_ms = 200.0
         self._job: JobStatus | None = None
         self._problem = ""
+        self._wanted: Path | None = None
+        """A model that is to be chosen as soon as it is found."""
         self._soon = QTimer(self, singleShot=True, interval=_SOON_MS)
         self._soon.timeout.connect(self._ask)
         self._build()
@@ -71,10 +72,17 @@ class RecipePane(QWidget):
         return self._entries[number] if 0 <= number < len(self._entries) else None
 
     def choose(self, path: Path) -> None:
-        """Take this model, if it is one that can be pruned."""
+        """Take this model, if it is one that can be pruned: now, or as soon as it is found."""
         number = self.source.findData(str(path))
+        self._wanted = path if number < 0 else None
         if number >= 0:
             self.source.setCurrentIndex(number)
+
+    def show_for(self, path: Path, recipe: Recipe) -> None:
+        """Show this recipe, for this model."""
+        self.choose(path)
+        self.editor.show_recipe(recipe)
+        self._on_changed()
 
     def refresh(self) -> None:
         """Ask again for the plan: memory, disk or the measured speed have changed."""
@@ -157,12 +165,17 @@ class RecipePane(QWidget):
                 self.source.setItemData(self.source.count() - 1, str(entry.path), Qt.ItemDataRole.ToolTipRole)
             self.source.setCurrentIndex(max(0, self.source.findData(chosen)) if found else -1)
             self.source.blockSignals(False)
+            if self._wanted is not None:
+                self.choose(self._wanted)
             if self.entry != before:
                 self._on_source_changed()
         self.empty.setVisible(not found)
         self.whole.setVisible(bool(found))
         for widget in (self.source, self.facts, self.draft):
             widget.setVisible(bool(found))
+
+    def _want_nothing(self) -> None:
+        self._wanted = None
 
     def _on_source_changed(self) -> None:
         entry = self.entry
@@ -211,11 +224,12 @@ class RecipePane(QWidget):
         if job is not None:
             self.outcome.say(_running_words(job))
         elif problem:
-            self.outcome.say(problem, "danger")
+            self.outcome.say(problem, "danger" if self.editor.cards else "secondary")  # an empty one is not wrong yet
         elif plan is None:
             self.outcome.say("Working out what it takes…")
         else:
-            self.outcome.say(*self._verdict(plan), total)
+            words, role = self._verdict(plan)
+            self.outcome.say(f"{plan.notice} {words}".strip(), role, total)
         self.outcome.set_running(job is not None, can_run=plan is not None and not problem)
 
     def _verdict(self, plan: RecipePlanned) -> tuple[str, str]:
@@ -275,6 +289,7 @@ class RecipePane(QWidget):
         self.source.setAccessibleName("Model to make smaller")
         self.source.setMinimumWidth(160)
         self.source.currentIndexChanged.connect(lambda _number: self._on_source_changed())
+        self.source.activated.connect(lambda _number: self._want_nothing())
         self.facts = ElidedLabel("caption")
         self.draft = QPushButton("Make a draft…")
         self.draft.setProperty("role", "quiet")

@@ -79,7 +79,7 @@ class SettingsPage(QWidget):
         self._show_reload()
 
     def _on_threads_measured(self, threads: ThreadCounts) -> None:
-        self.threads.setText(f"In use: {threads.decode} for answering, {threads.prefill} for reading the prompt.")
+        self.threads.setText(f"In use: {threads.decode} answering, {threads.prefill} reading.")
 
     def _on_progress(self, progress: Progress) -> None:
         if progress.stage is Stage.MEASURE_THREADS and progress.total:

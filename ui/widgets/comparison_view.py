@@ -14,6 +14,7 @@ from ui.widgets.elided_label import ElidedLabel
 from ui.widgets.figure_table import FigureRow, FigureTable
 
 _COLUMN_WIDTH = 92
+"""“about 1.2 GB”."""
 _NARROW = 740
 _MOST_NEEDED = (1, 2, 4)
 """Memory, time of a token, KL."""

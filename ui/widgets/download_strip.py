@@ -217,8 +217,8 @@ def job_share(progress: Progress | DownloadProgress | None) -> float:
 
 def job_words(status: JobStatus, share: float) -> str:
     """ "Quantizing, 41 %, 3 min left", and before it which step of how many."""
-    progress, steps = status.progress, len(status.job.requests)
-    which = f"Step {status.step + 1} of {steps}: " if steps > 1 else ""
+    progress, (step, steps) = status.progress, status.stage
+    which = f"Step {step} of {steps}: " if steps > 1 else ""
     if isinstance(progress, DownloadProgress):
         return which + progress_words(progress)
     if progress is None:

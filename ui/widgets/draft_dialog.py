@@ -9,8 +9,8 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QV
 
 from app.compress.draft_names import default_draft
 from app.library.library import ModelEntry
-from app.pruning import OVERNIGHT_TOKENS, SHORT_TOKENS, DraftOption, DraftsPlanned, MakeDraft
-from ui.draft_words import option_words, promise_words
+from app.pruning import OVERNIGHT_TOKENS, SHORT_TOKENS, DraftCost, DraftOption, DraftsPlanned, MakeDraft
+from ui.draft_words import cost_words, option_words, promise_words
 from ui.recipe_words import BUDGET_WORDS
 from ui.widgets.step_fields import ChoiceBox
 
@@ -36,6 +36,7 @@ class DraftDialog(QDialog):
         super().__init__(parent)
         self._entry = entry
         self._options: tuple[DraftOption, ...] = ()
+        self._costs: tuple[DraftCost, ...] = ()
         self.setWindowTitle(f"Make a draft of {entry.name}")
         self.setFixedWidth(_WIDTH)
         names = {target.path: target.path.name for target in targets}
@@ -43,11 +44,8 @@ class DraftDialog(QDialog):
         self.type = ChoiceBox("Type of the draft's file", _TYPES, lambda _type: self._ask())
         self.layers = ChoiceBox("Layers that are kept", {}, lambda _layers: self._show_promise())
         budgets = {tokens: BUDGET_WORDS[tokens] for tokens in (SHORT_TOKENS, OVERNIGHT_TOKENS)}
-        self.budget = ChoiceBox("How long it learns", budgets, lambda _tokens: None)
-        self.promise = QLabel()
-        self.promise.setWordWrap(True)
-        self.promise.setTextFormat(Qt.TextFormat.PlainText)
-        self.promise.setAccessibleName("What the draft promises")
+        self.budget = ChoiceBox("How long it learns", budgets, lambda _tokens: self._ask())
+        self.promise, self.cost = _wrapped("What the draft promises"), _wrapped("What making it takes")
         self._lay_out()
         self._say("Working out what it promises…" if targets else NO_TARGET)
         self.make.setEnabled(False)
@@ -71,9 +69,10 @@ class DraftDialog(QDialog):
 
     def show_plan(self, plan: DraftsPlanned) -> None:
         """What the answer promises; one to an earlier question counts for nothing."""
-        if (plan.draft.target, plan.draft.type) != (self.target.value, self.type.value):
+        asked = (self.target.value, self.type.value, self.budget.value)
+        if (plan.draft.target, plan.draft.type, plan.draft.budget_tokens) != asked:
             return
-        self._options = plan.options
+        self._options, self._costs = plan.options, plan.costs
         of = len(plan.options) + 1
         chosen = self.layers.value
         self.layers.offer({option.layers: option_words(option, of) for option in plan.options})
@@ -84,6 +83,7 @@ class DraftDialog(QDialog):
     def refuse(self, sentence: str) -> None:
         """No draft can be made: say why."""
         self._say(sentence, "danger")
+        self.cost.setText("")
         self.make.setEnabled(False)
 
     def accept(self) -> None:
@@ -95,18 +95,24 @@ class DraftDialog(QDialog):
 
     def _ask(self) -> None:
         self.make.setEnabled(False)
-        self._say("Working out what it promises…")
+        self._say("Working out what it promises and takes…")
+        self.cost.setText("")
         self.plan_wanted.emit(self.request())
 
     def _show_promise(self) -> None:
-        option = next((one for one in self._options if one.layers == self.layers.value), None)
-        if option is None:
+        found = zip(self._options, self._costs, strict=True)
+        option, cost = next((both for both in found if both[0].layers == self.layers.value), (None, None))
+        if option is None or cost is None:
             return
         output = default_draft(self._entry.path, self.type.value)
         if output.exists():
             self.refuse(f"“{output.name}” is there already. Delete it on the Models page first.")
             return
+        if cost.problem:
+            self.refuse(cost.problem)
+            return
         self._say(*promise_words(option))
+        self.cost.setText(cost_words(cost))
         self.make.setEnabled(True)
         self.make.setText("Make the draft" if option.speed_up > 1 else "Make it all the same")
 
@@ -132,8 +138,18 @@ class DraftDialog(QDialog):
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
         self.promise.setMinimumHeight(36)
+        self.cost.setProperty("role", "secondary")
+        self.cost.setMinimumHeight(36)
         column = QVBoxLayout(self)
         column.setContentsMargins(24, 16, 24, 16)
         column.setSpacing(16)
-        for item in (explanation, form, self.promise, self.buttons):
+        for item in (explanation, form, self.promise, self.cost, self.buttons):
             column.addLayout(item) if isinstance(item, QFormLayout) else column.addWidget(item)
+
+
+def _wrapped(name: str) -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setAccessibleName(name)
+    return label

@@ -8,10 +8,10 @@ from PySide6.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 from app.drafting import DraftFigures
 from app.events import ModelLoaded
 from ui.theme import text_font
+from ui.widgets.elided_label import ElidedLabel
 
 _NONE = "–"
 _OFF = "off: it would be slower"
-_WIDTH = 180
 _FEWEST = 8
 """Drafted tokens; before so many a share says nothing."""
 
@@ -25,8 +25,8 @@ class DraftingRows(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setHorizontalSpacing(8)
         form.setVerticalSpacing(4)
-        self.state = _row(form, "Draft", "What guesses the next tokens")
-        self.state.setTextFormat(Qt.TextFormat.PlainText)
+        self.state = ElidedLabel("", mode=Qt.TextElideMode.ElideMiddle)
+        _row(form, "Draft", "What guesses the next tokens", self.state)
         self.acceptance = _row(form, "Right guesses", "Of the drafted tokens, those that the model agreed with")
         self.per_step = _row(form, "Tokens a step", "New tokens for each run of the model; 1 is plain decoding")
         self.speed_up = _row(form, "Against plain", "How many times as fast as without drafts, measured meanwhile")
@@ -56,12 +56,11 @@ class DraftingRows(QWidget):
         self.speed_up.setText(f"{figures.speed_up:.2f} ×" if figures.speed_up and known else _NONE)
 
     def _say(self, text: str) -> None:
-        self.state.setText(self.state.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, _WIDTH))
-        self.state.setToolTip(text)
+        self.state.say(text)
 
 
-def _row(form: QFormLayout, word: str, help: str) -> QLabel:
-    name, value = QLabel(word), QLabel(_NONE)
+def _row(form: QFormLayout, word: str, help: str, value: QLabel | None = None) -> QLabel:
+    name, value = QLabel(word), value or QLabel(_NONE)
     name.setProperty("role", "secondary")
     value.setFont(text_font(tabular=True))
     value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)

@@ -13,9 +13,11 @@ _LEAST_WIDTH = 48
 class ElidedLabel(QLabel):
     """As wide as it would like, and as narrow as it must."""
 
-    def __init__(self, role: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, role: str, parent: QWidget | None = None, *, mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight
+    ) -> None:
         super().__init__(parent)
-        self._whole = ""
+        self._whole, self._mode = "", mode
         self.setProperty("role", role)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -28,7 +30,7 @@ class ElidedLabel(QLabel):
 
     def _elide(self) -> None:
         room = self.width() if self.width() >= _LEAST_WIDTH else 0
-        short = self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideRight, room)
+        short = self.fontMetrics().elidedText(self._whole, self._mode, room)
         self.setText(short)
         self.setToolTip(self._whole if short != self._whole else "")
 

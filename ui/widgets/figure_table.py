@@ -27,7 +27,9 @@ class FigureRow:
 class FigureTable(QWidget):
     """The first column takes the room that is left; the others are wide enough for every figure, so nothing jumps."""
 
-    def __init__(self, titles: Sequence[str], column_width: int, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, titles: Sequence[str], column_width: int, parent: QWidget | None = None, *, name_width: int = _NAME_WIDTH
+    ) -> None:
         super().__init__(parent)
         self.rows: tuple[FigureRow, ...] = ()
         self._columns = tuple(range(len(titles)))
@@ -37,7 +39,7 @@ class FigureTable(QWidget):
         self._grid.setHorizontalSpacing(8)
         self._grid.setVerticalSpacing(4)
         self._grid.setColumnStretch(0, 1)
-        self._grid.setColumnMinimumWidth(0, _NAME_WIDTH)
+        self._grid.setColumnMinimumWidth(0, name_width)
         self.show_rows(())
 
     def show_columns(self, columns: Sequence[int]) -> None:

@@ -9,6 +9,7 @@ from app.events import Progress
 from app.inside.asked import LookAtTensor, LookInside
 from app.inside.said import Inside, TensorLook, TensorRow, TypesSuggested
 from app.library.library import ModelEntry
+from ui.focus import stay_around
 from ui.widgets.suggestion_view import SuggestionView
 from ui.widgets.tensor_list import TensorList
 from ui.widgets.tensor_view import TensorView
@@ -128,7 +129,7 @@ class InsideWindow(QDialog):
         close.clicked.connect(self.close)
         splitter = QSplitter()
         splitter.setChildrenCollapsible(False)
-        for number, (widget, width) in enumerate(((self.list, 410), (self.pages, 710))):
+        for number, (widget, width) in enumerate(((self.list, 440), (self.pages, 680))):
             side = QWidget()
             box = QHBoxLayout(side)
             box.setContentsMargins(0 if number == 0 else 16, 0, 16 if number == 0 else 0, 0)
@@ -136,7 +137,7 @@ class InsideWindow(QDialog):
             side.setMinimumWidth(width * 3 // 4)
             splitter.addWidget(side)
             splitter.setStretchFactor(number, number)
-        splitter.setSizes([410, 710])
+        splitter.setSizes([440, 680])
         buttons = QHBoxLayout()
         buttons.addWidget(self.suggest)
         buttons.addStretch()
@@ -146,3 +147,8 @@ class InsideWindow(QDialog):
         column.setSpacing(12)
         column.addWidget(splitter, 1)
         column.addLayout(buttons)
+
+    # Qt overrides
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        return stay_around(self) or super().focusNextPrevChild(forward)

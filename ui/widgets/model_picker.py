@@ -80,7 +80,7 @@ def facts(entry: ModelEntry) -> str:
         return entry.problem
     header = entry.header
     context = f"context {grouped(header.context_tokens)}" if header.context_tokens else ""
-    parts = (f"{header.parameters_str} parameters", header.quantization, size(entry.size_bytes), context)
+    parts = (f"{header.parameters_str} parameters", header.quantization, f"{size(entry.size_bytes)} on disk", context)
     return " · ".join(part for part in parts if part)
 
 

@@ -17,7 +17,7 @@ from ui.theme import color, text_font, tokens
 _ROW_HEIGHT = 48
 _INDENT = 20
 _WIDTHS = {
-    LedgerColumn.RECIPE: 116,
+    LedgerColumn.RECIPE: 136,
     LedgerColumn.SIZE: 76,
     LedgerColumn.MEMORY: 76,
     LedgerColumn.SPEED: 80,

@@ -67,10 +67,9 @@ class PerformancePanel(QWidget):
     def show_memory(self, sample: MemorySample) -> None:
         """Connected to the sampler, once a second."""
         self.engine_memory.setText(_engine_memory(sample.child_bytes, self._need))
+        ours = sample.window_bytes + sample.jobs_bytes
         self.memory.set_parts(
-            memory_parts(
-                sample.total_bytes, sample.available_bytes, sample.child_bytes, sample.window_bytes, self._need
-            )
+            memory_parts(sample.total_bytes, sample.available_bytes, sample.child_bytes, ours, self._need)
         )
 
     # what the engine says

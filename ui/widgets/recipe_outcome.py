@@ -9,7 +9,9 @@ from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QPushButt
 from ui.widgets.figure_table import FigureTable
 
 _TITLES = ("On disk", "Memory", "A token")
-_COLUMN_WIDTH = 104
+_COLUMN_WIDTH = 100
+_NAME_WIDTH = 180
+"""“Q4_K_M without pruning”."""
 _NARROW = 700
 _STACKED_HEIGHT = 180
 _LEAST_HEIGHT = 102
@@ -24,7 +26,7 @@ class RecipeOutcome(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.table = FigureTable(_TITLES, _COLUMN_WIDTH)
+        self.table = FigureTable(_TITLES, _COLUMN_WIDTH, name_width=_NAME_WIDTH)
         self.verdict, self.total = _wrapped("secondary"), _wrapped("secondary")
         self.verdict.setAccessibleName("Whether the result runs here")
         self.run = QPushButton("Run")

@@ -34,7 +34,7 @@ class StepCard(QWidget):
         self.fields = _fields_of(step)
         self.fields.changed.connect(self.changed)
         self.remove = QToolButton()
-        set_icon(self.remove, "x", "text_secondary", 16)
+        set_icon(self.remove, "trash-2", "text_secondary", 16)  # not the × with which a bar above goes away
         self.remove.setToolTip("Take this step out")
         self.remove.clicked.connect(self.remove_requested)
         self.time, self.memory, self.disk = _label("strong"), _label("secondary"), _label("secondary")

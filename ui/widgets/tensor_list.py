@@ -27,7 +27,7 @@ class TensorList(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.filter = QLineEdit(placeholderText="Filter, such as ffn_down", clearButtonEnabled=True)
+        self.filter = QLineEdit(placeholderText="Filter", clearButtonEnabled=True)
         self.filter.setAccessibleName("Filter the tensors")
         self.filter.textChanged.connect(self._on_filter)
         self.tree = QTreeWidget()
@@ -43,7 +43,7 @@ class TensorList(QWidget):
         header = self.tree.header()
         header.setStretchLastSection(False)
         header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((_SHAPE, 108), (_TYPE, 56), (_SIZE, 66)):
+        for column, width in ((_SHAPE, 112), (_TYPE, 56), (_SIZE, 80)):
             header.resizeSection(column, width)
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         self.tree.headerItem().setTextAlignment(_SIZE, right)
@@ -69,6 +69,7 @@ class TensorList(QWidget):
             self.tree.addTopLevelItem(group)
             group.setExpanded(group.data(_NAME, _SORT) < 1)
         self.tree.setSortingEnabled(True)
+        self.filter.setPlaceholderText(f"Filter, such as {_example(tensors)}" if tensors else "Filter")
         self._on_filter(self.filter.text())
 
     def choose(self, name: str) -> None:
@@ -134,3 +135,8 @@ def _add(group: _Item, tensor: TensorRow) -> None:
 def _short(name: str) -> str:
     """Without the layer, which stands above it, and without the ending that nearly all have."""
     return _BEFORE.sub("", name).removesuffix(".weight") or name
+
+
+def _example(tensors: Sequence[TensorRow]) -> str:
+    """A part of a name as this model's files write it: GGUF's ffn_down, safetensors' down_proj."""
+    return next((part for part in ("ffn_down", "down_proj") if any(part in one.name for one in tensors)), "layers.0")

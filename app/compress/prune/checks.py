@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 from app.compress.calibration import CALIBRATION_TEXT, read_text
+from app.compress.process_memory import PROGRAM_BYTES
 from app.compress.prune.block_model import BlockModel
 from app.compress.prune.method import Method, Statistic, linear_layers
 from app.errors import DiskFullError, ModelFileError, PruneError, StorageError
@@ -46,12 +47,13 @@ def check_request(request: Prune, work: Path) -> None:
 def check_room(request: Prune, model: BlockModel, method: Method, report: Report) -> None:
     """Say how much memory it takes. Raises PruneError where there is less, DiskFullError for the disk."""
     memory, available = memory_bytes(model, method), available_memory_bytes()
-    if memory > available:
+    whole = PROGRAM_BYTES + memory  # as a plan tells it
+    if memory > available:  # what is free now is free beside the libraries, which are loaded by now
         raise PruneError(
-            f"Pruning takes {size_text(memory)} of memory; {size_text(available)} are free.",
+            f"Pruning takes {size_text(whole)} of memory; {size_text(available + PROGRAM_BYTES)} can be had.",
             "Close other programs, take fewer or shorter windows of text, or a method that needs less.",
         )
-    report(Notice(f"Pruning takes up to {size_text(memory)} of memory."))
+    report(Notice(f"Pruning takes up to {size_text(whole)} of memory."))
     needed = sum(tensor.size_bytes for tensor in model.tensors.values()) + 2 * _activation_bytes(model) + SPARE_BYTES
     free = free_bytes(request.output.parent)
     if free is not None and needed > free:
@@ -62,7 +64,7 @@ def check_room(request: Prune, model: BlockModel, method: Method, report: Report
 
 
 def memory_bytes(model: BlockModel, method: Method) -> int:
-    """One block in float32, the sums of its inputs, the activations, and what the method works with."""
+    """Beside the program itself: a block in float32, the sums of its inputs, the activations, the method's own work."""
     blocks = max(4 * sum(t.elements for t in model.block_tensors(index).values()) for index in range(model.layers))
     sums = max(_gram_bytes(model, method, index) for index in range(model.layers))
     return blocks + sums + _activation_bytes(model) + method.memory_bytes(model)

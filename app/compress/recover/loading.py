@@ -69,6 +69,11 @@ def check(request: Recover) -> None:
                 f"“{folder.name}” is no folder with a model in Hugging Face's format, as the {what} must be.",
                 "Recovery comes before quantizing: give the folders, and not GGUF files.",
             )
+    if request.model.samefile(request.teacher) and not request.quantization_aware:
+        raise RecoverError(
+            f"“{request.model.name}” cannot be its own teacher: it is as near to itself as can be.",
+            "Give the folder that it was pruned from as the teacher.",
+        )
     if request.output.exists():
         raise StorageError(f"“{request.output.name}” is there already.", "Delete it, or choose another name.")
     if not request.output.parent.is_dir():

@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.compress.convert.checkpoint import SourceTensor, open_checkpoint
+from app.compress.process_memory import PROGRAM_BYTES
 from app.compress.recover.q4_grid import BLOCK
 from app.errors import RecoverError
 from app.hardware import available_memory_bytes
 from app.pruning import Recover, RecoverMethod
 from app.units import size_text
 
-PROGRAM_BYTES = 420_000_000
-"""Python with torch, transformers and peft imported."""
 _FLOAT, _ADAM = 4, 16
 """Bytes a weight: as float32; weight, gradient and AdamW's two moments."""
 _FOUR_BIT = (BLOCK // 2 + 2) / BLOCK

@@ -52,6 +52,11 @@ def test_says_that_zeros_gain_nothing(run: Run, tmp_path: Path, capsys: pytest.C
     assert "Zeros make neither the file smaller nor the answers faster" in capsys.readouterr().out
 
 
+def test_says_how_much_a_width_really_takes(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--method", "ffn", "--amount", "0.01", "--no-refit", "--output", str(tmp_path / "out")) == 0
+    assert "That takes 33 % and not 1 %" in capsys.readouterr().out
+
+
 def test_a_sentence_for_what_cannot_be(run: Run, tmp_path: Path) -> None:
     with pytest.raises(PruneError, match="more than nothing"):
         run("--method", "wanda", "--amount", "0", "--output", str(tmp_path / "out"))

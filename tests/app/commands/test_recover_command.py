@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,13 +35,13 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 def test_a_plan_says_time_and_memory(
     run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    output = tmp_path / "out"
-    common = (str(STDLIB_3M), "--teacher", str(STDLIB_3M), "--output", str(output), "--plan")
+    output, teacher = tmp_path / "out", Path(shutil.copytree(STDLIB_3M, tmp_path / "teacher"))
+    common = (str(STDLIB_3M), "--teacher", str(teacher), "--output", str(output), "--plan")
     assert run(*common, "--json") == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["seconds"] > 0
     assert plan["trained_parameters"] > 100_000
-    assert not list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == [teacher]
 
 
 def test_what_cannot_be_done_is_said(run: Callable[..., int], tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import pytest
 
 from app.compress import draft as module
 from app.compress.draft import make_draft
+from app.compress.draft_costs import draft_costs
 from app.compress.draft_names import default_draft, workspace
 from app.compress.draft_options import assumed_acceptance, draft_options
+from app.compress.process_memory import PROGRAM_BYTES
 from app.compress.quantize import quantize
 from app.draft_book import read_choice
 from app.drafting import PAYS_FROM, DraftVerdict
@@ -62,6 +64,18 @@ def test_fewer_layers_cost_less_and_are_assumed_to_guess_worse(tmp_path: Path, p
     accepted = [option.acceptance for option in options]
     assert accepted == sorted(accepted)
     assert options[0].speed_up == predicted_speed_up(costs[0], assumed_acceptance(1 / 8))
+
+
+def test_what_each_draft_takes_is_known_before(tmp_path: Path, paths: Paths) -> None:
+    (tmp_path / "owner").mkdir()
+    source = make("llama", tmp_path / "owner" / "deep", num_hidden_layers=4, tie_word_embeddings=True)
+    request = MakeDraft(source, source / "deep.gguf", tmp_path / "draft.gguf", budget_tokens=10_000)
+    costs = draft_costs(request, paths, lambda: False)
+    assert len(costs) == 3
+    assert all(cost.problem == "" and cost.memory_bytes > PROGRAM_BYTES and cost.disk_bytes > 0 for cost in costs)
+    assert [cost.seconds for cost in costs] == sorted(cost.seconds for cost in costs)
+    longer = draft_costs(replace(request, budget_tokens=1_000_000), paths, lambda: False)
+    assert longer[0].seconds > costs[0].seconds
 
 
 def test_a_target_of_another_vocabulary_is_refused_before_anything_is_made(request_: MakeDraft, paths: Paths) -> None:

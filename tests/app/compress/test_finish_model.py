@@ -54,7 +54,10 @@ def test_all_steps_are_in_the_words_and_what_was_between_goes(source: Path) -> N
     finish_model(FinishModel(source, model, (pruned,)))
     assert said(model) == ("../stdlib", "FFN 768 to 512, refitted; recovered, LoRA, 80,000 tokens", True)
     assert not pruned.exists()
-    finish_model(FinishModel(source, model, (pruned,)))  # begun again after a kill
+    finish_model(FinishModel(source, model, (pruned,), "0123"))  # begun again after a kill
+    origin = origin_of(model / "model.safetensors")
+    assert origin is not None
+    assert origin.steps == "0123", "by which the same recipe finds it"
     assert said(model)[1] == "FFN 768 to 512, refitted; recovered, LoRA, 80,000 tokens"
 
 

@@ -12,13 +12,17 @@ import pytest
 from app.compress import recipe_plan
 from app.compress.cut_stub import cut_stub
 from app.compress.effort import Work, read_pace, remember_pace
+from app.compress.process_memory import PROGRAM_BYTES
+from app.compress.prune import checks
 from app.compress.prune.prune import prune
 from app.compress.quantize import quantize
 from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, as_toml, builtin_recipes
 from app.compress.recipe_plan import plan_recipe
-from app.compress.recipe_requests import work_of
+from app.compress.recipe_requests import model_steps, work_of
 from app.compress.recipe_shape import cuts_of, shape_of
+from app.compress.recipe_words import rounded_cuts
 from app.errors import Cancelled
+from app.events import Event, Notice
 from app.fit.judgement import MemoryBudget
 from app.fit.memory import memory_need
 from app.fit.speed_book import SpeedBook, write_speed_book
@@ -128,6 +132,7 @@ def test_every_step_says_what_it_takes_and_changes(source: Path, paths: Paths) -
     cut, learn, round_ = plan.steps
     assert all(step.seconds > 0 and step.peak_memory_bytes > 4e8 and step.disk_bytes > 0 for step in plan.steps)
     assert "from 768 to 320" in cut.changes
+    assert "not 60 %" not in cut.changes, "it takes 58 %, which is near"
     assert "In 3 rounds, with 20,000 tokens" in cut.changes
     assert "cautious guess" in cut.changes
     assert "All weights learn" in learn.changes
@@ -136,6 +141,36 @@ def test_every_step_says_what_it_takes_and_changes(source: Path, paths: Paths) -
     assert round_.kept_bytes == plan.results[0].size_bytes
     assert plan.results[0].ms_per_token is not None
     assert plan.disk_bytes >= learn.disk_bytes + plan.results[0].size_bytes
+
+
+@pytest.mark.parametrize("method", [PruneMethod.FFN, PruneMethod.KV_GROUPS, PruneMethod.LAYERS])
+def test_the_memory_of_a_cut_is_what_pruning_itself_says(
+    source: Path, paths: Paths, method: PruneMethod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, said = PruneStep(method, 0.3), []
+
+    def report(event: Event) -> None:
+        assert isinstance(event, Notice)
+        raise Cancelled
+
+    counted = checks.memory_bytes
+    monkeypatch.setattr(checks, "memory_bytes", lambda *given: said.append(counted(*given)) or said[-1])
+    (request,) = (one.request for one in model_steps(Recipe("plan", (step,)), source))
+    with pytest.raises(Cancelled):
+        prune(replace(request, output=source.with_name("out")), report, lambda: False)
+    plan = planned(source, paths, Recipe("plan", (step, QuantizeStep(("Q4_0",)))))
+    assert plan.steps[0].peak_memory_bytes == pytest.approx(PROGRAM_BYTES + said[0], rel=0.05)
+    assert plan.steps[1].peak_memory_bytes > PROGRAM_BYTES, "the libraries stay in the process"
+
+
+def test_a_width_far_from_what_was_asked_is_said(source: Path, paths: Paths) -> None:
+    little = Recipe("plan", (PruneStep(PruneMethod.FFN, 0.01), QuantizeStep(("Q4_0",))))
+    plan = planned(source, paths, little)
+    assert plan.problem == ""
+    assert "from 768 to 512" in plan.steps[0].changes
+    assert "takes 33 % and not 1 %: 512 is the nearest of the widths" in plan.steps[0].changes
+    (words,) = rounded_cuts(little, source)
+    assert words.startswith("The FFN narrows from 768 to 512. That takes 33 %")
 
 
 def test_zeros_are_said_to_gain_nothing(source: Path, paths: Paths) -> None:

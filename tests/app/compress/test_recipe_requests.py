@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from app.compress.outputs import recipe_of
 from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep
 from app.compress.recipe_requests import place_for, requests_of, work_of
 from app.compress.recipe_shape import Shape, cuts_of, shape_of
 from app.errors import RecipeError
-from app.library.manifest import FileOrigin, Manifest, write_manifest
+from app.library.lineage import lineage_of
+from app.library.manifest import FileOrigin, Manifest, read_manifest, write_manifest
 from app.paths import default_paths
 from app.pruning import FinishModel, Prune, PruneMethod, Recover
 from app.requests import MeasureQuality, Quantize
@@ -31,14 +33,17 @@ def test_the_whole_way(source: Path) -> None:
     work = work_of(WHOLE, source, source.parent)
     prune, noted, recover, finished, four, eight, measured, also = work.requests
     assert isinstance(prune, Prune)
+    assert isinstance(noted, FinishModel)
+    assert isinstance(finished, FinishModel)
     assert (prune.source, prune.method) == (source, PruneMethod.FFN)
     assert prune.amount == pytest.approx(1 / 3)  # 768 to 512, as no other multiple of 256 is near
     assert isinstance(recover, Recover)
     assert (recover.model, recover.teacher, recover.rank) == (prune.output, source, 4)
     assert recover.output == work.model == source.parent / "stdlib-ffn512"
     assert prune.output.name.startswith(".stdlib-ffn512.")
-    assert noted == FinishModel(source, prune.output, ())
-    assert finished == FinishModel(source, recover.output, (prune.output,))
+    assert noted == FinishModel(source, prune.output, (), noted.steps)
+    assert finished == FinishModel(source, recover.output, (prune.output,), finished.steps)
+    assert len({noted.steps, finished.steps, ""}) == 3
     assert isinstance(four, Quantize)
     assert isinstance(eight, Quantize)
     assert four == Quantize(work.model, work.model / "stdlib-ffn512-Q4_K_M.gguf", "Q4_K_M", calibrate=True)
@@ -70,6 +75,48 @@ def test_begun_again_it_goes_on_after_what_is_there(source: Path) -> None:
         Recipe("other", (PruneStep(PruneMethod.FFN, 0.3, refit=False), *WHOLE.steps[1:])), source, source.parent
     )
     assert isinstance(other.requests[0], Prune)  # the folder that is there was made in another way
+
+
+def made(folder: Path, steps: str = "", recipe: str = "FFN 768 to 512, refitted") -> None:
+    """A folder as a recipe leaves it."""
+    shutil.copytree(STDLIB_3M, folder)
+    write_manifest(folder, Manifest({"model.safetensors": FileOrigin("a" * 64, 1, recipe=recipe, steps=steps)}))
+
+
+def test_begun_again_after_the_model_it_makes_the_files_that_are_missing(source: Path) -> None:
+    first = work_of(WHOLE, source, source.parent)
+    finished = first.requests[3]
+    assert isinstance(finished, FinishModel)
+    made(first.model, finished.steps)
+    four, eight, *measured = first.requests[4:]
+    again = work_of(WHOLE, source, source.parent)
+    assert again.model == first.model
+    assert again.requests == (finished, four, eight, *measured)
+    assert isinstance(four, Quantize)
+    four.output.touch()
+    origin = FileOrigin("b" * 64, 0, recipe=lineage_of(first.model).then(recipe_of(four)))
+    write_manifest(first.model, read_manifest(first.model).with_file(four.output.name, origin))
+    again = work_of(WHOLE, source, source.parent)
+    assert again.requests == (finished, eight, *measured), "what is there is measured, and not made twice"
+    assert again.files == first.files
+    assert "“stdlib-ffn512” is there already" in again.notice
+    assert "makes what is missing (Q8_0)" in again.notice
+
+
+def test_a_file_of_that_name_made_in_another_way_is_not_taken_for_its_own(source: Path) -> None:
+    first = work_of(WHOLE, source, source.parent)
+    finished = first.requests[3]
+    assert isinstance(finished, FinishModel)
+    made(first.model, finished.steps)
+    first.files[0].touch()
+    with pytest.raises(RecipeError, match="made in another way"):
+        work_of(WHOLE, source, source.parent)
+
+
+def test_what_lies_in_the_way_is_named_before_anything_is_made(source: Path) -> None:
+    assert work_of(WHOLE, source, source.parent).notice == ""
+    made(source.parent / "stdlib-ffn512")
+    assert "this one becomes “stdlib-ffn512-2”" in work_of(WHOLE, source, source.parent).notice
 
 
 def test_rounds_are_written_out_with_a_short_recovery_between(source: Path) -> None:

@@ -125,6 +125,9 @@ def test_a_recipe_that_cannot_be_is_not_asked_about(pane: RecipePane, asked: lis
     assert asked == []
     pane.editor.cards[0].remove.click()
     assert "Working out" in pane.outcome.verdict.text()
+    pane.editor.cards[0].remove.click()
+    assert "no steps" in pane.outcome.verdict.text()
+    assert pane.outcome.verdict.property("role") == "secondary", "it is only empty yet"
 
 
 def test_a_step_that_this_model_cannot_spare_is_said_below_too(pane: RecipePane, models: ModelsModel) -> None:
@@ -133,6 +136,13 @@ def test_a_step_that_this_model_cannot_spare_is_said_below_too(pane: RecipePane,
     pane.choose(narrow.path)
     assert "256 wide" in pane.outcome.verdict.text()
     assert not pane.outcome.run.isEnabled()
+
+
+def test_what_is_there_already_is_said_before_it_runs(pane: RecipePane) -> None:
+    words = "“x-ffn512” is there already, made by these very steps: Run measures it again."
+    pane.show_plan(dataclasses.replace(plan_of(RECIPE), notice=words))
+    assert pane.outcome.verdict.text().startswith(f"{words} Q4_K_M fits")
+    assert pane.outcome.run.isEnabled()
 
 
 def test_why_it_cannot_run_is_the_planners_sentence(pane: RecipePane) -> None:
@@ -158,7 +168,7 @@ def test_run_asks_for_what_is_shown(pane: RecipePane, qtbot: QtBot) -> None:
 
 def test_a_running_recipe_can_be_cancelled_here(pane: RecipePane, qtbot: QtBot) -> None:
     pane.show_job(job(JobState.RUNNING))
-    assert pane.outcome.verdict.text().startswith("Step 2 of 4: Learning from the original")
+    assert pane.outcome.verdict.text().startswith("Step 2 of 3: Learning from the original")
     assert pane.outcome.run.isHidden()
     with qtbot.waitSignal(pane.cancel_requested):
         pane.outcome.cancel.click()

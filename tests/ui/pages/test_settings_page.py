@@ -108,7 +108,7 @@ def test_measuring_needs_a_model(
     assert page.measure.isEnabled()
     page.measure.click()
     assert ("measure_threads", ()) in engine.calls
-    assert page.threads.text() == "In use: 2 for answering, 2 for reading the prompt."
+    assert page.threads.text() == "In use: 2 answering, 2 reading."
 
 
 def test_wheel_over_a_field_scrolls_the_page(page: SettingsPage, qtbot) -> None:

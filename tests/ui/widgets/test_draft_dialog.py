@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pytestqt.qtbot import QtBot
 
-from app.pruning import DraftMade, DraftOption, DraftsPlanned, MakeDraft
+from app.pruning import OVERNIGHT_TOKENS, DraftCost, DraftMade, DraftOption, DraftsPlanned, MakeDraft
 from tests.ui.scenes_ledger import source, variants
 from ui.draft_words import made_words
 from ui.widgets.draft_dialog import NO_TARGET, DraftDialog
 
 OPTIONS = (DraftOption(1, 0.1, 0.4, 1.2), DraftOption(2, 0.2, 0.5, 1.5), DraftOption(3, 0.6, 0.6, 0.97))
+COSTS = tuple(DraftCost(minutes * 60.0, 5_800_000_000, 7_300_000_000, 61_200_000_000) for minutes in (20, 25, 30))
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def dialog(qtbot: QtBot, asked: list[MakeDraft]) -> DraftDialog:
 
 def test_the_most_promising_is_offered(dialog: DraftDialog, asked: list[MakeDraft], qtbot: QtBot) -> None:
     assert not dialog.make.isEnabled(), "nothing is known yet"
-    dialog.show_plan(DraftsPlanned(asked[-1], OPTIONS))
+    dialog.show_plan(DraftsPlanned(asked[-1], OPTIONS, COSTS))
     assert dialog.layers.currentText() == "2 of 4 layers: about 1.5 ×"
     assert "5 of 10" in dialog.promise.text()
     with qtbot.waitSignal(dialog.requested) as made:
@@ -40,8 +42,20 @@ def test_the_most_promising_is_offered(dialog: DraftDialog, asked: list[MakeDraf
     assert made.args[0].output.name == f"{source().path.name}-draft-Q8_0.gguf"
 
 
+def test_what_it_takes_is_said_before_it_is_begun(dialog: DraftDialog, asked: list[MakeDraft]) -> None:
+    dialog.show_plan(DraftsPlanned(asked[-1], OPTIONS, COSTS))
+    assert dialog.cost.text() == "About 25 min, 5.8 GB of memory and up to 7.3 GB of disk; 61.2 GB are free."
+    dialog.budget.choose(OVERNIGHT_TOKENS)
+    dialog.budget.activated.emit(1)
+    assert asked[-1].budget_tokens == OVERNIGHT_TOKENS
+    assert dialog.cost.text() == "", "it is worked out anew"
+    dialog.show_plan(DraftsPlanned(asked[-1], OPTIONS, tuple(replace(c, problem="No room.") for c in COSTS)))
+    assert dialog.promise.text() == "No room."
+    assert not dialog.make.isEnabled()
+
+
 def test_one_that_promises_no_gain_says_so(dialog: DraftDialog, asked: list[MakeDraft]) -> None:
-    dialog.show_plan(DraftsPlanned(asked[-1], OPTIONS))
+    dialog.show_plan(DraftsPlanned(asked[-1], OPTIONS, COSTS))
     dialog.layers.choose(3)
     dialog.layers.activated.emit(dialog.layers.currentIndex())
     assert "no gain" in dialog.promise.text()
@@ -53,7 +67,7 @@ def test_another_target_is_another_question(dialog: DraftDialog, asked: list[Mak
     dialog.target.choose(variants()[1].path)
     dialog.target.activated.emit(1)
     assert asked[-1].target == variants()[1].path
-    dialog.show_plan(DraftsPlanned(first, OPTIONS))
+    dialog.show_plan(DraftsPlanned(first, OPTIONS, COSTS))
     assert not dialog.make.isEnabled(), "that answer was for the other file"
 
 

@@ -89,5 +89,5 @@ def test_verdicts_in_words(models: ModelsModel) -> None:
 
 def test_facts_are_what_is_wrong_or_what_is_known() -> None:
     entries = {entry.name: entry for entry in sample_entries()}
-    assert facts(entries["Qwen3 1.7B"]) == "1.7 B parameters · Q4_K_M · 1.1 GB · context 40,960"
+    assert facts(entries["Qwen3 1.7B"]) == "1.7 B parameters · Q4_K_M · 1.1 GB on disk · context 40,960"
     assert facts(dataclasses.replace(entries["Qwen3 1.7B"], problem="Cut off.")) == "Cut off."

@@ -241,6 +241,12 @@ def test_what_cannot_be_is_refused(cut: Path, tmp_path: Path, changes: dict[str,
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_is_not_its_own_teacher(cut: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecoverError, match="its own teacher"):
+        run(replace(request_of(cut, tmp_path), teacher=cut))
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_output_that_is_there_is_left_alone(cut: Path, tmp_path: Path) -> None:
     (tmp_path / "recovered").mkdir()
     with pytest.raises(StorageError, match="is there already"):
