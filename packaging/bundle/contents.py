@@ -29,6 +29,10 @@ WHOLE = (
 )
 """Packages of the program that PyTorch's share: all their modules are there, used by Bantam or not."""
 
+_PROJECTS = {"yaml": "pyyaml", "typing_extensions": "typing-extensions"}
+WHOLE_PROJECTS = tuple(_PROJECTS.get(name, name) for name in WHOLE)
+"""The same as the package index calls them."""
+
 EXCLUDED = (
     *TORCH_ROOTS, "huggingface_hub", "hf_xet", "diskcache", "tkinter", "_tkinter", "test", "idlelib", "turtledemo",
     "lib2to3", "ensurepip", "pip", "setuptools", "pkg_resources", "PyInstaller", "IPython", "matplotlib", "scipy",

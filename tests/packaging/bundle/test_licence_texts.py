@@ -33,3 +33,13 @@ def test_the_same_text_is_printed_once() -> None:
 def test_what_is_left_out_does_not_lead_on() -> None:
     assert "iniconfig" in licences.needed(["pytest"])
     assert "iniconfig" not in licences.needed(["pytest"], left_out=["iniconfig"])
+
+
+def test_what_is_left_out_is_not_in_it_even_where_it_is_asked_for() -> None:
+    assert set(licences.needed(["pytest", "pluggy"], left_out=["pytest"])) == {"pluggy"}
+
+
+def test_modules_of_packages_without_a_part_are_named() -> None:
+    modules = {"pluggy", "_pytest", "json"}
+    assert licences.unlisted(modules, {"pluggy"}) == ["pytest"]
+    assert licences.unlisted(modules, {"pluggy", "pytest"}) == []
