@@ -36,7 +36,7 @@ WHOLE_PROJECTS = tuple(_PROJECTS.get(name, name) for name in WHOLE)
 EXCLUDED = (
     *TORCH_ROOTS, "huggingface_hub", "hf_xet", "diskcache", "tkinter", "_tkinter", "test", "idlelib", "turtledemo",
     "lib2to3", "ensurepip", "pip", "setuptools", "pkg_resources", "PyInstaller", "IPython", "matplotlib", "scipy",
-    "OpenGL", "h5py", "cupy", "numba", "colorcet", "gi", "llama_cpp.server", "pytest", "mypy",
+    "click", "rich", "OpenGL", "h5py", "cupy", "numba", "colorcet", "gi", "llama_cpp.server", "pytest", "mypy",
     "nis", "crypt", "_crypt", "spwd",
     "pyqtgraph.examples", "pyqtgraph.opengl", "pyqtgraph.jupyter", "pyqtgraph.canvas", "pyqtgraph.flowchart",
     "PySide6.QtOpenGL", "PySide6.QtOpenGLWidgets", "PySide6.QtQml", "PySide6.QtQuick", "PySide6.QtSql",
