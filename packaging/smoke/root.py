@@ -57,6 +57,8 @@ class Root:
             shutil.copy2(package, self.folder / "tmp" / package.name)
         names = [f"/tmp/{package.name}" for package in packages]
         with self.mounted():
+            if (self.folder / "usr/lib/bantam/torch-packages").exists():  # a run that failed has left it
+                self.as_root("dpkg", "--remove", "bantam-torch")
             self.as_root("apt-get", "install", "-y", "-q", "--no-install-recommends", "--reinstall", *names)
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True)

@@ -30,6 +30,7 @@ from smoke.root import (
 
 HUB_PORT = 8187
 MODEL = "me/stdlib-3m"
+PAGES = ("chat", "discover", "models", "workshop", "settings", "about")
 
 
 def test_is_bare(root: Root) -> None:
@@ -68,6 +69,7 @@ def test_window(root: Root, pictures: Path) -> None:
         second = root.bantam("/usr/lib/bantam/_internal/resources/starter/stdlib-21m-Q8_0.gguf", DISPLAY=DISPLAY)
         check(second.returncode == 0, "a second start with a .gguf hands it to the window")
         wait_for("the file in the list of models", 30, lambda: "stdlib-21m" in str(settings_of(root).get("last_model")))
+        visit_pages(root, identity, pictures)
         xdo("key", "--window", identity, "ctrl+q")
         wait_for("the end", 30, lambda: window.poll() is not None)
         assert window.stderr is not None
@@ -75,6 +77,17 @@ def test_window(root: Root, pictures: Path) -> None:
         check(window.returncode == 0, f"the exit code is 0; it said: {said.strip() or 'nothing'}")
     check(not left_over(root), "no process is left")
     check(not (root.data / "loading.json").exists(), "no mark of a crash is left")
+
+
+def visit_pages(root: Root, identity: str, pictures: Path) -> None:
+    """Open every page once: what they are made of is imported only then. What nobody caught is in the log."""
+    for number, name in enumerate(PAGES, 1):
+        xdo("key", "--window", identity, f"ctrl+{number}")
+        time.sleep(5)
+        picture(pictures / f"{name}.png")
+    log = root.data / "logs/window.log"
+    said = log.read_text("utf-8") if log.exists() else ""
+    check(not said, f"every page opens; the log of faults says: {said.strip()[-300:] or 'nothing'}")
 
 
 def test_quantize(root: Root, hub_folder: Path, python: str) -> None:
