@@ -3,9 +3,10 @@
 
 The root has what debootstrap's smallest variant has and what the package's Depends bring: no Python, no compiler, no
 GPU, no GL driver, no keyring service. In it, as an ordinary user whose home has a space and letters beyond ASCII: open
-the window on a virtual display, type a question, wait for the starter model's answer, take a picture, quantize a model
-from a local hub, quit; prune and recover with the second package; the window on Wayland and at double density. Then
-the bad cases: no display, no PyTorch, a read-only program, another version's data folder, what removing it leaves.
+the window on a virtual display, type a question, wait for the starter model's answer, open every page, take pictures,
+quantize a model from a local hub, quit; prune and recover with the second package; the window on Wayland and at double
+density. Then the bad cases: no display, no PyTorch, a read-only program, another version's data folder, what removing
+it leaves.
 
 Needs root, and on this machine: debootstrap, xvfb, xdotool, imagemagick, weston.
 """
