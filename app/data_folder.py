@@ -58,7 +58,8 @@ def read_mark(path: Path) -> FolderMark:
 
 def _keep(paths: Paths, format: int) -> Path:
     folder = paths.home / f"kept-format-{format}"
-    files = (paths.settings, paths.machine, paths.speed, paths.drafts, paths.ledger, paths.folder_mark)
+    measured = (paths.machine, paths.speed, paths.effort, paths.drafts, paths.ledger)
+    files = (paths.settings, *measured, paths.window_state, paths.folder_mark)
     try:
         folder.mkdir(exist_ok=True)
         for file in files:

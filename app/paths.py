@@ -75,6 +75,11 @@ class Paths:
         """What was measured of each model: quality, speed, memory."""
         return self.home / "ledger.json"
 
+    @property
+    def window_state(self) -> Path:
+        """Where the window was and what it showed."""
+        return self.home / "window.json"
+
     def reference_copy(self, folder: Path) -> Path:
         """The GGUF form of a safetensors folder that a measurement compares with; it is there while that runs."""
         digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]

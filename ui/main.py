@@ -187,7 +187,7 @@ class Program(QObject):
         `bad_end` is how the last run ended, where that was not in order.
         """
         self._file, self._bad_end = file, bad_end
-        self._left = load_window_state(self._window_state)
+        self._left = load_window_state(self._paths.window_state)
         place(self.window, self._left.geometry_bytes())
         self.window.show()
         self.window.show_page(CHAT)
@@ -205,7 +205,7 @@ class Program(QObject):
 
     def end(self) -> None:
         """Save, stop, wait, all bounded. The window is hidden by now."""
-        save_window_state(self._window_state, state_of(self.window, self.chat_page))
+        save_window_state(self._paths.window_state, state_of(self.window, self.chat_page))
         self.sampler.stop()
         self.models_page.purge_deleted()
         if self._first_run is not None:
@@ -223,10 +223,6 @@ class Program(QObject):
     def _chosen_draft(self, model: Path) -> Path | None:
         draft = read_choice(self._paths.drafts, model).draft
         return Path(draft) if draft else None
-
-    @property
-    def _window_state(self) -> Path:
-        return self._paths.home / "window.json"
 
     def _begin(self) -> None:
         start = self._load_first_model()

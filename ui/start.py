@@ -30,8 +30,10 @@ def decide(settings: Settings, marker: LoadingMarker | None, starter: Path) -> S
     if last.is_file():
         return Start(load=last)
     fallback = starter if starter.is_file() else None
+    if fallback is not None and last.name == starter.name:
+        return Start(fallback)  # that of a bundle which was moved, or replaced by a newer one in another folder
     if not settings.last_model:
-        return Start(fallback, "" if fallback else "The model that comes with Bantam is not there. Add a .gguf file.")
+        return Start(notice="The model that comes with Bantam is not there. Add a .gguf file.")
     instead = " The model that comes with Bantam is loaded instead." if fallback else ""
     return Start(fallback, f"{last.name}, which was loaded last, is not there: {last.parent}.{instead}")
 

@@ -24,6 +24,7 @@ from app.events import ConversionPlanned, PlannedFile, ShouldStop
 from app.fit.budget import memory_budget
 from app.fit.speed import predicted_ms
 from app.fit.speed_book import read_speed_book
+from app.frozen import require_torch
 from app.hub.disk import SPARE_BYTES, free_bytes
 from app.library.lineage import original_of
 from app.measure.quality import default_windows
@@ -102,7 +103,9 @@ def _planned(plan: _Plan, folder: Path, free: int, stop: ShouldStop) -> RecipePl
 
 
 def _problem(plan: _Plan, planned: RecipePlanned) -> str:
-    """What this machine has not: room on the disk, memory."""
+    """What this machine has not: PyTorch, room on the disk, memory."""
+    if plan.chain and (missing := _missing_torch()):
+        return missing
     if planned.disk_bytes + SPARE_BYTES > planned.free_disk_bytes:
         return (
             f"It takes up to {size_text(planned.disk_bytes)} on the disk on the way, and "
@@ -115,6 +118,14 @@ def _problem(plan: _Plan, planned: RecipePlanned) -> str:
             f"It takes about {size_text(most)} of memory, and this computer has {size_text(budget)} for it. "
             "Take fewer tokens of a text at a time, LoRA instead of all weights, or a smaller model."
         )
+    return ""
+
+
+def _missing_torch() -> str:
+    try:
+        require_torch()
+    except AppError as error:
+        return f"{error.sentence} {error.hint}"
     return ""
 
 

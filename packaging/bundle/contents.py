@@ -29,15 +29,22 @@ WHOLE = (
 )
 """Packages of the program that PyTorch's share: all their modules are there, used by Bantam or not."""
 
+_PROJECTS = {"yaml": "pyyaml", "typing_extensions": "typing-extensions"}
+WHOLE_PROJECTS = tuple(_PROJECTS.get(name, name) for name in WHOLE)
+"""The same as the package index calls them."""
+
 EXCLUDED = (
     *TORCH_ROOTS, "huggingface_hub", "hf_xet", "diskcache", "tkinter", "_tkinter", "test", "idlelib", "turtledemo",
     "lib2to3", "ensurepip", "pip", "setuptools", "pkg_resources", "PyInstaller", "IPython", "matplotlib", "scipy",
-    "OpenGL", "h5py", "cupy", "numba", "colorcet", "gi", "llama_cpp.server", "pytest", "mypy",
+    "click", "rich", "OpenGL", "h5py", "cupy", "numba", "colorcet", "gi", "llama_cpp.server", "pytest", "mypy",
     "nis", "crypt", "_crypt", "spwd",
     "pyqtgraph.examples", "pyqtgraph.opengl", "pyqtgraph.jupyter", "pyqtgraph.canvas", "pyqtgraph.flowchart",
-    "PySide6.QtOpenGL", "PySide6.QtOpenGLWidgets", "PySide6.QtQml", "PySide6.QtQuick", "PySide6.QtSql",
+    "PySide6.QtQml", "PySide6.QtQuick", "PySide6.QtSql",
     "PySide6.QtPrintSupport", "PySide6.QtDesigner", "PySide6.QtHelp", "PySide6.QtUiTools", "numpy.f2py",
 )  # fmt: skip
+
+BY_NAME = ("PySide6.QtOpenGL", "PySide6.QtOpenGLWidgets")
+"""Modules that packages import by name at run time only: pyqtgraph those, although nothing here draws with GL."""
 
 QT_PLUGINS = (
     "platforms/*qxcb*", "platforms/*qwayland*", "platforms/*qoffscreen*", "platforms/qwindows*", "platforms/*qcocoa*",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from email.message import Message
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 from typing import cast
 
@@ -44,8 +44,9 @@ def own_parts() -> list[tuple[str, str]]:
 def needed(roots: Iterable[str], left_out: Iterable[str] = ()) -> dict[str, Distribution]:
     """The installed ones of `roots` and of what they need, directly or not, by name, without what is `left_out`."""
     found: dict[str, Distribution] = {}
-    waiting = [_normal(root) for root in roots]
-    seen = {*waiting, *map(_normal, left_out)}
+    seen = set(map(_normal, left_out))
+    waiting = [name for root in roots if (name := _normal(root)) not in seen]
+    seen.update(waiting)
     while waiting:
         name = waiting.pop()
         try:
@@ -59,6 +60,13 @@ def needed(roots: Iterable[str], left_out: Iterable[str] = ()) -> dict[str, Dist
                 seen.add(other)
                 waiting.append(other)
     return found
+
+
+def unlisted(modules: Iterable[str], listed: Container[str]) -> list[str]:
+    """Installed packages of which there are top-level `modules` and which are not `listed` (by normal names)."""
+    owners = packages_distributions()
+    found = {_normal(owner) for module in modules for owner in owners.get(module, ())}
+    return sorted(name for name in found if name not in listed)
 
 
 def package_part(one: Distribution) -> tuple[str, str]:

@@ -11,9 +11,9 @@ import sysconfig
 from pathlib import Path
 
 from bundle import environment
-from bundle.contents import TORCH_ROOTS, shared_libraries
+from bundle.contents import TORCH_ROOTS, WHOLE_PROJECTS, shared_libraries
 from bundle.layout import ENGINE, LICENCES, PACKAGING
-from bundle.licence_texts import document, needed, own_parts, package_part
+from bundle.licence_texts import document, needed, own_parts, package_part, unlisted
 
 TEXTS = PACKAGING / "licences"
 WITHOUT_TEXT = {
@@ -55,7 +55,17 @@ def _packages() -> dict[str, object]:
     import re
 
     names = [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in environment.dependencies()]
-    return dict(needed(names, left_out=(*TORCH_ROOTS, "huggingface-hub", "hf-xet", "diskcache")))
+    return dict(needed((*names, *WHOLE_PROJECTS), left_out=(*TORCH_ROOTS, "huggingface-hub", "hf-xet", "diskcache")))
+
+
+def modules_of(program: Path) -> set[str]:
+    """The top-level modules in the program: those of PyInstaller's archive and those beside it."""
+    from PyInstaller.archive.readers import CArchiveReader
+
+    name = "bantam.exe" if sys.platform == "win32" else "bantam"
+    packed = CArchiveReader(str(program / name)).open_embedded_archive("PYZ.pyz").toc
+    beside = (path.name for path in (program / "_internal").iterdir())
+    return {module.partition(".")[0] for module in (*packed, *beside)}
 
 
 def _package(name: str, one: object) -> tuple[str, str]:
@@ -117,6 +127,8 @@ def main(program: Path) -> None:
     found = parts(program)
     for title in missing(found):
         print(f"No licence text was found for {title}.", file=sys.stderr)
+    for name in unlisted(modules_of(program), {*_packages(), "llama-cpp-python"}):
+        print(f"{name} is in the program, and its licence is not among the licences.", file=sys.stderr)
     (program / LICENCES).write_text(document(found), "utf-8")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app import __version__
 from app.frozen import TORCH_STAMP
-from bundle.contents import TORCH_ROOTS, WHOLE
+from bundle.contents import TORCH_ROOTS, WHOLE_PROJECTS
 from bundle.layout import LICENCES
 from bundle.licence_texts import document, needed, package_part
 
@@ -29,9 +29,6 @@ LEFT_OUT = (
 _ASKED_FOR = "torch/bin/torch_shm_manager"
 """torch looks for it when it is imported."""
 
-_PROJECTS = {"yaml": "pyyaml", "typing_extensions": "typing-extensions"}
-"""Names of projects that are called otherwise than their module."""
-
 
 def is_wanted(file: str, is_shared: bool) -> bool:
     """Whether a file of a package is copied. Of a shared package only what says which version it is."""
@@ -46,16 +43,15 @@ def is_wanted(file: str, is_shared: bool) -> bool:
 
 def main(folder: Path) -> None:
     """Copy the packages into `folder`, with the licences and the version that they belong to."""
-    shared = {_PROJECTS.get(name, name) for name in WHOLE}
     found = needed(TORCH_ROOTS)
     shutil.rmtree(folder, ignore_errors=True)
     for name, one in found.items():
         for file in one.files or ():
-            if is_wanted(file.as_posix(), name in shared):
+            if is_wanted(file.as_posix(), name in WHOLE_PROJECTS):
                 target = folder / file
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(Path(str(one.locate_file(file))), target)
-    parts = [package_part(one) for name, one in sorted(found.items()) if name not in shared]
+    parts = [package_part(one) for name, one in sorted(found.items()) if name not in WHOLE_PROJECTS]
     (folder / LICENCES).write_text(document(parts), "utf-8")
     (folder / TORCH_STAMP).write_text(f"{__version__}\n", "utf-8")
 

@@ -53,6 +53,16 @@ def test_what_a_newer_version_wrote_is_kept_before_anything_is_written(paths: Pa
     assert adopt(paths) == ""  # told once
 
 
+def test_every_small_file_that_this_version_writes_is_kept(paths: Paths) -> None:
+    leave_newer(paths)
+    small = (paths.machine, paths.speed, paths.effort, paths.drafts, paths.window_state)
+    for file in small:
+        file.write_text('{"of": "a newer version"}')
+    adopt(paths)
+    kept = paths.home / f"kept-format-{FORMAT + 1}"
+    assert {file.name for file in small} <= {file.name for file in kept.iterdir()}
+
+
 def test_without_the_copy_nothing_is_changed(paths: Paths) -> None:
     leave_newer(paths)
     (paths.home / f"kept-format-{FORMAT + 1}").write_text("in the way")

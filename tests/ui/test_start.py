@@ -50,6 +50,12 @@ def test_last_model_that_is_away_is_named(starter: Path) -> None:
     assert "/media/usb" in start.notice
 
 
+def test_the_starter_of_a_version_that_is_gone_is_replaced_by_ours_in_silence(starter: Path) -> None:
+    """The archive of a new version is unpacked beside the old one, which is then deleted."""
+    gone = f"/home/me/bantam-0.0.9/_internal/resources/starter/{starter.name}"
+    assert decide(Settings(last_model=gone), None, starter) == Start(load=starter)
+
+
 def test_without_a_starter_nothing_is_loaded_and_that_is_said(tmp_path: Path) -> None:
     start = decide(Settings(), None, tmp_path / "none.gguf")
     assert start.load is None

@@ -177,6 +177,7 @@ class SettingsPage(QWidget):
 
     def _add_measure(self, grid: QGridLayout) -> None:
         self.threads = _label("", "secondary")
+        self.threads.setWordWrap(True)
         self.measure = QPushButton("Measure again")
         self.measure.setToolTip("Try all thread counts on this machine; takes about 10 s")
         self.measure.clicked.connect(self._engine.measure_threads)

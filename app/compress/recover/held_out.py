@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from app.compress.recover.language_model import LanguageModel
-from app.compress.recover.loss import chunk_positions
+from app.compress.recover.memory import chunk_positions
 from app.errors import Cancelled
 from app.events import Progress, Report, ShouldStop, Stage
 

@@ -13,9 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.compress.recover.language_model import LanguageModel
-
-CHUNK_BYTES = 64_000_000
-"""Of the logits that are looked at together; about six times as much is in use then."""
+from app.compress.recover.memory import chunk_positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +35,6 @@ class Loss:
         if self.hard > 0:
             loss = loss + self.hard * functional.cross_entropy(student, targets, reduction="sum")
         return loss
-
-
-def chunk_positions(vocabulary: int) -> int:
-    """How many positions' logits are held at once."""
-    return max(8, CHUNK_BYTES // (4 * vocabulary))
 
 
 def backward(student: LanguageModel, teacher: LanguageModel, tokens: Tensor, loss: Loss, positions: int) -> float:

@@ -1,7 +1,8 @@
 """How much memory a recovery takes, from the headers of the two folders, before anything is loaded.
 
 Sums of what is held at once. What a training step keeps for its backward pass is counted in widths of a block's
-matrices; the factors were found by measuring (tests/benchmarks/recover.py compares both).
+matrices; the factors were found by measuring (tests/benchmarks/recover.py compares both). Nothing here needs torch: a
+recipe is planned without it.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from pathlib import Path
 
 from app.compress.convert.checkpoint import SourceTensor, open_checkpoint
 from app.compress.process_memory import PROGRAM_BYTES
-from app.compress.recover.q4_grid import BLOCK
 from app.errors import RecoverError
 from app.hardware import available_memory_bytes
+from app.library.tensor_types import TENSOR_TYPES
 from app.pruning import Recover, RecoverMethod
 from app.units import size_text
 
+CHUNK_BYTES = 64_000_000
+"""Of the logits that are looked at together; about six times as much is in use then."""
+
 _FLOAT, _ADAM = 4, 16
 """Bytes a weight: as float32; weight, gradient and AdamW's two moments."""
-_FOUR_BIT = (BLOCK // 2 + 2) / BLOCK
+_Q4_0 = TENSOR_TYPES[2]
+_FOUR_BIT = _Q4_0.block_bytes / _Q4_0.block
 _KEPT_FLOATS = 1.4
 """What a block keeps for its backward pass, in float32 for each token and each column and row of its matrices. Counted:
 1.0 to 1.2 for Llama, 1.1 to 1.3 for Qwen3, 1.4 to 1.7 for Gemma 2."""
@@ -121,11 +126,14 @@ def _step_bytes(request: Recover, model: Shape, way: Way) -> int:
     tokens = way.micro * request.context_tokens
     kept = [int(_FLOAT * _KEPT_FLOATS * tokens * width) for width in model.widths]
     blocks = max(kept, default=0) + _FLOAT * tokens * model.hidden * len(kept) if way.recompute else sum(kept)
-    from app.compress.recover.loss import chunk_positions
-
     logits = _LOGITS * _FLOAT * model.vocabulary * min(tokens, chunk_positions(model.vocabulary))
     weight = _FLOAT * model.largest_matrix  # a held matrix as float32, for the moment of its multiplication
     return blocks + logits + weight
+
+
+def chunk_positions(vocabulary: int) -> int:
+    """How many positions' logits are held at once."""
+    return max(8, CHUNK_BYTES // (4 * vocabulary))
 
 
 def choose_way(request: Recover, model: Shape, teacher: Shape, *, sparse: bool = False) -> Need:

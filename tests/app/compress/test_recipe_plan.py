@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +36,7 @@ from tests.app.compress.convert.small_models import make
 from tests.app.compress.test_offers import SPEED
 from tests.real_models import EVAL_CODE, STDLIB_3M
 
+PROJECT = Path(__file__).resolve().parents[3]
 TYPES = ("Q4_K_M", "Q8_0")
 
 
@@ -233,6 +236,32 @@ def test_the_pace_is_that_of_the_last_run(paths: Paths) -> None:
     assert read_pace(paths.effort, Work.PRUNE) == pace
     paths.effort.write_text('{"prune": "fast", "recover": -1}')
     assert not read_pace(paths.effort, Work.PRUNE).measured
+
+
+WITHOUT_TORCH = """
+import sys
+for name in ("torch", "transformers", "peft"):
+    sys.modules[name] = None
+from pathlib import Path
+from app.compress.recipe_plan import plan_recipe
+from app.paths import default_paths
+from app.pruning import PlanRecipe
+for recipe in sys.argv[2:]:
+    plan = plan_recipe(PlanRecipe(Path(sys.argv[1]), recipe, 1024), default_paths(), lambda: False)
+    print(len(plan.steps), plan.problem)
+"""
+
+
+def test_a_plan_needs_no_torch_and_says_where_the_recipe_does(source: Path) -> None:
+    """In a bundle PyTorch is a package of its own."""
+    steps = (PruneStep(PruneMethod.FFN, 0.25), RecoverStep(RecoverMethod.QLORA), QuantizeStep(TYPES))
+    recipes = (as_toml(Recipe("All", steps)), as_toml(Recipe("Smaller", steps[2:])))
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(source), *recipes]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT)
+    assert done.returncode == 0, done.stderr
+    whole, quantized = done.stdout.splitlines()
+    assert whole.startswith("3 Pruning and recovery need PyTorch, which is not installed.")
+    assert quantized.strip() == "1"
 
 
 def test_the_cut_folder_is_described_as_it_is_made(source: Path, text: Path) -> None:

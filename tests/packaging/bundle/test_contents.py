@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from bundle import contents
@@ -46,6 +49,31 @@ def test_nothing_that_bantam_imports_is_excluded() -> None:
     for package in ("app", "workers", "ui"):
         for path in (PROJECT / package).rglob("*.py"):
             assert not excluded & set(imports.findall(path.read_text("utf-8"))), path
+
+
+IMPORT_WITHOUT_EXCLUDED = """
+import importlib, sys
+from bundle import contents
+for name in contents.EXCLUDED:
+    sys.modules[name] = None
+for name in contents.modules():
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        print(name, error.name)
+"""
+
+
+def test_every_module_is_imported_without_what_is_excluded_but_for_those_of_pruning_and_recovery() -> None:
+    """Packages import by name, too, which neither their sources nor PyInstaller show."""
+    path = os.pathsep.join((str(PROJECT), str(PROJECT / "packaging")))
+    environment = {**os.environ, "PYTHONPATH": path, "QT_QPA_PLATFORM": "offscreen"}
+    command = [sys.executable, "-c", IMPORT_WITHOUT_EXCLUDED]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    failed = [line.split() for line in done.stdout.splitlines()]
+    of_torch = ("app.compress.prune.", "app.compress.recover.")
+    assert [line for line in failed if not line[0].startswith(of_torch) or line[1] not in contents.TORCH_ROOTS] == []
 
 
 def test_the_standard_library_is_whole_but_for_its_tests_and_tk() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+from bundle import environment
 from bundle import licence_texts as licences
+from bundle.contents import TORCH_ROOTS
 
 
 def test_with_sources_every_installed_package_is_in_it() -> None:
@@ -33,3 +37,19 @@ def test_the_same_text_is_printed_once() -> None:
 def test_what_is_left_out_does_not_lead_on() -> None:
     assert "iniconfig" in licences.needed(["pytest"])
     assert "iniconfig" not in licences.needed(["pytest"], left_out=["iniconfig"])
+
+
+def test_what_is_left_out_is_not_in_it_even_where_it_is_asked_for() -> None:
+    assert set(licences.needed(["pytest", "pluggy"], left_out=["pytest"])) == {"pluggy"}
+
+
+def test_modules_of_packages_without_a_part_are_named() -> None:
+    modules = {"pluggy", "_pytest", "json"}
+    assert licences.unlisted(modules, {"pluggy"}) == ["pytest"]
+    assert licences.unlisted(modules, {"pluggy", "pytest"}) == []
+
+
+def test_the_notices_name_whatever_is_asked_for() -> None:
+    notices = (licences.RESOURCES / "NOTICES.md").read_text("utf-8").lower()
+    asked_for = [re.split(r"[^\w-]", line, maxsplit=1)[0].lower() for line in environment.dependencies()]
+    assert [name for name in (*asked_for, *TORCH_ROOTS) if name not in notices] == []

@@ -64,6 +64,16 @@ def test_zero_threads_are_a_word(page: SettingsPage) -> None:
     assert editor.box.text() == "as measured"
 
 
+def test_the_thread_counts_are_readable_in_a_wider_font(page: SettingsPage) -> None:
+    page.resize(900, 700)
+    page.show()
+    page.threads.setText("In use: 16 for answering, 16 for reading the prompt.")
+    page.threads.setStyleSheet("font-size: 24px")
+    label = page.threads
+    assert label.wordWrap()
+    assert label.heightForWidth(label.width()) >= 2 * label.fontMetrics().height() > 0
+
+
 def test_list_is_edited(page: SettingsPage, settings: SettingsStore, monkeypatch: pytest.MonkeyPatch) -> None:
     editor = page.editors["model_folders"]
     assert isinstance(editor, PathsEditor)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from app.compress.recover import loss as module
+from app.compress.recover import memory
 from app.compress.recover.adapters import prepare
 from app.compress.recover.language_model import LanguageModel, open_model
 from app.compress.recover.loss import Loss, backward
@@ -27,7 +27,7 @@ def test_in_chunks_it_is_the_plain_formula(cut: Path, monkeypatch: pytest.Monkey
     teacher, student = open_model(STDLIB_3M), open_model(cut)
     prepare(student, Recover(cut, STDLIB_3M, Path(), RecoverMethod.FULL), torch.bfloat16)
     tokens = torch.randint(4096, (2, 24), generator=torch.Generator().manual_seed(1))
-    monkeypatch.setattr(module, "CHUNK_BYTES", 4 * 4096 * 10)  # ten positions: the last chunk is shorter
+    monkeypatch.setattr(memory, "CHUNK_BYTES", 4 * 4096 * 10)  # ten positions: the last chunk is shorter
     value = backward(student, teacher, tokens, loss, 46)
     ours = gradients(student)
 
