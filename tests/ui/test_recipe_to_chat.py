@@ -40,6 +40,7 @@ def program(qtbot: QtBot, theme: ThemeWatcher, paths: Paths, monkeypatch: pytest
     shiboken6.delete(program)
 
 
+@pytest.mark.wide
 def test_a_recipe_becomes_a_model_that_answers(program: Program, paths: Paths, qtbot: QtBot) -> None:
     source = Path(shutil.copytree(STDLIB_3M, paths.models / "me" / "stdlib"))
     program.window.show()
