@@ -159,8 +159,10 @@ def test_training_on_the_grid_makes_a_better_file(tmp_path: Path) -> None:
     assert result.kl_after < 0.97 * result.kl_before
     assert result.kl_after == pytest.approx(_as_q4_0(result.path, request))
     assert result.kl_before == pytest.approx(_as_q4_0(STDLIB_3M, request))
+    teacher = Path(shutil.copytree(STDLIB_3M, tmp_path / "copy"))
+    plain = replace(request, teacher=teacher, quantization_aware="", output=tmp_path / "plain", budget_tokens=500)
     with pytest.raises(RecoverError, match="no better"):  # control: without the grid it cannot see what is lost
-        run(replace(request, quantization_aware="", output=tmp_path / "plain", budget_tokens=500))
+        run(plain)
 
 
 def _as_q4_0(folder: Path, request: Recover) -> float:
