@@ -81,7 +81,7 @@ def test_the_folder_is_laid_out_as_it_was(cut: Path, tmp_path: Path) -> None:
     assert convert(Convert(result.path, tmp_path / "x.gguf"), lambda _event: None, lambda: False).path.is_file()
 
 
-@pytest.mark.parametrize("method", [RecoverMethod.LORA, RecoverMethod.FULL])
+@pytest.mark.parametrize("method", [RecoverMethod.LORA, pytest.param(RecoverMethod.FULL, marks=pytest.mark.wide)])
 def test_killed_and_run_again_it_ends_with_the_same_bits(
     cut: Path, tmp_path: Path, method: RecoverMethod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
