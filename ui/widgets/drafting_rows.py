@@ -40,7 +40,7 @@ class DraftingRows(QWidget):
         """What the loaded model drafts with; without anything the rows are hidden."""
         draft = model.draft.name if model is not None and model.draft is not None else ""
         lookup = model is not None and model.prompt_lookup
-        self._source = draft or ("where the text repeats" if lookup else "")
+        self._source = draft or ("repeating text" if lookup else "")
         self.setVisible(bool(self._source))
         self._say(self._source)
         for value in (self.acceptance, self.per_step, self.speed_up):
