@@ -1,7 +1,8 @@
 """Run a command in a child of its own, because valid machine code can still kill the process that runs it.
 
-The child is this same command with a marker in its environment; it has the terminal to itself. If it dies in the first
-decode of a model, that is remembered for this machine and the command is run again in the safe way.
+The child is this same command with a marker in its environment; it has the terminal to itself, and ends with the one
+that waits for it. If it dies in the first decode of a model, that is remembered for this machine and the command is run
+again in the safe way.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
+
+import psutil
 
 from app import machine
 from app.engine.environment import engine_environment
@@ -23,6 +28,7 @@ from app.paths import default_paths
 from app.process_outcome import Ending, ProcessOutcome
 
 _MARK = "BANTAM_COMMAND_CHILD"
+_LOOK_S = 1.0
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -32,6 +38,7 @@ def isolated(run: Run) -> Run:
 
     def supervise(parsed: argparse.Namespace) -> int:
         if os.environ.get(_MARK):
+            threading.Thread(target=_end_with, args=(psutil.Process().parent(),), name="parent", daemon=True).start()
             return run(parsed)
         paths = default_paths()
         outcome, pid = _run_child()
@@ -45,6 +52,13 @@ def isolated(run: Run) -> Run:
         return outcome.code
 
     return supervise
+
+
+def _end_with(parent: psutil.Process | None) -> None:
+    """End this process once `parent` has: whoever killed that one wants no hours of work to go on unseen."""
+    while parent is not None and parent.is_running():
+        time.sleep(_LOOK_S)
+    os._exit(1)  # a plain exit would wait for native code
 
 
 def _run_child() -> tuple[ProcessOutcome, int]:
