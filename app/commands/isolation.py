@@ -28,6 +28,7 @@ from app.paths import default_paths
 from app.process_outcome import Ending, ProcessOutcome
 
 _MARK = "BANTAM_COMMAND_CHILD"
+"""Holds the number of the process that waits."""
 _LOOK_S = 1.0
 
 Run = Callable[[argparse.Namespace], int]
@@ -37,8 +38,9 @@ def isolated(run: Run) -> Run:
     """`run` in a child process; the exit code is the child's. Raises AppError with the cause where the child died."""
 
     def supervise(parsed: argparse.Namespace) -> int:
-        if os.environ.get(_MARK):
-            threading.Thread(target=_end_with, args=(psutil.Process().parent(),), name="parent", daemon=True).start()
+        if waiting := os.environ.get(_MARK):
+            if waiting == str(os.getppid()):
+                threading.Thread(target=_end_with, args=(psutil.Process().parent(),), daemon=True).start()
             return run(parsed)
         paths = default_paths()
         outcome, pid = _run_child()
@@ -69,7 +71,7 @@ def _run_child() -> tuple[ProcessOutcome, int]:
     command = [*program(), *sys.argv[1:]]
     previous = signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
-        child = subprocess.Popen(command, env=engine_environment() | os.environ | {_MARK: "1"})
+        child = subprocess.Popen(command, env=engine_environment() | os.environ | {_MARK: str(os.getpid())})
         code = child.wait()
     finally:
         signal.signal(signal.SIGINT, previous)
