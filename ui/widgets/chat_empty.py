@@ -13,7 +13,7 @@ from ui.widgets.first_model_line import FirstModelLine
 STARTER_QUESTIONS = (
     "What does os.path.join do?",
     "Show the signature of shutil.copy.",
-    "What does json.dumps return?",
+    "What does random.shuffle do?",
 )
 QUESTIONS = (
     "Explain in three sentences how a refrigerator works.",
