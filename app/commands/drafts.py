@@ -37,14 +37,13 @@ def _run(parsed: argparse.Namespace) -> int:
     target = ModelEntry(path, path.stem, header.file_bytes, header, "", ModelSource.SINGLE_FILE, origin=origin)
     candidates = draft_candidates(target, scan(paths, settings), settings.context_tokens, settings.kv_type)
     candidates = tuple(one for one in candidates if one.path != path)
-    suggestions = _suggestions(target, paths, settings) if parsed.hub else ()
+    suggestions = _suggestions(target, paths, settings) if parsed.hub else None
     if parsed.json:
         plain = {"drafts": [as_dict(one) for one in candidates]}
-        asked = suggestions is not None and parsed.hub
-        print_json(plain | ({"suggestions": [as_dict(one) for one in suggestions or ()]} if asked else {}))
+        print_json(plain if suggestions is None else plain | {"suggestions": [as_dict(one) for one in suggestions]})
     else:
         print(_text(candidates))
-        if parsed.hub and suggestions is not None:
+        if suggestions is not None:
             print(_suggestions_text(suggestions))
     return 0
 

@@ -76,7 +76,7 @@ def work_of(recipe: Recipe, source: Path, folder: Path) -> RecipeWork:
     requests = [*_model_requests(chain, source, (*between, model), digests)] if chain else []
     is_made = bool(chain) and model.is_dir()
     makings = _makings(recipe, model)
-    files = [request for _, request in makings if not _is_made(request)]
+    files = [request for _, request in makings if not request.output.exists()]  # what is there was made in this way
     requests += [making for making in makings if making[1] in files]
     requests += [(number, _measuring(request, source)) for number, request in makings]
     return RecipeWork(
@@ -189,8 +189,8 @@ def _makings(recipe: Recipe, model: Path) -> list[tuple[int, Quantize]]:
 
 
 def _is_made(request: Quantize) -> bool:
-    """Whether its file is there, made of this model in this very way."""
-    origin = origin_of(request.output) if request.output.exists() else None
+    """Whether its file, which is there, was made of this model in this very way."""
+    origin = origin_of(request.output)
     return origin is not None and origin.recipe == lineage_of(request.source).then(recipe_of(request))
 
 
@@ -211,7 +211,7 @@ def _digests(chain: Sequence[ModelStep], source: Path) -> tuple[str, ...]:
 
 def _notice(wanted: Path, model: Path, is_made: bool, files: Sequence[Quantize]) -> str:
     """What is there already, and what Run will do about it. `wanted` is the model if nothing stands in its place."""
-    made = [request for request in files if _is_made(request)]
+    made = [request for request in files if request.output.exists()]
     if model != wanted and not is_made:
         return f"“{wanted.name}” is there already, made in another way: this one becomes “{model.name}”, beside it."
     if not is_made and not made:
