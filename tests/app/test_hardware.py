@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -132,3 +134,18 @@ def test_a_network_is_an_address_that_leads_somewhere(
     monkeypatch.setattr(psutil, "net_if_stats", lambda: {"wlan0": card})
     monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"wlan0": [card]})
     assert hardware.has_network() is known
+
+
+def test_the_most_memory_of_a_process_does_not_begin_with_that_of_its_parent() -> None:
+    ballast = bytearray(os.urandom(1024) * 300_000)  # held, page by page, while the child is started
+    show = "from app.hardware import peak_resident_bytes; print(peak_resident_bytes())"
+    child = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
+    assert hardware.peak_resident_bytes() > len(ballast)
+    assert 5_000_000 < int(child.stdout) < 150_000_000
+
+
+def test_the_most_memory_of_a_process_stays_when_it_is_given_back() -> None:
+    ballast = bytearray(os.urandom(1024) * 300_000)
+    size = len(ballast)
+    del ballast
+    assert hardware.peak_resident_bytes() > size
