@@ -11,11 +11,13 @@ Run = tuple[float, float]
 """Seconds, and peak resident bytes."""
 
 
-def run_process(command: list[str], output: Path) -> Run:
-    """Run it with `output` removed before. Raises SystemExit where it fails or does not write it."""
+def run_process(
+    command: list[str], output: Path, environment: dict[str, str] | None = None, folder: Path | None = None
+) -> Run:
+    """Run it in `folder` with `output` removed before. Raises SystemExit where it fails or does not write it."""
     output.unlink(missing_ok=True)
     start = time.monotonic()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd=folder)
     peak = 0
     while child.poll() is None:
         # Not ru_maxrss: a new process begins with that of its parent, and this one may hold more than a small model.

@@ -2,8 +2,7 @@
 
     python -m tests.benchmarks.prune_oracle [--models 3m 21m] [--chunks 16]
 
-llm-compressor 0.14.0.1 is installed once into the benchmarks' cache folder, without its dependencies on torch and
-transformers, which are those of this environment. Its one-shot magnitude modifier sets nothing to zero (start and end
+Its one-shot magnitude modifier sets nothing to zero (start and end
 are epochs of a training), so that magnitude is held against its definition.
 
 A mask that differs in the first block gives the second one other inputs. So SparseGPT is compared twice: of the whole
@@ -14,7 +13,6 @@ zeros as theirs takes: without a pattern that is one more than half in each 128 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -32,13 +30,10 @@ from app.compress.prune.sparse import Pattern
 from app.compress.prune.sparsegpt import COLUMNS, factor, sparsegpt
 from app.compress.prune.windows import read_windows
 from app.pruning import Prune, PruneMethod
-from tests.benchmarks import pairs
-from tests.benchmarks.pairs import Figure, Goal, say
-from tests.benchmarks.shapes import cache_folder
+from tests.benchmarks import llm_compressor, pairs
+from tests.benchmarks.pairs import Figure, Goal
 from tests.real_models import CALIBRATION, STDLIB_3M, starter_folder
 
-_ALONE = ("llmcompressor==0.14.0.1", "compressed-tensors==0.19.0", "accelerate", "loguru")
-_WITH_DEPENDENCIES = ("datasets", "pydantic", "pillow", "requests", "nvidia-ml-py")
 _WORKER = """
 import json, sys, time
 import torch, transformers
@@ -85,7 +80,7 @@ def main() -> int:
     parser.add_argument("--chunks", type=int, default=16, help=f"windows of {_TOKENS} tokens (default 16)")
     options = parser.parse_args()
     before = pairs.machine()
-    libraries = _installed()
+    libraries = llm_compressor.libraries()
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as name:
         for size in options.models:
@@ -97,20 +92,6 @@ def main() -> int:
                 for pattern in ("", "2:4"):
                     figures += _compare(size.upper(), source, place, method, pattern, options.chunks, libraries)
     return pairs.show(figures, before, options.json)
-
-
-def _installed() -> Path:
-    folder = cache_folder() / _ALONE[0].replace("==", "-")
-    if not (folder / "complete").exists():
-        say(f"Installing {_ALONE[0]} to {folder}, some minutes.")
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--target", str(folder)]
-        frozen = subprocess.run([sys.executable, "-m", "pip", "freeze"], check=True, capture_output=True, text=True)
-        shared = [line for line in frozen.stdout.splitlines() if line.startswith(("numpy=", "huggingface"))]
-        (constraints := cache_folder() / "constraints.txt").write_text("\n".join(shared))
-        subprocess.run([*pip, "--no-deps", *_ALONE], check=True)
-        subprocess.run([*pip, "--constraint", str(constraints), *_WITH_DEPENDENCIES], check=True)
-        (folder / "complete").touch()
-    return folder
 
 
 def _in_float32(original: Path, folder: Path) -> Path:
@@ -180,7 +161,7 @@ def _equal_on_the_same(weights: Tensor, gram: Tensor, mask: Tensor, pattern: str
 
 
 def _run_oracle(arguments: list[str], libraries: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": str(libraries), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment = llm_compressor.environment(libraries)
     with tempfile.TemporaryDirectory() as folder:  # it writes logs to where it is started
         done = subprocess.run(
             [sys.executable, "-c", _WORKER, *arguments], cwd=folder, env=environment, capture_output=True, text=True
