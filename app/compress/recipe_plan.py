@@ -15,6 +15,7 @@ from app.compress.importance import estimate_chunks
 from app.compress.native import BUFFER_BYTES
 from app.compress.offers import plan_conversion
 from app.compress.process_memory import PROGRAM_BYTES
+from app.compress.prune.memory import memory_bytes
 from app.compress.recipe import QuantizeStep, Recipe, Step, read_recipe
 from app.compress.recipe_requests import ModelStep, RecipeWork, model_steps, place_for, work_of
 from app.compress.recipe_shape import Shape, shape_of
@@ -29,7 +30,7 @@ from app.hub.disk import SPARE_BYTES, free_bytes
 from app.library.lineage import original_of
 from app.measure.quality import default_windows
 from app.paths import Paths
-from app.pruning import PlanRecipe, Prune, PruneMethod, RecipePlanned, Recover, ResultPlan, StepPlan
+from app.pruning import PlanRecipe, Prune, RecipePlanned, Recover, ResultPlan, StepPlan
 from app.requests import KvType, PlanConversion
 from app.units import size_text
 
@@ -174,7 +175,9 @@ def _cost(plan: _Plan, one: ModelStep, before: Shape, folder: Path) -> _Cost:
         stub, pace = plan.stub(before), read_pace(plan.paths.effort, Work.PRUNE)
         config = read_config(source)
         count = prune_multiplications(one.request, config, before, stub.parameters)
-        return _Cost(pace.seconds(count), _prune_memory(one.request, stub, before, config.width), pace.measured)
+        tokens = one.request.chunks * one.request.context_tokens
+        memory = PROGRAM_BYTES + memory_bytes(one.request, stub.tensors, tokens)
+        return _Cost(pace.seconds(count), memory, pace.measured)
     stub, pace = plan.stub(one.shape), read_pace(plan.paths.effort, Work.RECOVER)
     teacher = plan.stub(shape_of(source)).parameters
     seconds = _recover_seconds(pace, one.request, stub.parameters, teacher)
@@ -183,21 +186,6 @@ def _cost(plan: _Plan, one: ModelStep, before: Shape, folder: Path) -> _Cost:
 
 def _recover_seconds(pace: Pace, request: Recover, parameters: int, teacher: int) -> float:
     return pace.seconds(recover_multiplications(request, parameters, teacher))
-
-
-def _prune_memory(request: Prune, stub: CutStub, shape: Shape, width: int) -> int:
-    """As `app.compress.prune.checks` counts it once the weights are there: a block in float32, the text's activations,
-    Gram matrices and what is solved with them, the libraries.
-    """
-    block = 4 * stub.parameters // shape.layers
-    activations = 4 * request.chunks * request.context_tokens * width
-    grams = {
-        PruneMethod.FFN: (4 + 4 * 8) * shape.ffn**2 if request.refit else 0,
-        PruneMethod.KV_GROUPS: (4 + 4 + 3 * 8) * width**2 if request.refit else 0,
-        PruneMethod.SPARSEGPT: 2 * 4 * (shape.ffn**2 + 2 * width**2),
-    }
-    copies = shape.layers if request.importance == "leave-out" and request.method is PruneMethod.LAYERS else 1
-    return PROGRAM_BYTES + block + activations * max(1, copies // 4) + grams.get(request.method, 0)
 
 
 def _recover_memory(plan: _Plan, one: ModelStep, folder: Path) -> int:

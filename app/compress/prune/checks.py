@@ -13,7 +13,7 @@ from pathlib import Path
 from app.compress.calibration import CALIBRATION_TEXT, read_text
 from app.compress.process_memory import PROGRAM_BYTES
 from app.compress.prune.block_model import BlockModel
-from app.compress.prune.method import Method, Statistic, linear_layers
+from app.compress.prune.memory import memory_bytes
 from app.errors import DiskFullError, ModelFileError, PruneError, StorageError
 from app.events import Notice, Report
 from app.hardware import available_memory_bytes
@@ -44,9 +44,10 @@ def check_request(request: Prune, work: Path) -> None:
     _check_amount(request.amount)
 
 
-def check_room(request: Prune, model: BlockModel, method: Method, report: Report) -> None:
+def check_room(request: Prune, model: BlockModel, report: Report) -> None:
     """Say how much memory it takes. Raises PruneError where there is less, DiskFullError for the disk."""
-    memory, available = memory_bytes(model, method), available_memory_bytes()
+    memory = memory_bytes(request, model.tensors.values(), int(model.windows.numel()))
+    available = available_memory_bytes()
     whole = PROGRAM_BYTES + memory  # as a plan tells it
     if memory > available:  # what is free now is free beside the libraries, which are loaded by now
         raise PruneError(
@@ -61,13 +62,6 @@ def check_room(request: Prune, model: BlockModel, method: Method, report: Report
             f"It takes up to {size_text(needed)} on the disk; {size_text(free)} are free there.",
             "Free some space, or choose a folder on a larger disk.",
         )
-
-
-def memory_bytes(model: BlockModel, method: Method) -> int:
-    """Beside the program itself: a block in float32, the sums of its inputs, the activations, the method's own work."""
-    blocks = max(4 * sum(t.elements for t in model.block_tensors(index).values()) for index in range(model.layers))
-    sums = max(_gram_bytes(model, method, index) for index in range(model.layers))
-    return blocks + sums + _activation_bytes(model) + method.memory_bytes(model)
 
 
 def check_same_shapes(model: BlockModel, early: BlockModel) -> None:
@@ -104,11 +98,3 @@ def _stamps(folder: Path) -> list[tuple[str, int, int]]:
 
 def _activation_bytes(model: BlockModel) -> int:
     return int(model.windows.numel()) * int(model.config.hidden_size) * 4
-
-
-def _gram_bytes(model: BlockModel, method: Method, index: int) -> int:
-    shell = model.shell(index)
-    layers, needs = linear_layers(shell), method.needs(index, shell)
-    widths = [layers[name].in_features for name, kind in needs.items() if kind is Statistic.GRAM]
-    # Queries, keys and values read the same tensor, gate and up too: of a width there are few different inputs.
-    return 4 * sum(min(widths.count(width), 3) * width**2 for width in set(widths))

@@ -85,10 +85,6 @@ class Ffn(Method):
             + (f" (not a multiple of {BLOCK}: K-quants fall back to older types)" if fallback else "")
         )
 
-    def memory_bytes(self, model: BlockModel) -> int:
-        """The inverse of the Gram matrix and what it takes to find it, in f64."""
-        return 4 * 8 * self._before * self._before if self.request.refit else 0
-
     @cached_property
     def _before(self) -> int:
         return widths_of(self.source_config)[0].ffn

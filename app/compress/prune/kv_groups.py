@@ -105,11 +105,6 @@ class KvGroups(Method):
         became = f"between {least} and {most} by layer" if least < most else str(least)
         return f"KV groups {self._before.kv_heads} to {became}" + (", refitted" if self.request.refit else "")
 
-    def memory_bytes(self, model: BlockModel) -> int:
-        """Parts of the Gram matrix, and the solution in f64."""
-        columns = self._before.heads * Config(self.source_config).head
-        return (4 + 3 * 8) * columns * columns if self.request.refit else 0
-
     def _housed(self, config: Mapping[str, Any]) -> Housed:
         now = zip(widths_of(config), self._groups, strict=True)
         return housed(config, [Widths(of.heads // of.kv_heads * kept, kept, of.ffn) for of, kept in now])

@@ -17,6 +17,7 @@ from torch.nn.functional import cosine_similarity, kl_div
 from app.compress.convert.configuration import Config
 from app.compress.prune.block_model import BlockModel
 from app.compress.prune.kv_groups import check_scale
+from app.compress.prune.memory import LEAVE_OUT_WINDOWS
 from app.compress.prune.method import Inputs, Method, Plan, Tick
 from app.compress.prune.statistics import not_a_number
 from app.compress.prune.survey import pass_through
@@ -24,8 +25,6 @@ from app.errors import PruneError
 from app.events import ShouldStop, Stage
 from app.pruning import LayerImportance, Prune
 
-_LEAVE_OUT_WINDOWS = 16
-"""The text flows through once for each layer: enough to rank them."""
 _FIXED_PATTERNS = ("Gemma2ForCausalLM", "Gemma3ForCausalLM")
 """llama.cpp goes by a layer's number in knowing which see a sliding window."""
 
@@ -73,7 +72,7 @@ def _run_all(model: BlockModel, index: int, block: nn.Module, hidden: Tensor) ->
 
 def _some(windows: Tensor) -> Tensor:
     """At most so many, from all over the text."""
-    return windows[:: max(1, -(-len(windows) // _LEAVE_OUT_WINDOWS))]
+    return windows[:: max(1, -(-len(windows) // LEAVE_OUT_WINDOWS))]
 
 
 def _divergence(model: BlockModel, whole: Tensor, other: Tensor) -> float:
@@ -156,13 +155,6 @@ class Layers(Method):
         dropped: list[int] = self.plan["dropped"]
         names = ", ".join(map(str, dropped))
         return f"{len(dropped)} of {self.plan['layers']} layers left out ({names}, counted from 0)"
-
-    def memory_bytes(self, model: BlockModel) -> int:
-        """What flows out of a block beside what flowed in, or the streams of all models with one layer missing."""
-        if self.request.importance is LayerImportance.LEAVE_OUT:
-            streams = int(_some(model.windows).numel()) * model.layers
-            return 4 * int(model.config.hidden_size) * (streams + int(model.config.vocab_size))
-        return 4 * int(model.windows.numel()) * int(model.config.hidden_size)
 
     def _count(self, layers: int) -> int:
         """How many go: one at least, and one at least stays."""

@@ -111,10 +111,6 @@ class Method(ABC):
     def recipe(self) -> str:
         """How the model was made, in words: "Wanda, 50 % zeros". Called after the survey."""
 
-    def memory_bytes(self, model: BlockModel) -> int:
-        """Working memory beside one block in float32, the activations and the inputs asked for."""
-        return 0
-
 
 def linear_layers(block: nn.Module) -> dict[str, nn.Linear]:
     """The linear layers of a block by their name below it, in their order."""

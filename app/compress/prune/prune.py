@@ -63,7 +63,7 @@ class _Run:
         method.check(model)
         if method.reads_text:
             model.windows = read_windows(self._request, model.config.max_position_embeddings)
-        check_room(self._request, model, method, self._report)
+        check_room(self._request, model, self._report)
         try:
             self._survey()
             kept = list(method.kept_layers(model.layers))

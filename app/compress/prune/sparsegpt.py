@@ -12,7 +12,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from app.compress.prune.block_model import BlockModel
 from app.compress.prune.method import Inputs, Statistic, linear_layers
 from app.compress.prune.sparse import Pattern, SparseMethod
 from app.errors import Cancelled, PruneError
@@ -49,10 +48,6 @@ class SparseGpt(SparseMethod):
             sparsegpt(layer.weight.data, given.gram, self.request.amount, self.pattern, self.stop)
             if all(inputs[later] is not given for later in list(layers)[place + 1 :]):
                 given.gram = None  # the widest comes last: memory for it
-
-    def memory_bytes(self, model: BlockModel) -> int:
-        """See Method."""
-        return 4 * max(tensor.elements for _, _, tensor in model.matrices())
 
 
 def factor(gram: Tensor, stop: ShouldStop = lambda: False) -> bool:
