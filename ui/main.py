@@ -206,6 +206,7 @@ class Program(QObject):
     def end(self) -> None:
         """Save, stop, wait, all bounded. The window is hidden by now."""
         save_window_state(self._paths.window_state, state_of(self.window, self.chat_page))
+        self.chat_page.unsent.flush()
         self.sampler.stop()
         self.models_page.purge_deleted()
         if self._first_run is not None:

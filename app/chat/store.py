@@ -99,6 +99,13 @@ class ChatStore:
         row = self._read("The chat could not be opened", lambda db: db.execute(query, (conversation_id,)).fetchone())
         return row is not None
 
+    def ids(self) -> frozenset[str]:
+        """All conversations, deleted ones that can be brought back among them."""
+        rows = self._read(
+            "The chats could not be listed", lambda db: db.execute("SELECT id FROM conversations").fetchall()
+        )
+        return frozenset(as_text(id_) for (id_,) in rows)
+
     def list(self, search: str = "", limit: int = 200, offset: int = 0) -> tuple[ConversationSummary, ...]:
         """The conversations that are not deleted, the last used first.
 

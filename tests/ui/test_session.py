@@ -107,6 +107,14 @@ def test_page_and_chat_are_restored(begin, qtbot: QtBot) -> None:
     assert page.conversation.id == ""
 
 
+def test_what_was_not_sent_is_there_after_a_restart(begin, qtbot: QtBot) -> None:
+    program = begin()
+    program.chat_page.composer.set_text("half a question")
+    assert program.chat_page.composer.text == "half a question"
+    program = begin()
+    qtbot.waitUntil(lambda: program.chat_page.composer.text == "half a question", timeout=TIMEOUT_MS)
+
+
 def test_what_was_typed_meanwhile_is_not_taken_away(begin, qtbot: QtBot, paths: Paths) -> None:
     program = begin()
     page = program.chat_page

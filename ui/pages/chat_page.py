@@ -24,6 +24,7 @@ from ui.pages.chat_list_pane import ChatListPane
 from ui.pages.chat_settings_pane import ChatSettingsPane
 from ui.pages.live_answer import LiveAnswer
 from ui.pages.message_editing import MessageEditing
+from ui.pages.unsent import Unsent
 from ui.widgets.chat_empty import ChatEmpty
 from ui.widgets.chat_header import ChatHeader
 from ui.widgets.composer import Composer, Mode
@@ -53,7 +54,6 @@ class ChatPage(QWidget):
         super().__init__(parent)
         self._engine, self._storage, self._settings = engine, storage, settings
         self.conversation = _NEW
-        self._drafts: dict[str, str] = {}
         self._wanted = self._sending = ""
         self.shelf = ConversationShelf(storage, self)
         self.answering = Answering(engine, storage, self)
@@ -65,6 +65,7 @@ class ChatPage(QWidget):
         self.empty = ChatEmpty()
         self.stack = stacked(self.empty, self.transcript)
         self._editing = MessageEditing(self.composer)
+        self.unsent = Unsent(storage, self.composer, self._editing, lambda: self.conversation.id, self)
         self._live = LiveAnswer(self.answering, self.transcript, lambda: self.conversation.id, self)
         self.panel = ChatSettingsPane(storage)
         self.error, self.notice = ErrorBar(), NoticeBar()
@@ -104,11 +105,11 @@ class ChatPage(QWidget):
     def _begin(self) -> None:
         self.shelf.refresh()
         self.panel.load_presets()
+        self.unsent.load()
 
     def _leave(self) -> None:
         self.panel.flush()
         self._editing.end()
-        self._drafts[self.conversation.id] = self.composer.text
         self._wanted = ""
 
     def _on_opened(self, conversation: Conversation) -> None:
@@ -124,7 +125,7 @@ class ChatPage(QWidget):
             self.transcript.stream(live.message.id, live.text)
         self.panel.show_conversation(conversation)
         if not keep_place:
-            self.composer.set_text(self._drafts.get(conversation.id, ""))
+            self.composer.set_text(self.unsent.of(conversation.id))
             self._count.forget()
         self._show_title()
         self._refresh()
@@ -171,7 +172,7 @@ class ChatPage(QWidget):
         """The new chat was stored with its first message; if the user is elsewhere by now, it is only in the list."""
         self.shelf.refresh()
         if not self.conversation.id:
-            self._drafts.pop("", None)
+            self.unsent.move("", conversation.id)
             self.conversation = conversation
             self.panel.show_conversation(conversation)
             self._engine.open_conversation(conversation.id)
@@ -179,7 +180,8 @@ class ChatPage(QWidget):
     def _on_message_added(self, conversation_id: str, message: StoredMessage) -> None:
         if message.role is Role.USER:
             self.shelf.refresh()
-            self._forget_sent(conversation_id)
+            sent, self._sending = self._sending, ""
+            self.unsent.forget_sent(conversation_id, sent)
         if conversation_id != self.conversation.id:
             return
         kept = self._path_until(message.parent_id)
@@ -193,15 +195,6 @@ class ChatPage(QWidget):
         if message.state is MessageState.STREAMING:
             self.transcript.stream(message.id, "")
         self._refresh()
-
-    def _forget_sent(self, conversation_id: str) -> None:
-        """The text is on the disk: it leaves the field, but what was typed since does not."""
-        sent, self._sending = self._sending, ""
-        if conversation_id == self.conversation.id and self.composer.text == sent:
-            self.composer.set_text("")
-        for id_ in (conversation_id, ""):
-            if self._drafts.get(id_) == sent:
-                del self._drafts[id_]
 
     def _path_until(self, message_id: int | None) -> tuple[StoredMessage, ...]:
         ids = [message.id for message in self.conversation.path]
@@ -392,6 +385,7 @@ class ChatPage(QWidget):
         answering.trouble.connect(self._on_storage_error)
         answering.busy_changed.connect(self._refresh)
         shelf.failed.connect(self._on_storage_error)
+        self.unsent.failed.connect(self._on_storage_error)
         shelf.renamed.connect(self._on_renamed)
         shelf.exported.connect(lambda path: self.notice.show_notice(f"Exported to {path}.", stay_ms=UNDO_MS))
         self._count.changed.connect(self.composer.set_meter)

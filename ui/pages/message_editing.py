@@ -14,6 +14,11 @@ class MessageEditing:
         self._draft = ""
         self.message: StoredMessage | None = None
 
+    @property
+    def unsent(self) -> str:
+        """What is typed and not sent: while a message is edited, what was there before."""
+        return self._composer.text if self.message is None else self._draft
+
     def begin(self, message: StoredMessage) -> None:
         """Put the message into the composer."""
         if self.message is None:
@@ -31,7 +36,9 @@ class MessageEditing:
             self._composer.set_text(self._draft)
 
     def sent(self) -> None:
-        """The new version is stored."""
+        """The new version is stored: what was there before has its place again, unless more was typed."""
         if self.message is not None:
             self.message = None
             self._composer.set_editing(False)
+            if not self._composer.text:
+                self._composer.set_text(self._draft)
