@@ -11,9 +11,8 @@ import psutil
 from PySide6.QtCore import QObject, Qt, QTimer
 
 from app.fit.budget import memory_budget
-from app.fit.first_choice import first_choice
+from app.fit.first_choice import suggest
 from app.hardware import has_network, total_memory_bytes
-from app.hub.first_models import all_first_models, first_models
 from app.library.library import ModelSource
 from app.paths import STARTER_MODEL
 from workers.chat_engine import EngineState
@@ -117,8 +116,7 @@ class FirstRun(QObject):
         settings, total = self._program.settings.current, total_memory_bytes()
         loaded = self._program.engine.model
         budget = memory_budget(loaded.need.total_bytes if loaded is not None else 0)
-        models = all_first_models() if speed is not None else first_models(total)
-        choice = first_choice(models, settings.context_tokens, budget, speed, settings.target_ms_per_token)
+        choice = suggest(total, settings.context_tokens, budget, speed, settings.target_ms_per_token).choice
         offline = self._hub.browser.is_offline or not has_network()
         line.show_nothing() if choice is None else line.show_choice(choice, offline=offline)
 

@@ -12,7 +12,7 @@ from app.events import MachineSpeed
 from app.fit.advice import ms_text
 from app.fit.judgement import MemoryBudget, ReadProfile, TypeBytes, main_type
 from app.fit.speed import predicted_ms
-from app.hub.first_models import FirstModel
+from app.hub.first_models import FirstModel, all_first_models, first_models
 from app.units import size_text
 
 _BESIDE_BYTES = 700_000_000
@@ -36,6 +36,28 @@ class FirstChoice:
         fits = "fits" if self.fits_now else "fits once other programs are closed"
         speed = "" if self.ms_per_token is None else f" and should take about {ms_text(self.ms_per_token)} a token"
         return f"A download of {size_text(self.model.file.size_bytes)}; it {fits}{speed}."
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSuggestion:
+    """What every page says to a beginner: `models` for this computer, the one of `choice` first."""
+
+    models: tuple[FirstModel, ...]
+    choice: FirstChoice | None
+
+
+def suggest(
+    total_bytes: int, context_tokens: int, budget: MemoryBudget, speed: MachineSpeed | None, target_ms: float
+) -> FirstSuggestion:
+    """The list for a computer with so much memory, and which of it to take first.
+
+    With a measured speed the choice is among all models: on a slow computer one of a smaller class may be right.
+    """
+    models = first_models(total_bytes)
+    choice = first_choice(all_first_models() if speed is not None else models, context_tokens, budget, speed, target_ms)
+    if choice is not None:
+        models = (choice.model, *(model for model in models if model != choice.model))
+    return FirstSuggestion(models, choice)
 
 
 def first_choice(

@@ -10,6 +10,7 @@ import shiboken6
 from pytestqt.qtbot import QtBot
 
 from app.events import MachineSpeed
+from app.fit.first_choice import suggest
 from app.fit.judgement import MemoryBudget
 from app.paths import STARTER_MODEL, Paths
 from app.settings import load_settings
@@ -233,6 +234,37 @@ def test_a_download_that_is_broken_is_no_model_yet(first: FirstRun, program: Pro
     program.models.set_entries((*STARTER, broken))
     hub.speed.end(measured())
     assert not program.chat_page.empty.first_model.isHidden()
+
+
+@pytest.mark.parametrize("gigabytes_a_second", [5.0, 38.0])
+def test_discover_begins_with_the_model_of_the_greeting(
+    first: FirstRun, program: Program, hub: FakeHub, gigabytes_a_second: float
+) -> None:
+    program._hub = hub
+    program.window.show_page(DISCOVER)
+    page = program.discover_page
+    page.set_budget(MemoryBudget(14 * GB, 9 * GB), 16 * GB)
+    page._show_first_models()
+    speed = measured()
+    types = tuple(dataclasses.replace(one, bytes_per_second=gigabytes_a_second * GB) for one in speed.types)
+    hub.speed.end(dataclasses.replace(speed, types=types))
+    greeted: list[str] = []
+    program.chat_page.empty.first_model.show_wanted.connect(greeted.append)
+    program.chat_page.empty.first_model.button.click()
+    assert greeted == [page.search.results.rows[0].summary.id]
+
+
+def test_the_list_does_not_move_away_from_what_was_opened_of_it(first, program: Program, hub: FakeHub) -> None:
+    program._hub = hub
+    program.window.show_page(DISCOVER)
+    page = program.discover_page
+    page.set_budget(MemoryBudget(14 * GB, 9 * GB), 16 * GB)
+    page._show_first_models()
+    before = [row.summary.id for row in page.search.results.rows]
+    page.show_repository(before[1])
+    hub.speed.end(measured())
+    assert [row.summary.id for row in page.search.results.rows] == before
+    assert suggest(16 * GB, 4096, MemoryBudget(14 * GB, 9 * GB), measured(), 200).models[0].summary.id != before[0]
 
 
 def test_the_button_shows_it_on_discover(first: FirstRun, program: Program, hub: FakeHub, monkeypatch) -> None:

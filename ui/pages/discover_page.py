@@ -9,10 +9,10 @@ from PySide6.QtGui import QDesktopServices, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app.fit.advice import Choice, best, choice_of
+from app.fit.first_choice import suggest
 from app.fit.judgement import Judgement, Made, MemoryBudget
 from app.fit.judging import MADE_TYPES, made_key
 from app.hub.endpoint import Hub, endpoint_of
-from app.hub.first_models import first_models
 from app.hub.repository import ModelFormat, RemoteModel, Repository, SearchQuery
 from app.paths import Paths
 from app.requests import Quantize
@@ -139,8 +139,17 @@ class DiscoverPage(QWidget):
         self._browser.search(query)
 
     def _show_first_models(self) -> None:
-        rows = [ResultRow(model.summary, model.why) for model in first_models(self._total_bytes)]
-        self.search.show_first(rows)
+        settings, speed = self._settings.current, self._speed.speed
+        suggested = suggest(
+            self._total_bytes, settings.context_tokens, self._budget, speed, settings.target_ms_per_token
+        )
+        self.search.show_first([ResultRow(model.summary, model.why) for model in suggested.models])
+
+    def _on_speed_changed(self) -> None:
+        """Another model may come first now, but no row moves away under the mouse, nor from what was opened of it."""
+        if self.search.shows_first and not self._wanted and not self.search.list.underMouse():
+            self._show_first_models()
+        self._show_rows()
 
     def _on_results(self, results: tuple, is_first: bool) -> None:
         rows = [ResultRow(summary) for summary in results]
@@ -347,7 +356,7 @@ class DiscoverPage(QWidget):
         self._downloads.changed.connect(self._on_download_changed)
         self._downloads.ended.connect(self._on_download_changed)
         self._makings.changed.connect(self._on_making_changed)
-        self._speed.changed.connect(self._show_rows)
+        self._speed.changed.connect(self._on_speed_changed)
         self._settings.changed.connect(self._on_settings_changed)
         self.view.context.changed.connect(lambda _tokens: self._show_rows())
         self.view.table.selectionModel().currentRowChanged.connect(lambda *_: self._on_row_chosen())

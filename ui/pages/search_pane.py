@@ -37,7 +37,7 @@ class SearchPane(QWidget):
         super().__init__(parent)
         self.setFixedWidth(WIDTH)
         self.results = SearchResultsModel(self)
-        self.wants_all = False
+        self.wants_all = self.shows_first = False
         self.field = QLineEdit(placeholderText="Search, or paste a model’s address", clearButtonEnabled=True)
         self.field.setAccessibleName("Search the Hugging Face Hub")
         self.field.setAccessibleDescription("Words of the name; “author:name” narrows it to one author.")
@@ -62,6 +62,7 @@ class SearchPane(QWidget):
 
     def show_first(self, rows: Sequence[ResultRow]) -> None:
         """Before anything is searched: good first models."""
+        self.shows_first = True
         self.results.replace(rows)
         self.heading.setText("Good first models for this computer")
         self._say("", again=False)
@@ -69,6 +70,7 @@ class SearchPane(QWidget):
 
     def show_busy(self) -> None:
         """A search is on its way; what was there stays until it is answered."""
+        self.shows_first = False
         self._say("Searching…", again=False)
         self.browse.hide()
 

@@ -6,7 +6,7 @@ import pytest
 
 from app.events import MachineSpeed, TensorSpeed
 from app.fit.budget import budget_of
-from app.fit.first_choice import FirstChoice, first_choice
+from app.fit.first_choice import FirstChoice, first_choice, suggest
 from app.fit.judgement import MemoryBudget
 from app.hub.first_models import all_first_models, first_models
 
@@ -66,6 +66,23 @@ def test_without_a_speed_the_smallest_is_taken_and_no_speed_is_said() -> None:
 
 def test_where_nothing_fits_nothing_is_suggested() -> None:
     assert first_choice(first_models(4 * GB), 4096, MemoryBudget(GB, GB), speed(20), 200) is None
+
+
+@pytest.mark.parametrize("bandwidth", [3, 25, 40, None])
+def test_the_list_begins_with_the_choice(bandwidth: float | None) -> None:
+    total = 16 * GB
+    known = speed(bandwidth) if bandwidth else None
+    suggested = suggest(total, 4096, budget_of(total, int(0.6 * total)), known, 200)
+    assert suggested.choice is not None
+    assert suggested.models[0] == suggested.choice.model
+    assert set(first_models(total)) <= set(suggested.models)
+    assert len(set(suggested.models)) == len(suggested.models)
+
+
+def test_the_list_keeps_its_order_where_nothing_is_chosen() -> None:
+    suggested = suggest(4 * GB, 4096, MemoryBudget(GB, GB), speed(20), 200)
+    assert suggested.choice is None
+    assert suggested.models == first_models(4 * GB)
 
 
 def test_the_facts_of_the_list_are_plausible() -> None:
