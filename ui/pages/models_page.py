@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QModelIndex, QTimer, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QShowEvent
+from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from app.library import library
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from workers.tasks import TaskRunner
 
 UNDO_MS = 20_000
+_NARROW = 600
+_LEAST_TABLE = 174
+"""Pixels: the head and three rows, whatever is told of the chosen one."""
 
 
 class ModelsPage(QWidget):
@@ -201,8 +204,6 @@ class ModelsPage(QWidget):
         if index.isValid():
             self._chosen = index.data(ENTRY_ROLE).path
         self._show_details()
-        # The details of this row may leave the table less room than those of the last.
-        QTimer.singleShot(0, self, lambda: self.table.scrollTo(self.table.currentIndex()))
 
     def _on_filter(self, text: str) -> None:
         self._rows.set_text(text)
@@ -230,6 +231,7 @@ class ModelsPage(QWidget):
         self.error, self.notice = ErrorBar(self), NoticeBar(self)
         self.notice.dismissed.connect(self.purge_deleted)
         self.table = ModelTable(self._rows)
+        self.table.setMinimumHeight(_LEAST_TABLE)
         self.table.selectionModel().currentRowChanged.connect(lambda index, _: self._on_chosen(index))
         self.table.doubleClicked.connect(self._on_activated)
         self.empty = EmptyState("boxes")
@@ -256,8 +258,10 @@ class ModelsPage(QWidget):
         title.setProperty("role", "title")
         self.filter = QLineEdit(placeholderText="Filter", clearButtonEnabled=True)
         self.filter.setAccessibleName("Filter the models")
+        self.filter.setMinimumWidth(120)
         self.filter.setMaximumWidth(220)
         self.filter.textChanged.connect(self._on_filter)
+        self._head_buttons: list[QPushButton] = []
         row = QHBoxLayout()
         row.setContentsMargins(24, 16, 24, 8)
         row.setSpacing(8)
@@ -272,9 +276,11 @@ class ModelsPage(QWidget):
         ):
             button = QPushButton(text)
             button.setProperty("role", "quiet")
+            button.setAccessibleName(text)
             set_icon(button, icon)
             button.clicked.connect(slot)
             row.addWidget(button)
+            self._head_buttons.append(button)
         return row
 
     def _on_activated(self, index: QModelIndex) -> None:
@@ -285,6 +291,15 @@ class ModelsPage(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         self.refresh()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a narrow page the buttons of the head are their icons, with their words in the tool tip."""
+        super().resizeEvent(event)
+        narrow = event.size().width() < _NARROW
+        for button in self._head_buttons:
+            words = button.accessibleName()
+            button.setText("" if narrow else words)
+            button.setToolTip(words if narrow else "")
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if any(_is_model_or_folder(url) for url in event.mimeData().urls()):

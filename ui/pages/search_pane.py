@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from app.hub.endpoint import Hub
@@ -14,6 +15,7 @@ from ui.widgets.result_list import ResultList
 from workers.protocol import Failure
 
 WIDTH, LEAST_WIDTH = 344, 232
+_FILTERS_BESIDE = 280
 _FORMATS = {"To chat": ModelFormat.GGUF, "Originals": ModelFormat.SAFETENSORS, "Both": None}
 _SORTS = {
     "Downloads": SortBy.DOWNLOADS,
@@ -119,7 +121,7 @@ class SearchPane(QWidget):
     def _lay_out(self) -> None:
         title = _label("title")
         title.setText("Discover")
-        filters = QHBoxLayout()
+        filters = self._filters = QHBoxLayout()
         filters.setSpacing(8)
         filters.addWidget(self.format, 1)
         filters.addWidget(self.sort, 1)
@@ -157,6 +159,15 @@ class SearchPane(QWidget):
         whole.setSpacing(0)
         whole.addLayout(column, 1)
         whole.addWidget(line)
+
+    # Qt overrides
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Beside each other the words of the choices would be cut in a narrow pane."""
+        super().resizeEvent(event)
+        beside = event.size().width() >= _FILTERS_BESIDE
+        way = QHBoxLayout.Direction.LeftToRight if beside else QHBoxLayout.Direction.TopToBottom
+        self._filters.setDirection(way)
 
 
 def _choices(name: str, words: dict) -> QComboBox:

@@ -40,5 +40,9 @@ class ElidedLabel(QLabel):
         super().resizeEvent(event)
         self._elide()
 
+    def sizeHint(self) -> QSize:
+        """Of the whole text, for layouts that ask: by itself it takes what it is given."""
+        return QSize(self.fontMetrics().horizontalAdvance(self._whole), super().sizeHint().height())
+
     def minimumSizeHint(self) -> QSize:
         return QSize(0, super().minimumSizeHint().height())

@@ -18,7 +18,7 @@ from ui.words import size, time_left
 Q4, Q8 = "Q4_K_M", "Q8_0"
 SHOWN = (Q4, Q8)
 _FOUR_TIP = "Four bits a weight: the usual choice for a laptop"
-_WIDTH = 250
+_LEAST, _MOST = 176, 250
 CALIBRATION_LIMIT_S = 300
 """An importance matrix that takes no longer is part of the Q4 button; beyond it is a choice behind "More…"."""
 
@@ -97,8 +97,8 @@ class MakeSmaller(QWidget):
     def _lay_out(self) -> None:
         row = QHBoxLayout()
         row.setSpacing(16)
-        row.addWidget(self.four)
-        row.addWidget(self.eight)
+        row.addWidget(self.four, 1)
+        row.addWidget(self.eight, 1)
         row.addWidget(self.more, 0, Qt.AlignmentFlag.AlignTop)
         row.addStretch()
         column = QVBoxLayout(self)
@@ -121,12 +121,14 @@ class MakeCard(QWidget):
         self.cost.setProperty("role", "secondary")
         for label in (self.size, self.cost):
             label.setFont(text_font(tabular=True))
+            label.setWordWrap(True)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
         for widget in (self.button, self.size, self.cost):
             column.addWidget(widget)
-        self.setFixedWidth(_WIDTH)
+        self.setMinimumWidth(_LEAST)
+        self.setMaximumWidth(_MOST)
 
     def wait(self) -> None:
         self.button.setEnabled(False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from app.library.library import ModelEntry, ModelSource
 from app.library.safetensors import NOTE, FolderFacts
@@ -13,10 +14,15 @@ from app.measure.families import LedgerRow
 from ui.item_models.models import SOURCE_WORDS
 from ui.ledger_words import conditions_words, facts_of
 from ui.theme import text_font
+from ui.widgets.button_row import ButtonRow
+from ui.widgets.elided_label import ElidedLabel
 from ui.widgets.make_smaller import MakeSmaller
+from ui.widgets.scrolled import HighAsContent
 from ui.words import grouped, size
 
 _COLUMNS = 3
+_NARROW = 600
+"""Pixels, below which two columns of facts have room."""
 
 
 class ModelDetails(QWidget):
@@ -39,8 +45,10 @@ class ModelDetails(QWidget):
         self.problem = _plain_label("danger")
         self.problem.setWordWrap(True)
         self.note = _plain_label("secondary", NOTE)
+        self.note.setWordWrap(True)
         self.smaller = MakeSmaller()
         self.path = _plain_label("caption")
+        self.path.setWordWrap(True)
         self.path.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.sha256 = _plain_label("caption")
         self.sha256.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -53,6 +61,8 @@ class ModelDetails(QWidget):
         self._facts = QGridLayout()
         self._facts.setHorizontalSpacing(8)
         self._facts.setVerticalSpacing(4)
+        self._explains = False
+        self._known: tuple[list[tuple[str, str]], list[tuple[str, str]]] = ([], [])
         self._build_buttons()
         self._lay_out()
         self.show_entry(None, loaded=False, busy=False)
@@ -91,16 +101,25 @@ class ModelDetails(QWidget):
     def show_row(self, row: LedgerRow | None, reference: Path | None) -> None:
         """Show what was measured of it, and what it would be compared with."""
         facts = _facts(self._entry) if self._entry is not None else []
-        begin = [("", "")] * (-len(facts) % _COLUMNS)  # what was measured begins a line of its own
-        _fill(self._facts, [*facts, *begin, *(facts_of(row) if row is not None else [])])
+        self._known = facts, facts_of(row) if row is not None else []
         words = conditions_words(row) if row is not None else ""
         self.conditions.setText(words)
         self.conditions.setVisible(bool(words))
         if self._entry is not None:
             measured = row is not None and row.quality is not None and row.speed is not None
             self.measure_words.setText(measure_words(self._entry, reference))
-            self.measure_words.setVisible(self._entry.can_load and not measured)
+            self._explains = self._entry.can_load and not measured
             self.measure.setToolTip(self.measure_words.text())
+        self._fit()
+
+    def _fit(self) -> None:
+        """In a narrow page the table keeps its rows: what "Measure" does is said by its tool tip alone."""
+        narrow = self.width() < _NARROW
+        self.measure_words.setVisible(self._explains and not narrow)
+        facts, measured = self._known
+        columns = _COLUMNS - 1 if narrow else _COLUMNS
+        begin = [("", "")] * (-len(facts) % columns) if measured else []  # what was measured begins a line of its own
+        _fill(self._facts, [*facts, *begin, *measured], columns)
 
     def _build_buttons(self) -> None:
         self.chat = QPushButton("Chat")
@@ -127,12 +146,9 @@ class ModelDetails(QWidget):
         self.delete.clicked.connect(lambda: self.delete_requested.emit(self._entry))
 
     def _lay_out(self) -> None:
-        buttons = QHBoxLayout()
-        buttons.setSpacing(8)
-        for button in (self.chat, self.load, self.unload, self.measure, self.verify, self.inside, self.show_folder):
-            buttons.addWidget(button)
-        buttons.addStretch()
-        buttons.addWidget(self.delete)
+        buttons = ButtonRow(
+            self.chat, self.load, self.unload, self.measure, self.verify, self.inside, self.show_folder, self.delete
+        )
         line = QFrame()
         line.setProperty("role", "hairline")
         line.setFixedHeight(1)
@@ -140,10 +156,20 @@ class ModelDetails(QWidget):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)
         whole.addWidget(line)
-        column = QVBoxLayout()
-        column.setContentsMargins(24, 16, 24, 16)
+        whole.addWidget(HighAsContent(self._column()))
+        foot = QVBoxLayout()
+        foot.setContentsMargins(24, 12, 24, 16)
+        foot.setSpacing(8)
+        foot.addLayout(buttons)
+        foot.addWidget(self.measure_words)
+        whole.addLayout(foot)
+
+    def _column(self) -> QWidget:
+        """What is known: where the page is low it scrolls, and the buttons below it do not."""
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(24, 16, 24, 0)
         column.setSpacing(8)
-        whole.addLayout(column)
         column.addWidget(self.title)
         column.addWidget(self.problem)
         column.addWidget(self.made)
@@ -155,24 +181,31 @@ class ModelDetails(QWidget):
         for label in (self.conditions, self.path, self.sha256):
             small.addWidget(label)
         column.addLayout(small)
-        column.addSpacing(4)
-        column.addLayout(buttons)
-        column.addWidget(self.measure_words)
+        return content
+
+    # Qt overrides
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if (event.size().width() < _NARROW) != (event.oldSize().width() < _NARROW):
+            self._fit()
 
 
-def _fill(grid: QGridLayout, facts: list[tuple[str, str]]) -> None:
+def _fill(grid: QGridLayout, facts: list[tuple[str, str]], columns: int) -> None:
     while (item := grid.takeAt(0)) is not None:
         if (widget := item.widget()) is not None:
             widget.hide()
             widget.deleteLater()
     for number, (word, value) in enumerate(facts):
-        row, column = divmod(number, _COLUMNS)
+        row, column = divmod(number, columns)
         grid.addWidget(_plain_label("secondary", word), row, column * 2)
-        label = _plain_label("", value)
+        label = ElidedLabel("")
+        label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         label.setFont(text_font(tabular=True))
+        label.say(value)
         grid.addWidget(label, row, column * 2 + 1)
     for column in range(_COLUMNS):
-        grid.setColumnStretch(column * 2 + 1, 1)
+        grid.setColumnStretch(column * 2 + 1, 1 if column < columns else 0)
 
 
 def _facts(entry: ModelEntry) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QPointF, QRect, QSize, Qt
+from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QPointF, QRect, QSize, Qt, QTimer
 from PySide6.QtGui import QCursor, QPainter, QPen, QPolygonF, QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTreeView, QWidget
 
@@ -108,6 +108,8 @@ class ModelTable(QTreeView):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._hide_what_does_not_fit()
+        if event.size().height() < event.oldSize().height():  # more is told below it, perhaps of this very row
+            QTimer.singleShot(0, self, lambda: self.scrollTo(self.currentIndex()))
 
     def drawBranches(self, painter: QPainter, area: QRect, index: QModelIndex) -> None:
         """The surface of the row goes on to the left of its first cell; a chevron opens and closes it."""

@@ -13,6 +13,7 @@ from app.hub.repository import ModelFormat
 from ui.item_models.remote_models import HERE, PAUSED, STOPPED, RemoteRow
 from ui.theme import text_font
 from ui.widgets.make_from_hub import HubOffer, MakeFromHub
+from ui.widgets.scrolled import HighAsContent
 from ui.words import grouped, size
 
 _SUM_WIDTH = 380
@@ -137,22 +138,24 @@ class RemoteDetails(QWidget):
         line.setProperty("role", "hairline")
         line.setFixedHeight(1)
         buttons = QHBoxLayout()
+        buttons.setContentsMargins(24, 8, 24, 16)
         buttons.setSpacing(8)
         buttons.addWidget(self.action)
         buttons.addWidget(self.only)
         buttons.addWidget(self.explain)
         buttons.addStretch()
-        column = QVBoxLayout()
-        column.setContentsMargins(24, 12, 24, 16)
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(24, 12, 24, 0)
         column.setSpacing(8)
         for widget in (self.sentence, self.note, self._sum, self.make):
             column.addWidget(widget)
-        column.addLayout(buttons)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)
         whole.addWidget(line)
-        whole.addLayout(column)
+        whole.addWidget(HighAsContent(content))  # where the page is low it scrolls, and the buttons stay
+        whole.addLayout(buttons)
 
     # Qt overrides
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
@@ -26,6 +27,10 @@ from ui.widgets.empty_state import EmptyState
 from ui.widgets.remote_details import RemoteDetails
 from ui.widgets.remote_model_table import RemoteModelTable
 
+_NARROW, _NARROW_FACTS = 380, 3
+_LEAST_TABLE = 126
+"""Pixels: the head and two rows, however much is said of the chosen file."""
+
 
 class RepositoryView(QWidget):
     """Three faces: nothing chosen, on its way, a repository."""
@@ -36,6 +41,7 @@ class RepositoryView(QWidget):
         super().__init__(parent)
         self.title, self.facts = _label("title"), _label("secondary")
         self.table = RemoteModelTable(rows)
+        self.table.setMinimumHeight(_LEAST_TABLE)
         self.card = QPlainTextEdit(readOnly=True)
         self.card.setAccessibleName("Model card")
         self.card.setProperty("role", "code")
@@ -48,6 +54,7 @@ class RepositoryView(QWidget):
         self.access.page_wanted.connect(self.page_wanted)
         self.nothing, self.problem = EmptyState("compass"), EmptyState("file-warning")
         self._faces, self._tabs = QStackedWidget(), QStackedWidget()
+        self._facts: list[str] = []
         self._lay_out()
         self.show_nothing()
 
@@ -66,7 +73,8 @@ class RepositoryView(QWidget):
         """Its files; the card comes later."""
         summary = repository.summary
         self.title.setText(summary.name)
-        self.facts.setText(" · ".join(_facts(repository)))
+        self._facts = _facts(repository)
+        self._show_facts()
         self.access.show_gate(summary.gate, has_token=has_token)
         self.card.setPlainText("")
         self.problem.say("Nothing to use here", repository.problem)
@@ -131,11 +139,23 @@ class RepositoryView(QWidget):
         head.addWidget(self.context)
         return head
 
+    def _show_facts(self) -> None:
+        """In a narrow page the first of them: the files need the height of the others more."""
+        narrow = self.width() < _NARROW
+        self.facts.setText(" · ".join(self._facts[:_NARROW_FACTS] if narrow else self._facts))
+        self.facts.setToolTip(" · ".join(self._facts) if narrow else "")
+
     def _on_tab(self, number: int) -> None:
         self._tabs.setCurrentIndex(number)
         is_files = number == 0 and self._files.currentIndex() == 0
         self.context.setVisible(is_files)
         self.details.setVisible(is_files)
+
+    # Qt overrides
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._show_facts()
 
 
 def _facts(repository: Repository) -> list[str]:
