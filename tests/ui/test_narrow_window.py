@@ -22,10 +22,15 @@ from app.settings import Theme
 from tests.ui.scenes import Stage, models, models_broken
 from tests.ui.scenes_discover import discover_files, discover_sum
 from tests.ui.scenes_ledger import models_tree, models_tree_source
+from tests.ui.scenes_recipe import recipe, recipe_layers, recipe_sparse
 from ui.main_window import SMALLEST
 from ui.theme import ThemeWatcher
 
 Scene = Callable[[Stage], QWidget | None]
+SCENES = (
+    models, models_broken, models_tree, models_tree_source, discover_files, discover_sum,
+    recipe, recipe_layers, recipe_sparse,
+)  # fmt: skip
 SIZES = (SMALLEST, (1280, 720))
 
 
@@ -52,7 +57,7 @@ def _is_outside(button: QAbstractButton) -> bool:
     parent = button.parentWidget()
     while parent is not None and not parent.isWindow():
         at = QRect(button.mapTo(parent, QPoint(0, 0)), button.size())
-        if at.left() < 0 or at.right() >= parent.width():
+        if at.left() < 0 or at.right() > parent.rect().right():
             return True
         parent = parent.parentWidget()
     return False
@@ -79,9 +84,7 @@ def show(stage: Stage, scene: Scene, size: tuple[int, int]) -> QWidget:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(
-    "scene", [models, models_broken, models_tree, models_tree_source, discover_files, discover_sum]
-)
+@pytest.mark.parametrize("scene", SCENES)
 def test_nothing_is_cut(stage: Stage, scene: Scene, size: tuple[int, int]) -> None:
     assert cut(show(stage, scene, size)) == []
 

@@ -1,4 +1,4 @@
-"""A row of buttons that goes on in a second line where it has not the width: no button is narrower than its words."""
+"""A row that goes on in a second line where it has not the width: no button is narrower than its words."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ _SPACING = 8
 
 
 class ButtonRow(QLayout):
-    """Left to right, as wide as each likes to be. The last one stands at the right end of its line."""
+    """Left to right, each as wide as it likes to be. `ends_right`: the last one stands at the right end of its line."""
 
-    def __init__(self, *buttons: QWidget) -> None:
+    def __init__(self, *buttons: QWidget, ends_right: bool = False) -> None:
         super().__init__()
         self._items: list[QLayoutItem] = []
+        self._ends_right = ends_right
         self.setContentsMargins(0, 0, 0, 0)
         self.setSpacing(_SPACING)
         for button in buttons:
@@ -36,9 +37,11 @@ class ButtonRow(QLayout):
     def _place(self, line: list[QLayoutItem], area: QRect, top: int) -> None:
         left = area.left()
         for item in line:
-            at = area.right() + 1 - item.sizeHint().width() if item is self._items[-1] else left
-            item.setGeometry(QRect(QPoint(at, top), item.sizeHint()))
-            left = at + item.sizeHint().width() + self.spacing()
+            wanted = item.sizeHint().boundedTo(QSize(area.width(), item.sizeHint().height()))
+            right = self._ends_right and item is self._items[-1]
+            at = area.right() + 1 - wanted.width() if right else left
+            item.setGeometry(QRect(QPoint(at, top), wanted))
+            left = at + wanted.width() + self.spacing()
 
     # Qt overrides
 
@@ -76,8 +79,8 @@ class ButtonRow(QLayout):
         return QSize(sum(shown) + self.spacing() * max(0, len(shown) - 1), _height(self._items))
 
     def minimumSize(self) -> QSize:
-        """The widest button: the others go below it."""
-        shown = [item.sizeHint().width() for item in self._items if not item.isEmpty()]
+        """The widest: the others go below it."""
+        shown = [item.minimumSize().width() for item in self._items if not item.isEmpty()]
         return QSize(max(shown, default=0), _height(self._items))
 
 

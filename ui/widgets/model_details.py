@@ -147,8 +147,9 @@ class ModelDetails(QWidget):
 
     def _lay_out(self) -> None:
         buttons = ButtonRow(
-            self.chat, self.load, self.unload, self.measure, self.verify, self.inside, self.show_folder, self.delete
-        )
+            self.chat, self.load, self.unload, self.measure, self.verify, self.inside, self.show_folder, self.delete,
+            ends_right=True,
+        )  # fmt: skip
         line = QFrame()
         line.setProperty("role", "hairline")
         line.setFixedHeight(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QFileDialog, QWidget
 
 from app.compress.recipe import RecoverStep
 from app.pruning import OVERNIGHT_TOKENS, SHORT_TOKENS, RecoverMethod
@@ -24,7 +24,8 @@ class RecoverFields(StepFields):
         self.add_first_row(Field(self.method))
         self.budget = ChoiceBox("How long", {}, lambda tokens: self.edit(budget_tokens=tokens))
         self.text = ChoiceBox("Text to learn from", {}, self._on_text)
-        self.text_field = self.add_row("How long", self._length_and_text())
+        self.add_row("How long", Field(self.budget))
+        self.text_field = self.add_row("On the text", Field(self.text))
         self._build_more()
         self.refresh()
 
@@ -46,18 +47,6 @@ class RecoverFields(StepFields):
         self.text.choose(step.text)
         self.text_field.say(self.problem, "danger")
         self._refresh_more(step)
-
-    def _length_and_text(self) -> Field:
-        both = QWidget()
-        row = QHBoxLayout(both)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(8)
-        on = QLabel("on")
-        on.setProperty("role", "secondary")
-        for widget in (self.budget, on, self.text):
-            row.addWidget(widget)
-        both.setFocusProxy(self.budget)
-        return Field(both)
 
     def _build_more(self) -> None:
         self.quantized = ChoiceBox("Precision while learning", _QAT_WORDS, lambda t: self.edit(quantization_aware=t))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -17,6 +18,9 @@ from PySide6.QtWidgets import (
     QLabel,
     QPushButton,
     QSpinBox,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QVBoxLayout,
     QWidget,
 )
@@ -28,7 +32,10 @@ from ui.widgets.setting_editors import ignore_wheel_without_focus
 
 WORD_WIDTH = 88
 _FIELD_HEIGHT = 30
+_SPACING = 8
 _LEAST_FIELD = 160
+_WRAPS_BELOW = 500
+"""Pixels: in less room the word stands above its field, so that the choices are whole."""
 
 
 class Field(QWidget):
@@ -144,6 +151,16 @@ class StepFields(QWidget):
         self._behind.setVisible(on)
         set_icon(self.more, "chevron-down" if on else "chevron-right", "text_secondary", 16)
 
+    # Qt overrides
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        wraps = event.size().width() < _WRAPS_BELOW
+        policy = QFormLayout.RowWrapPolicy.WrapAllRows if wraps else QFormLayout.RowWrapPolicy.DontWrapRows
+        for form in (self._form, self._more_form):
+            form.setRowWrapPolicy(policy)
+            form.setVerticalSpacing(0 if wraps else _SPACING)  # a word is as high as a field: room enough
+
 
 class ChoiceBox(QComboBox):
     """A box with a line for each value. Qt would make a plain word of an enum's, so the values are kept here."""
@@ -157,6 +174,7 @@ class ChoiceBox(QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.offer(words)
         self.activated.connect(lambda number: on_chosen(self.values[number]))
+        self.currentIndexChanged.connect(lambda _number: self._show_tip())
         ignore_wheel_without_focus(self)
 
     @property
@@ -175,6 +193,32 @@ class ChoiceBox(QComboBox):
         """Show a value without announcing it; what is not in the list leaves the box as it is."""
         if value in self.values:
             self.setCurrentIndex(self.values.index(value))
+
+    def _show_tip(self) -> None:
+        """What is cut is said whole."""
+        whole = self.currentText()
+        self.setToolTip(whole if self._shown_text() != whole else "")
+
+    def _shown_text(self) -> str:
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        field = QStyle.SubControl.SC_ComboBoxEditField
+        room = self.style().subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, self).width()
+        return self.fontMetrics().elidedText(self.currentText(), Qt.TextElideMode.ElideRight, room)
+
+    # Qt overrides
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._show_tip()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """As Qt paints it, but with "…" where the words are cut."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        option.currentText = self._shown_text()
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
 def number(name: str, least: float, most: float, suffix: str, on_changed: Any, decimals: int = 0) -> QAbstractSpinBox:
@@ -219,7 +263,7 @@ def _form() -> QFormLayout:
     form = QFormLayout()
     form.setContentsMargins(0, 0, 0, 0)
     form.setHorizontalSpacing(8)
-    form.setVerticalSpacing(8)
+    form.setVerticalSpacing(_SPACING)
     form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
     return form
