@@ -25,7 +25,8 @@ def statistics_line(statistics: AnswerStatistics) -> str:
     parts = [_count(s.new_tokens, "token")]
     if s.new_tokens > 1:
         parts.append(f"{s.tokens_per_second:.1f} tokens/s")
-        parts.append(f"{_ms(s.ms_per_token_median)} ms a token (95 %: {_ms(s.ms_per_token_p95)})")
+        mean_ms = 1000 / s.tokens_per_second if s.tokens_per_second else 0.0  # the rate, the other way round
+        parts.append(f"{_ms(mean_ms)} ms a token (95 % within {_ms(s.ms_per_token_p95)})")
     if s.new_tokens:
         parts.append(f"first token after {seconds(s.time_to_first_token_ms)}")
     if s.reused_tokens:

@@ -57,7 +57,7 @@ def _table(result: BenchResult) -> str:
         ("Reading (prefill)", f"{result.prefill_tokens_per_second:,.1f} tokens/s over {result.prompt_tokens:,} tokens"),
         ("First token after", f"{result.time_to_first_token_ms:,.0f} ms"),
         ("Answering (decode)", f"{result.decode_tokens_per_second:,.1f} tokens/s over {result.new_tokens:,} tokens"),
-        ("A token takes", f"{result.ms_per_token_median:,.1f} ms (95 %: {result.ms_per_token_p95:,.1f})"),
+        ("A token takes", f"{result.ms_per_token_median:,.1f} ms (median; 95 % within {result.ms_per_token_p95:,.1f})"),
         ("Weights", size_text(need.weights_bytes)),
         ("KV cache", size_text(need.kv_bytes)),
         ("Working buffers", size_text(need.compute_bytes)),

@@ -16,20 +16,20 @@ from ui import chat_words, reasoning
 
 def test_the_statistics_are_one_line_of_plain_words() -> None:
     statistics = dataclasses.replace(
-        SAMPLE_STATISTICS, new_tokens=84, tokens_per_second=12.3, ms_per_token_median=81.2, ms_per_token_p95=96.4,
+        SAMPLE_STATISTICS, new_tokens=84, tokens_per_second=12.3, ms_per_token_median=70.0, ms_per_token_p95=96.4,
         time_to_first_token_ms=412.0,
     )  # fmt: skip
     assert chat_words.statistics_line(statistics) == (
-        "84 tokens · 12.3 tokens/s · 81 ms a token (95 %: 96) · first token after 0.4 s"
+        "84 tokens · 12.3 tokens/s · 81 ms a token (95 % within 96) · first token after 0.4 s"
         " · reused 812 of 830 prompt tokens"
     )
 
 
 def test_a_fast_model_has_a_decimal() -> None:
     statistics = dataclasses.replace(
-        SAMPLE_STATISTICS, ms_per_token_median=2.56, ms_per_token_p95=11.2, time_to_first_token_ms=23.4
+        SAMPLE_STATISTICS, tokens_per_second=390.6, ms_per_token_p95=11.2, time_to_first_token_ms=23.4
     )
-    assert "2.6 ms a token (95 %: 11) · first token after 23 ms" in chat_words.statistics_line(statistics)
+    assert "2.6 ms a token (95 % within 11) · first token after 23 ms" in chat_words.statistics_line(statistics)
 
 
 def test_one_token_has_no_speed() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Slot
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 WIDTH = 280
 REPAINT_MS = 100
 _RECENT_TOKENS = 16
-"""The large figure is the median of these: steady enough to be read, quick enough to show a change."""
+"""While it answers, the large figure is the mean of these: steady enough to be read, quick enough to show a change."""
 _NONE = "–"
 
 
@@ -127,8 +127,6 @@ class PerformancePanel(QWidget):
     def _on_answer_finished(self, answer: AnswerStatistics) -> None:
         self.first_token.setText(milliseconds(answer.time_to_first_token_ms) if answer.new_tokens else _NONE)
         self._recent.clear()
-        if answer.ms_per_token_median:
-            self._recent.append(answer.ms_per_token_median)
         self._answer_rate = answer.tokens_per_second
         if answer.drafting is not None:
             self.drafting.show_figures(answer.drafting)
@@ -155,15 +153,16 @@ class PerformancePanel(QWidget):
             self.progress.setValue(stage.done)
 
     def _render_speed(self) -> None:
-        if not self._recent:
+        """One speed in two units: what a token takes is what the rate says, the other way round."""
+        rate = self._answer_rate or _rate(self._recent)
+        if not rate:
             _show(self.figure, _NONE, "no figure")
             _show(self.verdict, "no answer yet", "secondary")
             self.rate.setText(_NONE)
             return
-        ms = _median(self._recent)
+        ms = 1000 / rate
         _show(self.figure, f"{ms:.1f}" if ms < 9.95 else grouped(round(ms)), "figure")
-        rate = self._answer_rate or (1000 / ms if ms else 0.0)
-        self.rate.setText(f"{rate:.1f} tokens/s" if rate else _NONE)
+        self.rate.setText(f"{rate:.1f} tokens/s")
         under = ms <= self._target_ms
         words = f"{'under' if under else 'over'} the target of {grouped(self._target_ms)} ms"
         _show(self.verdict, words, "success" if under else "warning")
@@ -222,7 +221,7 @@ class PerformancePanel(QWidget):
         self.figure = _label(_NONE, "figure")
         self.figure.setFont(text_font(tokens().size_figure, strong=True, tabular=True))
         self.figure.setAccessibleName("Milliseconds a token")
-        unit = _label("ms a token", "secondary")
+        unit = _label("ms a token on average", "secondary")
         self.verdict = _label("", "secondary")
         row = QHBoxLayout()
         row.setSpacing(6)
@@ -249,9 +248,10 @@ class PerformancePanel(QWidget):
         column.addLayout(form)
 
 
-def _median(values: Iterable[float]) -> float:
-    ordered = sorted(values)
-    return ordered[len(ordered) // 2]
+def _rate(ms_of_tokens: Collection[float]) -> float:
+    """Tokens a second; 0 where there are none."""
+    whole = sum(ms_of_tokens)
+    return 1000 * len(ms_of_tokens) / whole if whole else 0.0
 
 
 def _stage_words(progress: Progress) -> str:

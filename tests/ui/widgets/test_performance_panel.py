@@ -72,6 +72,18 @@ def test_rate_of_the_answer_outlives_the_next_repaint(panel: PerformancePanel, l
     assert panel.rate.text() == "20.0 tokens/s"
 
 
+def test_both_figures_say_the_same_speed(panel: PerformancePanel, loaded_engine: FakeEngine) -> None:
+    """One slow token among many is in the mean and not in the median."""
+    loaded_engine.prompt_ready.emit(PromptReady(830, 812, 0, 4096))
+    for ms in (4.0, 4.0, 4.0, 4.0, 24.0):
+        loaded_engine.token.emit(Token("x", ms))
+    panel._render()
+    assert (panel.figure.text(), panel.rate.text()) == ("9.0", "111.1 tokens/s")
+    statistics = dataclasses.replace(SAMPLE_STATISTICS, ms_per_token_median=3.9, tokens_per_second=165.9)
+    loaded_engine.answer_finished.emit(statistics)
+    assert (panel.figure.text(), panel.rate.text()) == ("6.0", "165.9 tokens/s")
+
+
 def test_answer_of_no_tokens_leaves_the_figures_empty(panel: PerformancePanel, loaded_engine: FakeEngine) -> None:
     nothing = dataclasses.replace(SAMPLE_STATISTICS, new_tokens=0, ms_per_token_median=0.0, tokens_per_second=0.0)
     loaded_engine.answer_finished.emit(nothing)
