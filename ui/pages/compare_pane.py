@@ -128,7 +128,21 @@ class ComparePane(QWidget):
         self.whole.setVisible(not empty)
         self.source.setVisible(not empty)
         self.export_button.setEnabled(bool(self._models.entries))
+        self._show_empty()
         self._show_family()
+
+    def _show_empty(self) -> None:
+        """Name the buttons that there are: of what is quantized already nothing is made."""
+        self._can_make = any(entry.can_quantize for entry in self._models.entries)
+        words = (
+            "Choose a model on the Models page and press “Make a Q4” or “Make a Q8” there, then measure what it cost."
+            if self._can_make
+            else "Here a model stands beside the smaller ones that were made of it. The models you have are quantized "
+            "already, and nothing is made of those: on Discover choose “Originals” under the search, open a model and "
+            "press “Download and make a Q4”."
+        )
+        self.empty.say("Nothing to compare yet", words, again=True)
+        self.empty.action.setText("Go to Models" if self._can_make else "Go to Discover")
 
     def _fill_sources(self) -> None:
         chosen = self.source.currentData()
@@ -214,6 +228,9 @@ class ComparePane(QWidget):
 
     # what the buttons do
 
+    def _on_empty_action(self) -> None:
+        self.models_requested.emit() if self._can_make else self.discover_requested.emit("")
+
     def _on_point(self, path: Path) -> None:
         index = self._rows.row_of(path)
         self.table.setCurrentIndex(index)
@@ -252,13 +269,7 @@ class ComparePane(QWidget):
         self.no_points = EmptyState("activity")
         self.no_points.say("Not measured yet", "Measure what the variants cost: each becomes a point here.")
         self.empty = EmptyState("wrench")
-        self.empty.say(
-            "Nothing to compare yet",
-            "Make a Q4 or a Q8 of a model on the Models page, then measure what it cost.",
-            again=True,
-        )
-        self.empty.action.setText("Go to Models")
-        self.empty.action.clicked.connect(self.models_requested)
+        self.empty.action.clicked.connect(self._on_empty_action)
         self.whole = QWidget()
         self._lay_out_whole()
         column = QVBoxLayout(self)

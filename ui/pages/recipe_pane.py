@@ -308,8 +308,9 @@ class RecipePane(QWidget):
         self.empty = EmptyState("wrench")
         self.empty.say(
             "No original weights yet",
-            "A recipe begins with a model as its authors made it: a folder of safetensors.\n"
-            "Download one on Discover (the row “Original weights”), or add a folder that holds one.",
+            "A recipe begins with a model as its authors made it: a folder of safetensors, not a file to chat with.\n"
+            "On Discover choose “Originals” under the search, open a model and press “Download only”. Or add a folder "
+            "that holds one.",
             again=True,
         )
         self.empty.action.setText("Go to Discover")

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QAbstractButton, QComboBox, QWidget
 from pytestqt.qtbot import QtBot
 
+from app.paths import STARTER_MODEL
 from tests.ui.scenes import sample_entries
 from tests.ui.scenes_ledger import figures, source, variants
 from ui.item_models.models import ModelsModel
 from ui.pages.compare_pane import MEMORY, PERPLEXITY, ComparePane
+from ui.pages.recipe_pane import RecipePane
+from ui.pages.search_pane import SearchPane
+from ui.widgets.make_smaller import MakeSmaller
+from ui.widgets.remote_details import RemoteDetails
 
 
 @pytest.fixture
@@ -94,10 +101,38 @@ def test_what_was_not_measured_can_be(page: ComparePane, qtbot: QtBot, models: M
     assert asked.args[0] == variants()
 
 
+def named(words: str) -> set[str]:
+    """What stands in quotation marks."""
+    return set(re.findall("“(.+?)”", words))
+
+
+def buttons_of(*widgets: QWidget) -> set[str]:
+    found = {button.text() for widget in widgets for button in widget.findChildren(QAbstractButton)}
+    boxes = [box for widget in widgets for box in widget.findChildren(QComboBox)]
+    return found | {box.itemText(number) for box in boxes for number in range(box.count())}
+
+
+def test_an_empty_page_names_buttons_that_there_are(page: ComparePane, qtbot: QtBot, models: ModelsModel) -> None:
+    """With the starter alone there is nothing to make anything of, and no such button on the Models page."""
+    making = RecipePane(models)
+    discover, details, smaller = SearchPane(), RemoteDetails(), MakeSmaller()
+    for widget in (making, discover, details, smaller):
+        qtbot.addWidget(widget)
+    models.set_entries(tuple(one for one in sample_entries() if one.path == STARTER_MODEL))
+    said = named(page.empty.text.text()) | named(making.empty.text.text())
+    assert said >= {"Originals", "Download and make a Q4", "Download only"}
+    assert said <= buttons_of(discover, details)
+    with qtbot.waitSignal(page.discover_requested):
+        page.empty.action.click()
+    models.set_entries((source(),))
+    assert named(page.empty.text.text()) <= buttons_of(smaller)
+    assert not named(page.empty.text.text()) <= buttons_of(discover, details)
+
+
 def test_empty_page_says_what_to_do_first(page: ComparePane, qtbot: QtBot, models: ModelsModel) -> None:
-    models.set_entries(sample_entries())
+    models.set_entries((source(),))
     assert page.whole.isHidden()
-    assert "Make a Q4 or a Q8" in page.empty.text.text()
+    assert "“Make a Q4” or “Make a Q8”" in page.empty.text.text()
     with qtbot.waitSignal(page.models_requested):
         page.empty.action.click()
     models.set_entries((source(), *variants()))
