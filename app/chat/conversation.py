@@ -81,14 +81,18 @@ class Conversation:
         system = (Message(Role.SYSTEM, self.system_prompt),) if self.system_prompt.strip() else ()
         return system + tuple(Message(m.role, m.content) for m in self._up_to(until) if m.content)
 
+    def path_until(self, message_id: int | None) -> tuple[StoredMessage, ...]:
+        """The branch up to and with this message; nothing where it is not in it."""
+        ids = [message.id for message in self.path]
+        return self.path[: ids.index(message_id) + 1] if message_id in ids else ()
+
     def asked_last(self) -> tuple[tuple[Message, ...], Sampling]:
         """What the model was sent for its last answer, empty before the first, and the sampling."""
         asked = next((message.id for message in reversed(self.path) if message.role is Role.USER), None)
         return (self.messages(until=asked) if asked is not None else ()), self.sampling
 
     def _up_to(self, until: int | None) -> tuple[StoredMessage, ...]:
-        ids = [message.id for message in self.path]
-        return self.path if until not in ids else self.path[: ids.index(until) + 1]
+        return self.path_until(until) or self.path
 
 
 def title_from(text: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QTimer, QUrl
-from PySide6.QtGui import QCursor, QDesktopServices, QFocusEvent, QResizeEvent
+from PySide6.QtCore import Qt, QTimer, QUrl
+from PySide6.QtGui import QCursor, QDesktopServices, QFocusEvent, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from app.chat.conversation import UNTITLED, Conversation, MessageState, StoredMessage
@@ -184,7 +184,7 @@ class ChatPage(QWidget):
             self.unsent.forget_sent(conversation_id, sent)
         if conversation_id != self.conversation.id:
             return
-        kept = self._path_until(message.parent_id)
+        kept = self.conversation.path_until(message.parent_id)
         self.conversation = dataclasses.replace(self.conversation, path=(*kept, message))
         if message.role is Role.USER:
             self._editing.sent()
@@ -195,10 +195,6 @@ class ChatPage(QWidget):
         if message.state is MessageState.STREAMING:
             self.transcript.stream(message.id, "")
         self._refresh()
-
-    def _path_until(self, message_id: int | None) -> tuple[StoredMessage, ...]:
-        ids = [message.id for message in self.conversation.path]
-        return self.conversation.path[: ids.index(message_id) + 1] if message_id in ids else ()
 
     def _reload_title(self) -> None:
         id_ = self.conversation.id
@@ -346,6 +342,14 @@ class ChatPage(QWidget):
 
     def focusInEvent(self, event: QFocusEvent) -> None:  # a focus proxy would take all but itself out of Tab's way
         self.composer.field.setFocus(event.reason())
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Esc, where nothing in the page has another use for it, closes the chat's settings."""
+        if event.key() == Qt.Key.Key_Escape and self.panel.isVisible():
+            self.panel.closed.emit()
+            self.composer.field.setFocus()
+        else:
+            super().keyPressEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         if event.size().width() != event.oldSize().width():

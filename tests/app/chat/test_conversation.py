@@ -50,3 +50,11 @@ def test_a_blank_system_prompt_is_not_sent() -> None:
 
 def test_a_message_knows_its_place_among_its_siblings() -> None:
     assert StoredMessage(9, 1, Role.USER, "", 0.0, sibling_ids=(7, 9, 12)).sibling_number == 2
+
+
+def test_the_path_until_a_message_is_nothing_where_it_is_not_in_the_branch() -> None:
+    first, second = _message(1, Role.USER, "a"), _message(2, Role.ASSISTANT, "b")
+    conversation = Conversation("x", "t", path=(first, second))
+    assert conversation.path_until(1) == (first,)
+    assert conversation.path_until(7) == conversation.path_until(None) == ()
+    assert conversation.messages(until=7) == conversation.messages()

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QPlainTextEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 from pytestqt.qtbot import QtBot
 
 from tests.ui.fake_engine import FakeEngine
@@ -71,3 +78,31 @@ def test_tab_goes_through_the_last_message_and_its_buttons_round_after_round(pag
     assert names[answer + 1 :][:3] == ["Copy message", "Answer again", "New chat from here"]
     assert met[0] is page.composer.field
     assert {"Search chats", "Conversations", "Something outside the page"} <= set(names)
+
+
+def test_escape_closes_the_settings_of_the_chat_wherever_the_focus_is(page: ChatPage, qtbot: QtBot) -> None:
+    fields = [*page.panel.findChildren(QPlainTextEdit), *page.panel.findChildren(QAbstractSpinBox)]
+    assert len(fields) >= 3
+    for field in (page.composer.field, page.header.settings, page.transcript, *fields):
+        page.header.settings.setChecked(True)
+        assert page.panel.isVisible()
+        field.setFocus()
+        qtbot.keyClick(field, Qt.Key.Key_Escape)
+        assert page.panel.isHidden(), field
+        assert not page.header.settings.isChecked()
+        assert QApplication.focusWidget() is page.composer.field
+
+
+def test_escape_leaves_an_edited_message_before_it_closes_the_settings(page: ChatPage, qtbot: QtBot) -> None:
+    with qtbot.waitSignal(page.answering.finished):
+        page.composer.set_text("Hello")
+        page.composer.button.click()
+    page.header.settings.setChecked(True)
+    page.composer.field.setFocus()
+    qtbot.keyClick(page.composer.field, Qt.Key.Key_Up)
+    assert page.composer.is_editing
+    qtbot.keyClick(page.composer.field, Qt.Key.Key_Escape)
+    assert not page.composer.is_editing
+    assert page.panel.isVisible()
+    qtbot.keyClick(page.composer.field, Qt.Key.Key_Escape)
+    assert page.panel.isHidden()
