@@ -64,9 +64,9 @@ def test_a_sound_model_is_a_notice_and_a_damaged_one_an_error(program: Program, 
 def test_a_job_stands_in_the_strip_until_it_ends(program: Program) -> None:
     running = JobStatus(7, Job("Verifying x", (VerifyModel(STARTER_MODEL),)), JobState.RUNNING)
     program.hub.jobs.changed.emit(running)
-    assert not program.window.strip.isHidden()
+    assert not program.window.strip.is_idle
     program.hub.jobs.ended.emit(verified(FileCheck.SOUND).__class__(7, running.job, JobState.CANCELLED))
-    assert program.window.strip.isHidden()
+    assert program.window.strip.is_idle
 
 
 def test_a_finished_download_can_be_chatted_with(program: Program, engine: FakeEngine, paths: Paths) -> None:
@@ -129,7 +129,7 @@ def test_a_folder_becomes_a_model_that_can_be_chatted_with(
     smaller = page.details.smaller
     qtbot.waitUntil(smaller.four.button.isEnabled, timeout=TIMEOUT_MS)
     smaller.four.button.click()
-    assert not program.window.strip.isHidden()
+    assert not program.window.strip.is_idle
     made = folder / "stdlib-Q4_K_M.gguf"
     qtbot.waitUntil(lambda: "is here" in program.window.notice.sentence, timeout=TIMEOUT_MS)
     assert made.is_file()

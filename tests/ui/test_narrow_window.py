@@ -18,6 +18,8 @@ from PySide6.QtWidgets import (
 )
 from pytestqt.qtbot import QtBot
 
+from app.paths import STARTER_MODEL
+from app.requests import VerifyModel
 from app.settings import Theme
 from tests.ui.scenes import Stage, models, models_broken
 from tests.ui.scenes_discover import discover_files, discover_sum
@@ -25,6 +27,7 @@ from tests.ui.scenes_ledger import models_tree, models_tree_source
 from tests.ui.scenes_recipe import recipe, recipe_layers, recipe_sparse
 from ui.main_window import SMALLEST
 from ui.theme import ThemeWatcher
+from workers.jobs import Job, JobState, JobStatus
 
 Scene = Callable[[Stage], QWidget | None]
 SCENES = (
@@ -94,6 +97,23 @@ def test_the_chosen_row_is_in_sight(stage: Stage) -> None:
     table = stage.program.models_page.table
     row = table.visualRect(table.currentIndex())
     assert row.height() - row.intersected(table.viewport().rect()).height() <= 1  # Qt leaves out one pixel
+
+
+def test_no_button_moves_when_a_job_begins_or_ends(stage: Stage) -> None:
+    page = show(stage, models, SMALLEST)
+    details, strip = stage.program.models_page.details, stage.window.strip
+    job = Job("Verifying a model", (VerifyModel(STARTER_MODEL),))
+    places = []
+    for state in (None, JobState.RUNNING, JobState.DONE):
+        if state is not None:
+            strip.show_job(JobStatus(7, job, state))
+        stage.settle()
+        buttons = [one for one in page.findChildren(QAbstractButton) if one.isVisible()]
+        places.append([one.mapTo(stage.window, QPoint(0, 0)) for one in buttons])
+        assert strip.is_idle == (state is not JobState.RUNNING)
+        assert strip.isVisible()
+    assert details.chat.isVisible()
+    assert places[0] == places[1] == places[2]
 
 
 def test_what_is_cut_is_found(qtbot: QtBot, theme: ThemeWatcher) -> None:

@@ -21,7 +21,7 @@ MAX_ROWS = 4
 
 
 class DownloadStrip(QWidget):
-    """Hidden while there is nothing to show."""
+    """One row is always there, so that no button above moves away from the mouse when something begins or ends."""
 
     pause_requested = Signal(int)
     resume_requested = Signal(int)
@@ -37,6 +37,10 @@ class DownloadStrip(QWidget):
         line = QFrame()
         line.setProperty("role", "hairline")
         line.setFixedHeight(1)
+        self._idle = QLabel("No downloads and no jobs")
+        self._idle.setProperty("role", "caption")
+        self._idle.setContentsMargins(16, 0, 16, 0)
+        self._idle.setFixedHeight(_ROW_HEIGHT)
         self._more = QLabel()
         self._more.setProperty("role", "caption")
         self._more.setContentsMargins(16, 2, 16, 6)
@@ -45,8 +49,13 @@ class DownloadStrip(QWidget):
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(0)
         self._column.addWidget(line)
+        self._column.addWidget(self._idle)
         self._column.addWidget(self._more)
-        self.hide()
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing runs, waits, is paused or has failed."""
+        return not (self._rows or self._jobs)
 
     @property
     def rows(self) -> dict[int, _Row]:
@@ -100,7 +109,7 @@ class DownloadStrip(QWidget):
         more = len(self._rows) - MAX_ROWS
         self._more.setText(f"and {more} more")
         self._more.setVisible(more > 0)
-        self.setVisible(bool(self._rows or self._jobs))
+        self._idle.setVisible(self.is_idle)
 
 
 class _Row(QWidget):
@@ -110,7 +119,7 @@ class _Row(QWidget):
         super().__init__(parent)
         self.can_resume = False
         self._title = self._words = ""
-        self.setMinimumHeight(_ROW_HEIGHT)
+        self.setFixedHeight(_ROW_HEIGHT)
         self.name, self.words = QLabel(), QLabel()
         for label in (self.name, self.words):
             label.setTextFormat(Qt.TextFormat.PlainText)
