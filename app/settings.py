@@ -58,7 +58,8 @@ class Settings:
     )  # fmt: skip
     kv_type: KvType = _setting(
         KvType.F16, "Model", "KV cache type",
-        "q8_0 takes half the memory of f16, q4_0 a quarter. Long prompts are read more slowly, some quality goes.",
+        "How the conversation is kept in memory. q8_0 takes half of what f16 takes, q4_0 a quarter. Long prompts are "
+        "read more slowly, some quality goes.",
         reload=True,
     )  # fmt: skip
     flash_attention: FlashAttention = _setting(
@@ -66,11 +67,11 @@ class Settings:
         reload=True,
     )  # fmt: skip
     decode_threads: int = _setting(
-        0, "Speed", "Threads for answering", "0 takes the number measured as fastest on this machine.",
+        0, "Speed", "Threads for answering", "“As measured” takes the number that was fastest here.",
         minimum=0, maximum=256, reload=True,
     )  # fmt: skip
     prefill_threads: int = _setting(
-        0, "Speed", "Threads for reading the prompt", "0 takes the number measured as fastest on this machine.",
+        0, "Speed", "Threads for reading the prompt", "“As measured” takes the number that was fastest here.",
         minimum=0, maximum=256, reload=True,
     )  # fmt: skip
     prompt_lookup: bool = _setting(

@@ -34,9 +34,9 @@ class SpeedError:
     answers: int
 
     @property
-    def text(self) -> str:
-        """ "±8 % over 14 answers"."""
-        return f"±{self.median_percent:.0f} % over {self.answers} answers"
+    def sentence(self) -> str:
+        """How far off in plain words."""
+        return f"Half of the last {self.answers} answers came within {self.median_percent:.0f} % of the time predicted."
 
 
 @dataclass(frozen=True, slots=True)

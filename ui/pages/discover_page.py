@@ -274,7 +274,7 @@ class DiscoverPage(QWidget):
         target = self._settings.current.target_ms_per_token
         row = self._current_row()
         offers = self._offers(row) if row is not None and row.type else ()
-        self.view.details.show_row(row, self._budget, target, error.text if error else "", offers)
+        self.view.details.show_row(row, self._budget, target, error.sentence if error else "", offers)
 
     def _offers(self, row: RemoteRow) -> tuple[HubOffer, ...]:
         """All that can be made of the same weights as this row."""

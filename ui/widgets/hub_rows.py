@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
+    from app.events import MachineSpeed
     from ui.hub_services import HubServices
     from workers.machine_speed import SpeedService
 
@@ -89,10 +90,17 @@ class SpeedRow(QWidget):
         elif (speed := self._speed.speed) is None:
             self.state.setText("Not measured yet.")
         else:
-            known = {one.type: one.bytes_per_second / 1e9 for one in speed.types}
-            figures = ", ".join(f"{kind} {known[kind]:.0f}" for kind in _TYPES_SHOWN if kind in known)
-            error = f" Predictions were right to {self._speed.error.text}." if self._speed.error else ""
-            self.state.setText(f"GB a second: {figures} ({speed.measured[:10]}).{error}")
+            error = f" {self._speed.error.sentence}" if self._speed.error else ""
+            self.state.setText(f"{_speed_words(speed)}{error}")
+
+
+def _speed_words(speed: MachineSpeed) -> str:
+    """ "It goes through this much of a model in a second: 38 GB in Q4_K, 36 GB in Q8_0 (measured on 2026-01-01)."."""
+    known = {one.type: one.bytes_per_second / 1e9 for one in speed.types}
+    figures = [f"{known[kind]:.0f} GB in {kind}" for kind in _TYPES_SHOWN if kind in known]
+    return (
+        f"It goes through this much of a model in a second: {', '.join(figures)} (measured on {speed.measured[:10]})."
+    )
 
 
 def _label(text: str) -> QLabel:

@@ -185,7 +185,7 @@ def _note(row: RemoteRow, error_text: str) -> str:
     largest = verdict.largest_context_now
     parts.append(f"Longest context that fits now: {grouped(largest)} tokens." if largest else "No context fits now.")
     if error_text and row.choice is not None and row.choice.ms_per_token is not None:
-        parts.append(f"Speeds were right to {error_text} here.")
+        parts.append(error_text)
     return " ".join(parts)
 
 

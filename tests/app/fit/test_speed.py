@@ -115,7 +115,7 @@ def test_the_book_keeps_the_last_answers_and_says_how_far_off_they_were(tmp_path
     for actual in (100.0, 110.0, 90.0):
         book = book.with_answer(SpokenAnswer("m", 99.0, actual))
     assert book.error is not None
-    assert book.error.text == "±10 % over 3 answers"
+    assert book.error.sentence == "Half of the last 3 answers came within 10 % of the time predicted."
     write_speed_book(tmp_path / "speed.json", book)
     assert read_speed_book(tmp_path / "speed.json") == book
     for _ in range(MAX_ANSWERS + 5):

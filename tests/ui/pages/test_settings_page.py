@@ -62,6 +62,7 @@ def test_zero_threads_are_a_word(page: SettingsPage) -> None:
     editor = page.editors["decode_threads"]
     assert isinstance(editor, NumberEditor)
     assert editor.box.text() == "as measured"
+    assert "“As measured”" in editor.accessibleDescription(), "it is called what the field shows"
 
 
 def test_the_thread_counts_are_readable_in_a_wider_font(page: SettingsPage) -> None:
