@@ -21,8 +21,9 @@ from ui.widgets.bar_area import BarArea
 from ui.widgets.comparison_view import ComparisonView
 from ui.widgets.elided_label import ElidedLabel
 from ui.widgets.empty_state import EmptyState
-from ui.widgets.ledger_plot import Axis, LedgerPlot, Point
+from ui.widgets.late_plot import LatePlot
 from ui.widgets.model_table import ModelTable
+from ui.widgets.plot_points import Axis, Point
 from ui.words import milliseconds, size
 from workers.protocol import Failure
 
@@ -262,7 +263,7 @@ class ComparePane(QWidget):
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_chosen())
         self.table.verticalScrollBar().rangeChanged.connect(lambda *_: self._show_row())  # it has another height now
         self.table.doubleClicked.connect(lambda _index: self._on_chat())
-        self.plot = LedgerPlot()
+        self.plot = LatePlot()
         self.plot.chosen.connect(self._on_point)
         self.beside = ComparisonView()
         self.beside.discover_requested.connect(self.discover_requested)

@@ -1,10 +1,9 @@
 """Variants as points: what they take against what they lost. The only importer of pyqtgraph, and by way of it of numpy:
-the workshop page imports this file when it is first shown, so that the start and the other pages do without both."""
+`late_plot.py` imports this file when there is a plot to see, so that all else does without both."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +12,11 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QTimer, Signal
 from PySide6.QtWidgets import QGraphicsSimpleTextItem, QVBoxLayout, QWidget
 
 from ui.theme import color, text_font, tokens
+from ui.widgets.plot_points import Axis, Point
 
 _POINT, _CHOSEN_POINT = 12, 17
 _AWAY = 13
 """Pixels between the middle of a point and its label."""
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One variant. `words` stand in its tool tip."""
-
-    path: Path
-    label: str
-    x: float
-    y: float
-    words: str
-    is_source: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """`from_zero`: where zero means something, as "nothing lost" does."""
-
-    title: str
-    from_zero: bool
 
 
 class LedgerPlot(QWidget):

@@ -47,8 +47,8 @@ def chosen(page: ComparePane) -> Path:
 
 
 def test_each_measured_variant_is_a_point(page: ComparePane) -> None:
-    assert [point.path for point in page.plot.points] == [entry.path for entry in variants()[:-1]]
-    first = page.plot.points[1]
+    assert [point.path for point in page.plot.plot.points] == [entry.path for entry in variants()[:-1]]
+    first = page.plot.plot.points[1]
     assert (first.x, first.y, first.label) == (139.0, 0.0014, "Q8_0")
     assert "KL divergence: 0.0014" in first.words
     assert page.missing.text() == "6 of 8 are in the plot."
@@ -57,15 +57,17 @@ def test_each_measured_variant_is_a_point(page: ComparePane) -> None:
 def test_axes_can_be_switched(page: ComparePane) -> None:
     page.across.setCurrentText(MEMORY)
     page.up.setCurrentText(PERPLEXITY)
-    assert (page.plot.points[1].x, page.plot.points[1].y) == (2.5, 14.22)
-    assert [page.plot._plot.getAxis(name).autoSIPrefixScale for name in ("left", "bottom")] == [1.0, 1.0]
+    assert (page.plot.plot.points[1].x, page.plot.plot.points[1].y) == (2.5, 14.22)
+    assert [page.plot.plot._plot.getAxis(name).autoSIPrefixScale for name in ("left", "bottom")] == [1.0, 1.0]
 
 
 def test_a_click_on_a_point_chooses_its_row(page: ComparePane, qtbot: QtBot) -> None:
     path = variants()[5].path
     assert chosen(page) != path
-    qtbot.waitUntil(lambda: page.plot.view.viewport().rect().contains(page.plot.place_of(path).toPoint()))
-    qtbot.mouseClick(page.plot.view.viewport(), Qt.MouseButton.LeftButton, pos=page.plot.place_of(path).toPoint())
+    qtbot.waitUntil(lambda: page.plot.plot.view.viewport().rect().contains(page.plot.plot.place_of(path).toPoint()))
+    qtbot.mouseClick(
+        page.plot.plot.view.viewport(), Qt.MouseButton.LeftButton, pos=page.plot.plot.place_of(path).toPoint()
+    )
     qtbot.waitUntil(lambda: chosen(page) == path)
     with qtbot.waitSignal(page.chat_requested) as asked:
         page.chat.click()
@@ -75,14 +77,14 @@ def test_a_click_on_a_point_chooses_its_row(page: ComparePane, qtbot: QtBot) -> 
 def test_a_click_beside_the_points_chooses_nothing(page: ComparePane, qtbot: QtBot) -> None:
     before = chosen(page)
     with qtbot.assertNotEmitted(page.plot.chosen):
-        place = page.plot.view.viewport().rect().topRight()
-        qtbot.mouseClick(page.plot.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        place = page.plot.plot.view.viewport().rect().topRight()
+        qtbot.mouseClick(page.plot.plot.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert chosen(page) == before
 
 
 def test_labels_cover_neither_each_other_nor_a_point(page: ComparePane, qtbot: QtBot) -> None:
     def apart() -> bool:
-        areas = page.plot.label_areas()
+        areas = page.plot.plot.label_areas()
         pairs = [(one, other) for one in areas for other in areas if one is not other]
         return len(areas) == 6 and not any(one.intersects(other) for one, other in pairs)
 
@@ -147,3 +149,16 @@ def test_export_writes_every_model(page: ComparePane, tmp_path: Path) -> None:
     assert "10 models" in page.notice.sentence
     page.export(tmp_path / "none" / "ledger.csv")
     assert "could not be written" in page.error.sentence
+
+
+def test_the_plot_is_made_when_it_is_seen_with_what_it_was_told_before(qtbot: QtBot, models: ModelsModel) -> None:
+    page = ComparePane(models)
+    qtbot.addWidget(page)
+    page.choose(variants()[2].path)
+    assert not page.plot._is_made
+    with qtbot.waitExposed(page):
+        page.show()
+    qtbot.waitUntil(lambda: page.plot._is_made)
+    assert len(page.plot.plot.points) == 6
+    assert page.plot.plot._chosen == variants()[2].path
+    qtbot.waitUntil(page.plot.plot.isVisible)
