@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QUrl
 
 from app.library.gguf_file import GgufHeader, read_header
+from app.library.gguf_reader import printable
 from app.paths import Paths
 from app.settings import Settings
 from workers.protocol import Failure
@@ -39,9 +40,15 @@ def open_file(program: Program, path: Path, paths: Paths, otherwise: Path | None
     def on_error(failure: Failure) -> None:
         if otherwise is not None:
             program.current.load(otherwise)  # first: a load that begins takes away what was said of the last
-        program.window.show_failure(Failure(f"{path.name} was not opened. {failure.sentence}", failure.hint))
+        program.window.show_failure(Failure(refusal(path, failure.sentence), failure.hint))
 
     program.tasks.run(read_header, path, on_result=on_header, on_error=on_error, receiver=program)
+
+
+def refusal(path: Path, sentence: str) -> str:
+    """Why the file was not opened, with its name in it once."""
+    name = printable(path.name)
+    return sentence if f"“{name}”" in sentence else f"“{name}” was not opened. {sentence}"
 
 
 def is_known(path: Path, settings: Settings, paths: Paths) -> bool:

@@ -150,14 +150,24 @@ def test_a_file_that_is_no_model_is_told_and_not_added(begin, qtbot: QtBot, tmp_
     file.write_text("<html>not found</html>")
     program = begin()
     program.receive(Visit("", file))
-    qtbot.waitUntil(lambda: "page.gguf was not opened." in program.window.error.sentence, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: "“page.gguf” was not opened." in program.window.error.sentence, timeout=TIMEOUT_MS)
     assert program.settings.current.model_files == ()
+
+
+def test_a_file_of_nonsense_is_named_once(begin, qtbot: QtBot, tmp_path: Path) -> None:
+    file = tmp_path / "noise.gguf"
+    file.write_bytes(bytes(range(1, 256)) * 9)
+    program = begin()
+    program.receive(Visit("", file))
+    qtbot.waitUntil(lambda: "noise.gguf" in program.window.error.sentence, timeout=TIMEOUT_MS)
+    assert program.window.error.sentence.count("noise.gguf") == 1
+    assert "not a GGUF model" in program.window.error.sentence
 
 
 def test_a_start_with_a_file_that_is_not_there_has_a_model_all_the_same(begin, qtbot: QtBot, tmp_path: Path) -> None:
     program = begin(tmp_path / "away.gguf")
     qtbot.waitUntil(lambda: program.current.request is not None, timeout=TIMEOUT_MS)
-    assert "away.gguf was not opened." in program.window.error.sentence
+    assert program.window.error.sentence == "The file “away.gguf” is not there."
     assert program.current.request.path == STARTER_MODEL
 
 
