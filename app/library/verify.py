@@ -6,16 +6,17 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from app import paths
 from app.errors import Cancelled, ModelFileError, StorageError
 from app.events import FileCheck, Progress, Report, ShouldStop, Stage, Verified
 from app.library.gguf_file import read_header
-from app.library.manifest import origin_of
+from app.library.manifest import FileOrigin, origin_of
 from app.library.split import part_path, split_name
 from app.requests import VerifyModel
 
 _CHUNK = 1 << 22
 
-_CAME = {"download": "downloaded", "make": "made"}
+_DOWNLOAD, _MAKE = "Delete it and download it again.", "Delete it and make it again."
 
 
 def sha256_of(path: Path, on_chunk: Callable[[int], None] = lambda _size: None) -> str:
@@ -62,8 +63,8 @@ def _verdict(path: Path, found: dict[Path, str]) -> Verified:
     for part, sha256 in found.items():
         origin = origins[part]
         if origin is not None and origin.sha256 != sha256:
-            way = "make" if origin.recipe else "download"
-            sentence = f"“{part.name}” is damaged: it is not what was {_CAME[way]}. Delete it and {way} it again."
+            came, again = _came(part, origin)
+            sentence = f"“{part.name}” is damaged: it is not what {came}. {again}"
             return Verified(path, FileCheck.DAMAGED, sentence, first)
     try:
         read_header(path)
@@ -73,6 +74,14 @@ def _verdict(path: Path, found: dict[Path, str]) -> Verified:
     if len(known) < len(found):
         sentence = "Its header is sound. Nobody has said what its bytes should be, so no more can be told."
         return Verified(path, FileCheck.UNKNOWN, sentence, first)
-    came = _CAME["make" if known[0].recipe else "download"]
-    source = f" from {known[0].repository}" if known[0].repository else ""
-    return Verified(path, FileCheck.SOUND, f"Every byte is as it was {came}{source}.", first)
+    came, _again = _came(path, known[0])
+    return Verified(path, FileCheck.SOUND, f"Every byte is as it {came}.", first)
+
+
+def _came(path: Path, origin: FileOrigin) -> tuple[str, str]:
+    """How the file came here, for "as it …", and the way to have it again."""
+    if path == paths.STARTER_MODEL:
+        return "came with Bantam", "Install Bantam again."
+    if origin.recipe:
+        return "was made", _MAKE
+    return "was downloaded" + (f" from {origin.repository}" if origin.repository else ""), _DOWNLOAD

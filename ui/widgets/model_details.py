@@ -132,7 +132,7 @@ class ModelDetails(QWidget):
         self.unload.setToolTip("Give its memory back")
         self.unload.clicked.connect(self.unload_requested)
         self.verify = QPushButton("Verify")
-        self.verify.setToolTip("Read every byte and compare it with what was downloaded")
+        self.verify.setToolTip("Read every byte and compare it with what was downloaded, made or installed")
         self.verify.clicked.connect(lambda: self.verify_requested.emit(self._entry))
         self.measure = QPushButton("Measure")
         self.measure.clicked.connect(lambda: self.measure_requested.emit(self._entry))

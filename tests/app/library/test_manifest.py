@@ -54,6 +54,25 @@ def test_verifying(tmp_path: Path, content: bytes, known: bool, found: FileCheck
     assert check(path).check is found
 
 
+def test_the_starter_model_is_really_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = check(STARTER_MODEL)
+    assert (found.check, found.sentence) == (FileCheck.SOUND, "Every byte is as it came with Bantam.")
+    copy = tmp_path / STARTER_MODEL.name
+    copy.write_bytes(STARTER[:-1] + bytes([STARTER[-1] ^ 1]))
+    copy.with_name(NAME).write_bytes((STARTER_MODEL.parent / NAME).read_bytes())
+    monkeypatch.setattr("app.paths.STARTER_MODEL", copy)
+    found = check(copy)
+    assert found.check is FileCheck.DAMAGED
+    assert found.sentence.endswith("it is not what came with Bantam. Install Bantam again.")
+
+
+def test_what_is_said_of_the_starter_model_is_what_its_manifest_says() -> None:
+    origin = origin_of(STARTER_MODEL)
+    assert origin is not None
+    assert f"sha256 `{origin.sha256}`" in (STARTER_MODEL.parent / "ORIGIN.md").read_text("utf-8")
+    assert origin.size_bytes == len(STARTER)
+
+
 def test_verifying_can_be_stopped_and_what_is_not_there_is_said(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(STARTER)
     with pytest.raises(Cancelled):
