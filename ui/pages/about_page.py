@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from ui.widgets.scrolled import scrolled
 
 _WIDTH = 720
 _LICENCES_HEIGHT = 280
+_RULE_LENGTH = 32
+_RULE = re.compile(r"^([=\-_*~#])\1{32,}$", re.MULTILINE)
 _COPIED_MS = 8000
 _WHAT = "Finds language models that fit this computer, makes them smaller, and chats with them here."
 _COPIED = "On the clipboard. It holds no chat, no token, and no name of a file or folder of yours."
@@ -67,8 +70,8 @@ class AboutPage(QWidget):
         self.machine.show_facts(machine)
 
     def show_licences(self, text: str) -> None:
-        """The whole list, as plain text."""
-        self.licences.setPlainText(text)
+        """The whole list, as plain text; lines that are only drawn are no longer than the field is wide."""
+        self.licences.setPlainText(_RULE.sub(lambda rule: rule[0][:_RULE_LENGTH], text))
 
     def show_copied(self) -> None:
         """The diagnostics are on the clipboard."""

@@ -79,3 +79,20 @@ def test_where_the_data_stays_is_said(page: AboutPage, paths: Paths, monkeypatch
     )
     page.folder.click()
     assert opened == [str(paths.home)]
+
+
+def test_a_drawn_line_between_licences_is_not_wrapped(page: AboutPage, theme: object) -> None:
+    page.resize(540, 600)
+    page.show()
+
+    def lines() -> list[int]:
+        document = page.licences.document()
+        blocks = [document.findBlockByNumber(number) for number in range(document.blockCount())]
+        return [document.documentLayout().blockBoundingRect(b).height() > 0 and b.layout().lineCount() for b in blocks]
+
+    rule = "=" * 100
+    page.licences.setPlainText(f"{rule}\nPySide6\n{rule}\nA == B")
+    assert lines()[0] > 1, "the test sees a line that is wrapped"
+    page.show_licences(f"{rule}\nPySide6\n{'-' * 79}\nA == B {rule}")
+    assert lines()[:3] == [1, 1, 1]
+    assert page.licences.toPlainText().endswith(f"A == B {rule}"), "text is as it was"
