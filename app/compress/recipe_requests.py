@@ -56,11 +56,6 @@ class ModelStep:
     shape: Shape
 
 
-def requests_of(recipe: Recipe, source: Path, folder: Path) -> tuple[Request, ...]:
-    """The requests of `work_of`. Raises RecipeError, ConversionError."""
-    return work_of(recipe, source, folder).requests
-
-
 def work_of(recipe: Recipe, source: Path, folder: Path) -> RecipeWork:
     """What to do to make of the Hugging Face folder `source` what the recipe says, in new folders below `folder`.
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.compress.outputs import recipe_of
 from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep
-from app.compress.recipe_requests import place_for, requests_of, work_of
+from app.compress.recipe_requests import place_for, work_of
 from app.compress.recipe_shape import Shape, cuts_of, shape_of
 from app.errors import RecipeError
 from app.library.lineage import lineage_of
@@ -55,7 +55,6 @@ def test_the_whole_way(source: Path) -> None:
     assert work.folders[0] == prune.output
     assert source.parent / ".stdlib-ffn512.work" in work.folders
     assert four.output.with_name(four.output.name + ".part") in work.parts
-    assert work.requests == requests_of(WHOLE, source, source.parent)
 
 
 def test_nothing_that_is_there_is_written_over(source: Path) -> None:
@@ -191,11 +190,11 @@ def test_a_pruned_model_is_taught_by_and_compared_with_the_original(source: Path
     pruned = Path(shutil.copytree(source, source.parent / "pruned"))
     origin = FileOrigin("a" * 64, 1, parent="../stdlib", recipe="6 of 8 layers", altered=True)
     write_manifest(pruned, Manifest({"model.safetensors": origin}))
-    requests = requests_of(WHOLE, pruned, source.parent)
+    requests = work_of(WHOLE, pruned, source.parent).requests
     assert {request.teacher for request in requests if isinstance(request, Recover)} == {source}
     assert {request.reference for request in requests if isinstance(request, MeasureQuality)} == {source}
     shutil.rmtree(source)  # gone: then what is there is all that can be compared with
-    assert {r.teacher for r in requests_of(WHOLE, pruned, source.parent) if isinstance(r, Recover)} == {pruned}
+    assert {r.teacher for r in work_of(WHOLE, pruned, source.parent).requests if isinstance(r, Recover)} == {pruned}
 
 
 def test_several_cuts_are_all_in_the_name(source: Path) -> None:
@@ -217,4 +216,4 @@ def test_the_place_is_beside_the_source_where_that_may_be_written_to(
 def test_a_folder_that_is_no_model_says_so(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"architectures": ["X"]}))
     with pytest.raises(Exception, match="does not say"):
-        requests_of(WHOLE, tmp_path, tmp_path)
+        work_of(WHOLE, tmp_path, tmp_path)
