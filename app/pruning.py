@@ -285,7 +285,9 @@ class RecipePlanned:
     free_disk_bytes: int
     problem: str = ""
     notice: str = ""
-    """What is there already of what it makes, and what Run will do about it; "" where nothing is."""
+    """What is there already of what it makes, a sentence; "" where nothing is."""
+    then: str = ""
+    """What running it does about that, without who does: "measures it again"."""
 
 
 @dataclass(frozen=True, slots=True)

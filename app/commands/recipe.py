@@ -11,7 +11,7 @@ from app.commands.interruption import finishing_in_order
 from app.commands.isolation import isolated
 from app.compress.recipe import Recipe, as_toml, builtin_recipes, read_recipe
 from app.compress.recipe_requests import RecipeWork, place_for, work_of
-from app.compress.recipe_words import rounded_cuts
+from app.compress.recipe_words import notice_words, rounded_cuts
 from app.errors import Cancelled, RecipeError
 from app.events import Quality, Quantized, Result
 from app.paths import Paths, default_paths
@@ -50,7 +50,7 @@ def _run(parsed: argparse.Namespace) -> int:
     for words in rounded_cuts(recipe, source):
         print(words, file=sys.stderr)
     if work.notice:
-        print(work.notice.replace(": Run ", ": this "), file=sys.stderr)
+        print(notice_words(work.notice, work.then, "This command"), file=sys.stderr)
     return _carry_out(work, paths, parsed.json)
 
 
@@ -144,7 +144,7 @@ def _plan_text(plan: RecipePlanned) -> str:
             f"On the way up to {size_text(plan.disk_bytes)} on the disk; {size_text(plan.free_disk_bytes)} are free."
         )
     if plan.notice:
-        lines.append(plan.notice)
+        lines.append(notice_words(plan.notice, plan.then, "Without --plan this command"))
     if plan.problem:
         lines.append(f"It cannot be done: {plan.problem}")
     return "\n".join(lines)

@@ -99,6 +99,7 @@ def _planned(plan: _Plan, folder: Path, free: int, stop: ShouldStop) -> RecipePl
         disk_bytes=peak,
         free_disk_bytes=free,
         notice=plan.work.notice,
+        then=plan.work.then,
     )
     return dataclasses.replace(result, problem=made.problem or _problem(plan, result))
 

@@ -44,7 +44,9 @@ class RecipeWork:
     folders: tuple[Path, ...]
     """What the same recipe goes on from: neither a failure nor a cancel takes it away."""
     notice: str = ""
-    """What is there already, and what is done about it, in words; "" where nothing is."""
+    """What is there already, a sentence; "" where nothing is."""
+    then: str = ""
+    """What is done about it ("measures it again"), for `notice_words` to say who does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,14 @@ def work_of(recipe: Recipe, source: Path, folder: Path) -> RecipeWork:
     files = [request for _, request in makings if not request.output.exists()]  # what is there was made in this way
     requests += [making for making in makings if making[1] in files]
     requests += [(number, _measuring(request, source)) for number, request in makings]
+    notice, then = _notice(wanted, model, is_made, [request for _, request in makings])
     return RecipeWork(
         requests=tuple(request for _, request in requests),
         steps=tuple(step for step, _ in requests),
         model=model,
         files=tuple(request.output for _, request in makings),
-        notice=_notice(wanted, model, is_made, [request for _, request in makings]),
+        notice=notice,
+        then=then,
         parts=tuple(part for request in files for part in part_paths(request)),
         folders=(
             *between,
@@ -204,17 +208,17 @@ def _digests(chain: Sequence[ModelStep], source: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _notice(wanted: Path, model: Path, is_made: bool, files: Sequence[Quantize]) -> str:
-    """What is there already, and what Run will do about it. `wanted` is the model if nothing stands in its place."""
+def _notice(wanted: Path, model: Path, is_made: bool, files: Sequence[Quantize]) -> tuple[str, str]:
+    """What is there already, and what is done about it. `wanted` is the model if nothing stands in its place."""
     made = [request for request in files if request.output.exists()]
     if model != wanted and not is_made:
-        return f"“{wanted.name}” is there already, made in another way: this one becomes “{model.name}”, beside it."
+        return f"“{wanted.name}” is there already, made in another way: this one becomes “{model.name}”, beside it.", ""
     if not is_made and not made:
-        return ""
+        return "", ""
     what = f"“{model.name}”" if is_made else ", ".join(f"“{request.output.name}”" for request in made)
     left = [request.type for request in files if request not in made]
     does = f"makes what is missing ({', '.join(left)})" if left else "measures it again" if files else "changes nothing"
-    return f"{what} is there already, made by these very steps: Run {does}."
+    return f"{what} is there already, made by these very steps.", does
 
 
 def _unfinished(output: Path) -> Path:

@@ -66,6 +66,11 @@ def _narrowed(step: PruneStep, before: Shape, after: Shape) -> str:
     )
 
 
+def notice_words(notice: str, then: str, who: str) -> str:
+    """A notice of a RecipeWork or a plan, said to the user of `who`: of a button in the window, of a command."""
+    return f"{notice} {who} {then}." if then else notice
+
+
 def _width_warning(step: PruneStep, after: Shape) -> str:
     words = []
     if after.per_layer:

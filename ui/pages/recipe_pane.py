@@ -9,6 +9,7 @@ from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.compress.recipe import PruneStep, Recipe, as_toml, builtin_recipes, read_recipe, write_recipe
+from app.compress.recipe_words import notice_words
 from app.errors import AppError, RecipeError
 from app.events import Offer, Offers
 from app.fit.advice import ms_text
@@ -229,7 +230,8 @@ class RecipePane(QWidget):
             self.outcome.say("Working out what it takes…")
         else:
             words, role = self._verdict(plan)
-            self.outcome.say(f"{plan.notice} {words}".strip(), role, total)
+            notice = notice_words(plan.notice, plan.then, "“Run”")
+            self.outcome.say(f"{notice} {words}".strip(), role, total)
         self.outcome.set_running(job is not None, can_run=plan is not None and not problem)
 
     def _verdict(self, plan: RecipePlanned) -> tuple[str, str]:

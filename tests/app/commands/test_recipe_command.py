@@ -47,3 +47,17 @@ def test_what_is_wrong_is_one_sentence_and_exit_code_1(tmp_path):
     done = bantam("make-draft", str(STDLIB_3M), "--target", str(tmp_path / "none.gguf"))
     assert done.returncode == 1
     assert "“none.gguf” is not there." in done.stderr
+
+
+def test_what_is_there_already_is_said_in_the_words_of_a_terminal(tmp_path):
+    source = shutil.copytree(STDLIB_3M, tmp_path / "me" / "stdlib")
+    path = tmp_path / "quick.toml"
+    write_recipe(path, Recipe("Quick", (QuantizeStep(("Q4_0",), calibrate=False),)))
+    made = bantam("recipe", str(path), str(source))
+    assert made.returncode == 0, made.stderr
+    assert "there already" not in made.stderr
+    again = bantam("recipe", str(path), str(source), "--json")
+    assert "is there already, made by these very steps. This command measures it again." in again.stderr
+    plan = bantam("recipe", str(path), str(source), "--plan").stdout
+    assert "Without --plan this command measures it again." in plan
+    assert not [line for line in (again.stderr + plan).splitlines() if "“Run”" in line or ": Run " in line]

@@ -139,9 +139,9 @@ def test_a_step_that_this_model_cannot_spare_is_said_below_too(pane: RecipePane,
 
 
 def test_what_is_there_already_is_said_before_it_runs(pane: RecipePane) -> None:
-    words = "“x-ffn512” is there already, made by these very steps: Run measures it again."
-    pane.show_plan(dataclasses.replace(plan_of(RECIPE), notice=words))
-    assert pane.outcome.verdict.text().startswith(f"{words} Q4_K_M fits")
+    words = "“x-ffn512” is there already, made by these very steps."
+    pane.show_plan(dataclasses.replace(plan_of(RECIPE), notice=words, then="measures it again"))
+    assert pane.outcome.verdict.text().startswith(f"{words} “Run” measures it again. Q4_K_M fits")
     assert pane.outcome.run.isEnabled()
 
 
