@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from app.commands.console import StderrReport, as_dict, print_json
 from app.commands.interruption import finishing_in_order
@@ -96,11 +97,18 @@ def _carry_out(work: RecipeWork, paths: Paths, as_json: bool) -> int:
             print("Stopped. Run it again to go on.", file=sys.stderr)
             return 130
     if as_json:
-        done = [{"type": type(one).__name__} | as_dict(one) for one in results if one is not None]
+        done = [_as_printed(one) for one in results if one is not None]
         print_json({"model": work.model, "files": work.files, "results": done})
     else:
         print(work.model)
     return 0
+
+
+def _as_printed(result: Any) -> dict[str, Any]:
+    """With the kind of result as `type`; a file's own type is `gguf_type` here."""
+    values = as_dict(result)
+    own = {"gguf_type": values.pop("type")} if "type" in values else {}
+    return {"type": type(result).__name__} | own | values
 
 
 def _line(result: Result) -> str:

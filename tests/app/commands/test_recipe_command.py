@@ -53,9 +53,12 @@ def test_what_is_there_already_is_said_in_the_words_of_a_terminal(tmp_path):
     source = shutil.copytree(STDLIB_3M, tmp_path / "me" / "stdlib")
     path = tmp_path / "quick.toml"
     write_recipe(path, Recipe("Quick", (QuantizeStep(("Q4_0",), calibrate=False),)))
-    made = bantam("recipe", str(path), str(source))
+    made = bantam("recipe", str(path), str(source), "--json")
     assert made.returncode == 0, made.stderr
     assert "there already" not in made.stderr
+    results = json.loads(made.stdout)["results"]
+    assert [one["type"] for one in results] == ["Quantized", "Quality"]
+    assert results[0]["gguf_type"] == "Q4_0"
     again = bantam("recipe", str(path), str(source), "--json")
     assert "is there already, made by these very steps. This command measures it again." in again.stderr
     plan = bantam("recipe", str(path), str(source), "--plan").stdout
