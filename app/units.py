@@ -9,3 +9,8 @@ def size_text(size_bytes: int) -> str:
         if size_bytes >= factor or (unit == "GB" and size_bytes >= 10**8):
             return f"{size_bytes / factor:.1f} {unit}"
     return "1 byte" if size_bytes == 1 else f"{size_bytes} bytes"
+
+
+def percent(share: float, decimals: int = 0) -> str:
+    """ "41 %" of 0.41, as the units of sizes and times stand after a space."""
+    return f"{share * 100:.{decimals}f} %"

@@ -12,6 +12,7 @@ from app.diagnostics import diagnostics
 from app.hardware import available_memory_bytes, cpu_name, physical_cores, total_memory_bytes, usable_cores
 from app.licences import licences_text
 from app.paths import Paths
+from app.units import percent
 from ui.pages.about_page import AboutPage
 from ui.words import size
 
@@ -54,7 +55,7 @@ class _About(QObject):
         pixels, scale = screen.size(), screen.devicePixelRatio()
         return {
             "Window system": QGuiApplication.platformName(),
-            "Screen": f"{pixels.width()} x {pixels.height()} at {scale:.0%}",
+            "Screen": f"{pixels.width()} x {pixels.height()} at {percent(scale)}",
             "Model": f"{model.name} {model.quantization}, safe mode {model.safe_mode}" if model else "none",
             "Engine": self._program.engine.state.value,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.inside.said import ChannelPicture, Histogram, MethodError, TensorRow, TypesSuggested
+from app.units import percent
 from ui.words import grouped, size
 
 _HEAVY_TAILS = 1.0
@@ -35,7 +36,7 @@ def histogram_words(found: Histogram) -> str:
         f"kurtosis {found.excess_kurtosis:+.2f} over a normal distribution: {tails}."
     )
     zeros = found.zeros / found.read
-    return words + (f" {zeros:.1%} are zero." if zeros >= _MANY_ZEROS else "")
+    return words + (f" {percent(zeros, 1)} are zero." if zeros >= _MANY_ZEROS else "")
 
 
 def channels_words(picture: ChannelPicture) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.events import Estimate, Quality
 from app.measure.families import LedgerRow
 from app.measure.ledger import Measurement
+from app.units import percent
 from ui.words import grouped, milliseconds, size
 
 _LEAST_SHOWN = 0.00005
@@ -19,7 +20,7 @@ def kl_words(value: float | None) -> str:
 
 def share_words(value: float | None) -> str:
     """ "97.1 %"."""
-    return "" if value is None else f"{value:.1%}".replace("%", " %")
+    return "" if value is None else percent(value, 1)
 
 
 def facts_of(row: LedgerRow) -> list[tuple[str, str]]:

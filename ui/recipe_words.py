@@ -18,6 +18,7 @@ from app.pruning import (
     ResultPlan,
     StepPlan,
 )
+from app.units import percent
 from ui.ledger_words import kl_words
 from ui.words import grouped, size, time_left
 
@@ -78,7 +79,7 @@ def less_words(before: int, after: int) -> str:
     near, words = min(_FRACTIONS, key=lambda one: abs(one[0] - share))
     if abs(near - share) <= _NEAR:
         return words if words == "half" else f"{words} less"
-    return f"{share:.0%} less".replace("%", " %")
+    return f"{percent(share)} less"
 
 
 def cut_words(before: int, after: int) -> str:

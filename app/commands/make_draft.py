@@ -12,6 +12,7 @@ from app.compress.draft_names import default_draft
 from app.drafting import PAYS_FROM
 from app.paths import default_paths
 from app.pruning import BUNDLED_TEXT, TEACHER_TEXT, DraftMade, MakeDraft, RecoverMethod
+from app.units import percent
 
 _DEFAULT = MakeDraft(Path(), Path(), Path())
 
@@ -66,6 +67,6 @@ def _request(parsed: argparse.Namespace) -> MakeDraft:
 
 def _text(result: DraftMade) -> str:
     return (
-        f"{result.path}\n{result.layers} layers; {result.acceptance:.0%} of the guesses are right; "
+        f"{result.path}\n{result.layers} layers; {percent(result.acceptance)} of the guesses are right; "
         f"{result.speed_up:.2f} times as fast (predicted {result.predicted_speed_up:.2f})."
     )

@@ -16,7 +16,7 @@ from app.measure.ledger import record
 from app.measure.speed import ends_with_parent
 from app.paths import default_paths
 from app.requests import MeasureQuality
-from app.units import size_text
+from app.units import percent, size_text
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +95,7 @@ def _rows(result: Quality) -> list[tuple[str, str]]:
         rows += [
             ("Reference", f"{result.reference.name}, perplexity {_estimate(result.reference_perplexity)}"),
             ("KL divergence", f"{_estimate(result.kl_mean)} (99 % of the tokens: at most {result.kl_99:.4g})"),
-            ("Same first choice", f"{result.top_1.value:.2%} ± {result.top_1.error:.2%} of the tokens"),
+            ("Same first choice", f"{percent(result.top_1.value, 2)} ± {percent(result.top_1.error, 2)} of the tokens"),
         ]
     return rows + (_speed_rows(result.speed) if result.speed else [])
 

@@ -14,7 +14,7 @@ from app.compress.recipe_shape import shape_of
 from app.errors import Cancelled
 from app.frozen import require_torch
 from app.pruning import SPARSE, LayerImportance, Prune, Pruned, PruneMethod
-from app.units import size_text
+from app.units import percent, size_text
 
 _DEFAULT = Prune(Path(), Path(), PruneMethod.FFN, 0.25)
 
@@ -104,7 +104,7 @@ def _sentence(result: Pruned, request: Prune) -> str:
     if request.method in SPARSE:
         return f"{size}\nZeros make neither the file smaller nor the answers faster; ffn, kv-groups and layers do."
     before, after = result.parameters_before, result.parameters_after
-    words = f"{size}\n{before:,} → {after:,} weights ({1 - after / before:.0%} less)"
+    words = f"{size}\n{before:,} → {after:,} weights ({percent(1 - after / before)} less)"
     if request.method is not PruneMethod.FFN:
         return words
     full, narrow = shape_of(request.source).ffn, shape_of(result.path).ffn

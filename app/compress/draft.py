@@ -25,6 +25,7 @@ from app.fit.drafts import vocabularies_problem
 from app.paths import Paths
 from app.pruning import DraftMade, DraftOption, FinishModel, MakeDraft, Prune, PruneMethod, Recover
 from app.requests import CompareDraft, LoadModel, Message, Quantize, Role
+from app.units import percent
 
 if TYPE_CHECKING:
     from app.drafting import DraftVerdict
@@ -90,14 +91,14 @@ def _chosen(request: MakeDraft, paths: Paths, report: Report, stop: StopFlag) ->
     best = max(wanted, key=lambda option: (option.speed_up, -option.layers))
     if best.speed_up <= 1.0 and not request.layers:
         raise DraftError(
-            f"No draft made of this model promises a gain: one layer alone would take {options[0].cost:.0%} of the "
-            "model's own time for a token.",
+            f"No draft made of this model promises a gain: one layer alone would take {percent(options[0].cost)} of "
+            "the model's own time for a token.",
             "Give a number of layers to try it all the same.",
         )
     report(
         Notice(
             f"Keeping {best.layers} of {len(options) + 1} layers: {best.speed_up:.2f} times faster, if "
-            f"{best.acceptance:.0%} of its guesses are right. What it really is, is measured at the end."
+            f"{percent(best.acceptance)} of its guesses are right. What it really is, is measured at the end."
         )
     )
     return best
@@ -186,7 +187,9 @@ def _tried(request: MakeDraft, paths: Paths, report: Report, stop: StopFlag) -> 
 def _chosen_where_it_pays(request: MakeDraft, verdict: DraftVerdict, paths: Paths, report: Report) -> None:
     remember_ratio(paths.drafts, request.target, request.output, verdict.ratio)
     # Drafting that loses is switched off early: without a guess nothing is known of how many would be right.
-    right = f"{verdict.acceptance:.0%} of its guesses are right" if verdict.acceptance else "no guess of it was used"
+    right = (
+        f"{percent(verdict.acceptance)} of its guesses are right" if verdict.acceptance else "no guess of it was used"
+    )
     if verdict.pays:
         choose_draft(paths.drafts, request.target, request.output)
         report(

@@ -9,6 +9,7 @@ from app.compress.prune.ffn_widths import rounding_words
 from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, Step
 from app.compress.recipe_shape import Shape, cuts_of, shape_of
 from app.pruning import SPARSE, TEACHER_TEXT, PruneMethod, RecoverMethod
+from app.units import percent
 
 _BLOCK = 256
 
@@ -40,8 +41,8 @@ def rounded_cuts(recipe: Recipe, source: Path) -> Iterator[str]:
 def _pruned(step: PruneStep, before: Shape, after: Shape) -> str:
     if step.method in SPARSE:
         return (
-            f"{after.zeros:.0%} of the weights of each layer become zero. Zeros spread through the weights do not make "
-            "the file smaller or the answers faster; removing layers or narrowing them does."
+            f"{percent(after.zeros)} of the weights of each layer become zero. Zeros spread through the weights do not "
+            "make the file smaller or the answers faster; removing layers or narrowing them does."
         )
     if step.method is PruneMethod.LAYERS:
         return (

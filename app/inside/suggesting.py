@@ -27,7 +27,7 @@ from app.inside.workspace import workspace
 from app.measure.quality import measure_quality
 from app.paths import Paths
 from app.requests import Convert, MeasureQuality, TensorOverride
-from app.units import size_text
+from app.units import percent, size_text
 
 TYPES = ("Q3_K_S", "Q3_K_M", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M")
 """Mixtures whose size a suggestion can be given."""
@@ -91,10 +91,10 @@ def _said(
 
 def _sentence(type: str, usual: float, ours: float, sizes: tuple[int, int], *, better: bool) -> str:
     more = sizes[1] / sizes[0] - 1
-    size = "the same size" if abs(more) < 0.005 else f"{abs(more):.1%} {'more' if more > 0 else 'less'} bytes"
+    size = "the same size" if abs(more) < 0.005 else f"{percent(abs(more), 1)} {'more' if more > 0 else 'less'} bytes"
     figures = f"KL divergence {ours:.4f} instead of {usual:.4f}, at {size}"
     if better:
-        return f"These types lose {1 - ours / usual:.0%} less than {type}: {figures}."
+        return f"These types lose {percent(1 - ours / usual)} less than {type}: {figures}."
     return f"The usual mixture {type} is as good: {figures}. Keep to it."
 
 

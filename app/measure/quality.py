@@ -28,7 +28,7 @@ from app.measure.speed import measure_speed
 from app.measure.texts import EvaluationText, choose_windows, read_text
 from app.paths import Paths
 from app.requests import MeasureQuality
-from app.units import size_text
+from app.units import percent, size_text
 
 _LEAST_WINDOW = 16
 _LEAST_WINDOWS = 4
@@ -224,7 +224,11 @@ def _read_in_turn(task: _Task, reference: Path, report: Report, stop: ShouldStop
             _add_window(scores, found, divergences)
             clock.step()
     if count < task.vocabulary_size:
-        report(Notice(f"The {count:,} likeliest tokens were compared one by one, the rest as one ({rest:.2%} of all)."))
+        report(
+            Notice(
+                f"The {count:,} likeliest tokens were compared one by one, the rest as one ({percent(rest, 2)} of all)."
+            )
+        )
     return scores, reference_scores
 
 

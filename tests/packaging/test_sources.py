@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -38,3 +39,20 @@ def too_long(paths: list[Path], most: int) -> list[Path]:
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "resources/NOTICES.md"])
 def test_the_papers_are_there(name: str) -> None:
     assert (PROJECT / name).stat().st_size > 500
+
+
+def test_a_share_is_written_in_one_way() -> None:
+    """With a space, by `app.units.percent`: "41 %"."""
+    shown = [path for path in sources() if path.relative_to(PROJECT).parts[0] in ("app", "workers", "ui")]
+    found = [path.name for path in shown if percent_format(path.read_text("utf-8"))]
+    assert found == ["recipe_requests.py"], "a folder's name has no percent sign"
+
+
+def test_a_share_written_in_another_way_would_be_found() -> None:
+    assert percent_format('f"{share:.0%}"')
+    assert percent_format("f'{a / b:.1%} less'")
+    assert not percent_format('f"{percent(share)} of 100 %"')
+
+
+def percent_format(text: str) -> bool:
+    return re.search(r"\{[^{}]+:\.\d%\}", text) is not None

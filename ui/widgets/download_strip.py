@@ -7,6 +7,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from app.events import DownloadPhase, DownloadProgress, Progress
+from app.units import percent
 from ui.icons import set_icon
 from ui.theme import text_font
 from ui.words import STAGE_WORDS, size, time_left
@@ -150,7 +151,7 @@ class _Row(QWidget):
         self._title = status.plan.title
         self.name.setToolTip(f"{status.plan.title}\n{status.plan.repository}")
         self.bar.setValue(round(status.done_share * 1000))
-        self.bar.setAccessibleName(f"{status.plan.title}: {status.done_share:.0%}")
+        self.bar.setAccessibleName(f"{status.plan.title}: {percent(status.done_share)}")
         words = status_words(status)
         self._words = words
         self._elide()
@@ -165,7 +166,7 @@ class _Row(QWidget):
         self._title = status.job.title
         self.name.setToolTip(status.job.title)
         self.bar.setValue(round(share * 1000))
-        self.bar.setAccessibleName(f"{status.job.title}: {share:.0%}")
+        self.bar.setAccessibleName(f"{status.job.title}: {percent(share)}")
         waits = "Waits for its turn" if status.state is JobState.QUEUED else "Cancelling…"
         self._words = job_words(status, share) if status.state is JobState.RUNNING else waits
         self._elide()
@@ -234,7 +235,7 @@ def job_words(status: JobStatus, share: float) -> str:
         return f"{which}Starting…"
     left = f", {time_left(progress.seconds_left)} left" if progress.seconds_left >= 1 else ""
     stage = STAGE_WORDS.get(progress.stage, "")
-    return f"{which}{stage}{', ' if stage else ''}{share:.0%}{left}"
+    return f"{which}{stage}{', ' if stage else ''}{percent(share)}{left}"
 
 
 def progress_words(progress: DownloadProgress | None) -> str:

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from app.events import Progress
 from app.inside.said import TypesSuggested
+from app.units import percent
 from ui.inside_words import suggestion_words
 from ui.words import STAGE_WORDS, grouped, time_left
 
@@ -105,7 +106,7 @@ class SuggestionView(QWidget):
             share = f"{cost.kl:.5f}"
             cells = [cost.name, grouped(cost.elements), share, cost.usual_type, cost.type]
             item = QTreeWidgetItem(self.table, cells)
-            item.setToolTip(_COST, f"{cost.kl / most:.0%} of the group that costs most" if most else "")
+            item.setToolTip(_COST, f"{percent(cost.kl / most)} of the group that costs most" if most else "")
             for column in (_WEIGHTS, _COST):
                 item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         for widget in (self.verdict, self.table, self.use):

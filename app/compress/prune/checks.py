@@ -20,7 +20,7 @@ from app.hardware import available_memory_bytes
 from app.hub.disk import SPARE_BYTES, free_bytes
 from app.library.safetensors import weight_files
 from app.pruning import Prune
-from app.units import size_text
+from app.units import percent, size_text
 
 _VERSION = 1
 """Raised when what is done changes: what an older version left is not gone on with."""
@@ -84,7 +84,7 @@ def key_of(request: Prune) -> str:
 
 def _check_amount(amount: float) -> None:
     if math.isnan(amount) or not 0.0 < amount < 1.0:
-        said = "not a number" if math.isnan(amount) else f"{amount:.0%}"
+        said = "not a number" if math.isnan(amount) else percent(amount)
         raise PruneError(
             f"The share to take away is {said}; it must be more than nothing and less than everything.",
             "A quarter is 0.25.",

@@ -13,6 +13,7 @@ from app.errors import PruneError
 from app.events import ShouldStop
 from app.library.gguf_reader import printable
 from app.pruning import Prune
+from app.units import percent
 
 _PATTERN = re.compile(r"([1-9]\d?):([1-9]\d?)")
 
@@ -35,8 +36,8 @@ def pattern_of(request: Prune) -> Pattern | None:
     pattern = Pattern(int(found[1]), int(found[2]))
     if abs(pattern.zeros / pattern.group - request.amount) > 1e-6:
         raise PruneError(
-            f"The pattern {request.pattern} sets {pattern.zeros / pattern.group:.0%} of the weights to zero, and "
-            f"{request.amount:.0%} were asked for.",
+            f"The pattern {request.pattern} sets {percent(pattern.zeros / pattern.group)} of the weights to zero, and "
+            f"{percent(request.amount)} were asked for.",
             "Leave the pattern out, or ask for what it sets.",
         )
     return pattern
@@ -65,7 +66,7 @@ class SparseMethod(Method):
 
     def recipe(self) -> str:
         """See Method."""
-        return f"{self.name}, {self.request.pattern or f'{self.request.amount:.0%}'} zeros".replace("%", " %")
+        return f"{self.name}, {self.request.pattern or percent(self.request.amount)} zeros"
 
 
 SORTED = 1 << 21

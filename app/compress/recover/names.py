@@ -10,6 +10,7 @@ from pathlib import Path
 from app.library.manifest import read_manifest
 from app.library.safetensors import weight_files
 from app.pruning import BUNDLED_TEXT, TEACHER_TEXT, Recover, RecoverMethod
+from app.units import percent
 
 METHODS = {RecoverMethod.LORA: "LoRA", RecoverMethod.QLORA: "QLoRA", RecoverMethod.FULL: "all weights"}
 
@@ -25,7 +26,7 @@ def recipe_of(request: Recover) -> str:
     if request.text != TEACHER_TEXT:
         parts.append("bundled text" if request.text == BUNDLED_TEXT else f"text {Path(request.text).name}")
     if request.hard_loss:
-        parts.append(f"{request.hard_loss:.0%} cross-entropy")
+        parts.append(f"{percent(request.hard_loss)} cross-entropy")
     if request.quantization_aware:
         parts.append(f"on the {request.quantization_aware} grid")
     before = recipe_before(request.model)

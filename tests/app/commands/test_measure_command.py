@@ -26,7 +26,7 @@ def test_as_a_table_with_the_bundled_text():
     said = bantam(*STARTER, "--chunks", "1", "--reference", str(STARTER_MODEL)).stdout
     assert "bundled " in said
     assert "255 tokens scored in windows of 512" in said
-    assert "100.00% ± 0.00% of the tokens" in said
+    assert "100.00 % ± 0.00 % of the tokens" in said
 
 
 def test_speed_alone():

@@ -82,7 +82,7 @@ def test_a_suggestion_beats_the_usual_mixture_at_its_size(source: Path, paths: P
 @pytest.mark.parametrize("better", [True, False])
 def test_the_verdict_is_that_of_the_measurement(better: bool) -> None:
     sentence = suggesting._sentence("Q4_K_M", 0.02, 0.01 if better else 0.0199, (1000, 1000), better=better)
-    assert ("lose 50% less" in sentence) == better
+    assert ("lose 50 % less" in sentence) == better
     assert ("as good" in sentence) == (not better)
 
 

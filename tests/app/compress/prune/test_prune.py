@@ -118,7 +118,7 @@ def test_an_amount_that_cannot_be(amount: float, tmp_path: Path) -> None:
     [
         ({"pattern": "4:2"}, "“4:2” is not a pattern"),
         ({"pattern": "half"}, "“half” is not a pattern"),
-        ({"pattern": "2:4", "amount": 0.3}, "sets 50% of the weights to zero, and 30%"),
+        ({"pattern": "2:4", "amount": 0.3}, "sets 50 % of the weights to zero, and 30 %"),
         ({"pattern": "33:66"}, "no whole groups of 66"),
         ({"pattern": "2:4", "method": PruneMethod.GLOBAL_MAGNITUDE}, "nothing to compare"),
     ],
