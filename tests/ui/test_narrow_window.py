@@ -24,7 +24,7 @@ from app.settings import Theme
 from tests.ui.scenes import Stage, models, models_broken
 from tests.ui.scenes_discover import discover_files, discover_sum
 from tests.ui.scenes_ledger import models_tree, models_tree_source
-from tests.ui.scenes_recipe import recipe, recipe_layers, recipe_sparse
+from tests.ui.scenes_recipe import compared, recipe, recipe_layers, recipe_sparse
 from ui.main_window import SMALLEST
 from ui.theme import ThemeWatcher
 from workers.jobs import Job, JobState, JobStatus
@@ -32,7 +32,7 @@ from workers.jobs import Job, JobState, JobStatus
 Scene = Callable[[Stage], QWidget | None]
 SCENES = (
     models, models_broken, models_tree, models_tree_source, discover_files, discover_sum,
-    recipe, recipe_layers, recipe_sparse,
+    recipe, recipe_layers, recipe_sparse, compared,
 )  # fmt: skip
 SIZES = (SMALLEST, (1280, 720))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app.errors import AppError
@@ -27,6 +28,7 @@ from ui.widgets.plot_points import Axis, Point
 from ui.words import milliseconds, size
 from workers.protocol import Failure
 
+_NARROW = 640
 _LEAST_NAME = 160
 _LEAST_NEEDED_FIRST = (
     LedgerColumn.FIRST_TOKEN,
@@ -324,12 +326,12 @@ class ComparePane(QWidget):
             box.currentIndexChanged.connect(lambda _number: self._show_points())
         self.missing = ElidedLabel("caption")
         self.missing.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        against = QLabel("against")
-        against.setProperty("role", "secondary")
+        self._against = QLabel("against")
+        self._against.setProperty("role", "secondary")
         row = QHBoxLayout()
         row.setSpacing(8)
         row.addWidget(self.up)
-        row.addWidget(against)
+        row.addWidget(self._against)
         row.addWidget(self.across)
         row.addWidget(self.missing, 1)
         return row
@@ -352,6 +354,13 @@ class ComparePane(QWidget):
         row.addSpacing(8)
         row.addWidget(self.chosen, 1)
         return row
+
+    # Qt overrides
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a narrow pane the word between the two choices makes room for theirs."""
+        super().resizeEvent(event)
+        self._against.setVisible(event.size().width() >= _NARROW)
 
 
 def _point(row: LedgerRow, across: str, up: str) -> Point | None:
