@@ -18,7 +18,7 @@ from ui.words import size, time_left
 Q4, Q8 = "Q4_K_M", "Q8_0"
 SHOWN = (Q4, Q8)
 _FOUR_TIP = "Four bits a weight: the usual choice for a laptop"
-_LEAST, _MOST = 176, 250
+_LEAST, _MOST = 176, 280
 CALIBRATION_LIMIT_S = 300
 """An importance matrix that takes no longer is part of the Q4 button; beyond it is a choice behind "More…"."""
 
