@@ -51,6 +51,8 @@ class Prune:
     """"2:4" or "4:8": so many zeros among so many neighbours, for the methods that set zeros; "" for any place."""
     refit: bool = True
     """Fit what remains by least squares to what the whole matrix gave (FFN and KV groups)."""
+    refit_gate_up: bool = False
+    """Fit the gate and up projections too, in turn with the down one: nearer, takes several times as long (FFN)."""
     width_multiple: int = 256
     """FFN widths are multiples of it; 32 at least, and below 256 K-quants fall back to older types."""
     per_layer: bool = False

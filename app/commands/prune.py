@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--output", type=Path, metavar="FOLDER", help="where to (default: beside the source)")
     add("--pattern", default="", metavar="N:M", help="so many zeros among so many neighbours: 2:4 or 4:8")
     add("--no-refit", action="store_true", help="leave the remaining weights as they are (ffn and kv-groups)")
+    add("--refit-gate-up", action="store_true", help="fit the gate and up projections too: nearer, slower (ffn)")
     add("--width-multiple", type=whole(32, 65536), default=_DEFAULT.width_multiple, metavar="N", help="of FFN widths")
     add("--per-layer", action="store_true", help="other widths in each layer, by importance")
     kinds = [kind.value for kind in LayerImportance]
@@ -80,6 +81,7 @@ def _request(parsed: argparse.Namespace) -> Prune:
         amount=parsed.amount,
         pattern=parsed.pattern,
         refit=not parsed.no_refit,
+        refit_gate_up=parsed.refit_gate_up,
         width_multiple=parsed.width_multiple,
         per_layer=parsed.per_layer,
         importance=LayerImportance(parsed.importance),

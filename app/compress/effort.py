@@ -78,9 +78,18 @@ def prune_multiplications(request: Prune, config: Config, shape: Shape, paramete
         PruneMethod.WANDA: [],
     }[request.method]
     sums = sum(tokens * n**2 + 2.0 * n**3 for n in columns)  # Gram matrix, factorisation and solution
+    if request.method is PruneMethod.FFN and request.refit_gate_up:
+        sums += tokens * _fits_in_turn(config.width, shape.ffn, round(shape.ffn * (1 - request.amount)))
     if request.method is PruneMethod.SPARSEGPT:
         sums += parameters / shape.layers * max(columns)  # each column's error is spread over those after it
     return (3 if request.per_layer else 2) * passes + shape.layers * sums
+
+
+def _fits_in_turn(width: int, ffn: int, kept: int) -> float:
+    """Of each token in one block, by `app.compress.prune.alternating`: two rounds of two fits by gradients, each of 18
+    products with a matrix of the FFN in three steps, and one of the down projection.
+    """
+    return 3.0 * width * ffn + 2 * (42.0 * width * kept + kept**2)
 
 
 def recover_multiplications(request: Recover, parameters: int, teacher_parameters: int) -> float:

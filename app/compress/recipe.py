@@ -46,6 +46,7 @@ class PruneStep:
     amount: float
     pattern: str = ""
     refit: bool = True
+    refit_gate_up: bool = False
     width_multiple: int = 256
     per_layer: bool = False
     importance: LayerImportance = LayerImportance.COSINE
@@ -249,6 +250,7 @@ _KEYS: Mapping[type, tuple[tuple[str, str, _Rule], ...]] = {
         ("amount", "amount", _Number(0, 1, open=True)),
         ("pattern", "pattern", _Choice(("", "2:4", "4:8"))),
         ("refit", "refit", _Switch()),
+        ("refit_gate_up", "refit_gate_up", _Switch()),
         ("width_multiple", "width_multiple", _Number(32, 4096, whole=True)),
         ("per_layer", "per_layer", _Switch()),
         ("importance", "importance", _all(LayerImportance)),

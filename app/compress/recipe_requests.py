@@ -128,6 +128,7 @@ def _prune(step: PruneStep, cut: Cut, source: Path) -> Prune:
         amount=cut.amount,
         pattern=step.pattern,
         refit=step.refit,
+        refit_gate_up=step.refit and step.refit_gate_up,
         width_multiple=step.width_multiple,
         per_layer=step.per_layer,
         importance=step.importance,

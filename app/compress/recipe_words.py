@@ -59,7 +59,8 @@ def _pruned(step: PruneStep, before: Shape, after: Shape) -> str:
 
 def _narrowed(step: PruneStep, before: Shape, after: Shape) -> str:
     mean = "on average " if after.per_layer else ""
-    fit = " What remains is fitted to what the whole gave." if step.refit else ""
+    too = ", in several passes" if step.refit_gate_up else ""
+    fit = f" What remains is fitted to what the whole gave{too}." if step.refit else ""
     rounded = rounding_words(before.ffn, after.ffn, step.amount)
     return (
         f"The feed-forward part of each layer narrows from {before.ffn:,} to {mean}{after.ffn:,}: file, memory and "

@@ -1,6 +1,7 @@
 """What each way to prune costs in quality: perplexity, KL divergence and agreement, on the real models.
 
     python -m tests.benchmarks.prune_quality [--model 21m|3m] [--windows 128] [--chunks 24] [--text eval-code|eval-chat]
+        [--only "FFN -50"]
 
 Calibrated on tests/data/calibration.txt and judged on a text of which nothing is in it, both models in bf16. Beside the
 rows stand the WikiText-2 perplexities that were published of LLaMA-2-7B (context 4096): they are of a model 300 times
@@ -40,6 +41,7 @@ _CUTS: dict[str, dict[str, Any]] = {
     "FFN -25 %, no refit": {**_FFN, "amount": 0.25, "width_multiple": 64, "refit": False},
     "FFN -50 %": {**_FFN, "amount": 0.5, "width_multiple": 64},
     "FFN -50 %, no refit": {**_FFN, "amount": 0.5, "width_multiple": 64, "refit": False},
+    "FFN -50 %, gate and up too": {**_FFN, "amount": 0.5, "width_multiple": 64, "refit_gate_up": True},
     "KV groups -50 %": {"method": PruneMethod.KV_GROUPS, **_HALF},
     "KV groups -50 %, no refit": {"method": PruneMethod.KV_GROUPS, "refit": False, **_HALF},
     "1 layer": {"method": PruneMethod.LAYERS, "amount": 0.17},
@@ -61,6 +63,7 @@ def main() -> int:
     parser.add_argument("--windows", type=int, default=128, help="of 256 tokens to calibrate on (default 128)")
     parser.add_argument("--chunks", type=int, default=24, help="windows of 512 tokens to judge on (default 24)")
     parser.add_argument("--text", choices=_TEXTS, default="eval-code")
+    parser.add_argument("--only", nargs="*", default=[""], help="cuts whose names begin so (default all)")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     before = pairs.machine()
@@ -70,9 +73,11 @@ def main() -> int:
         judge = _Judge(folder, source, _TEXTS[options.text], options.chunks, options.threads)
         say(f"{'':28} {'perplexity':>10} {'KL':>8} {'top-1':>7}   LLaMA-2-7B")
         rows = {"dense": judge.row("dense", source)}
-        for title, values in _CUTS.items():
+        for title in (one for one in _CUTS if one.startswith(tuple(options.only))):
             output = folder / f"cut-{len(rows)}"
-            request = Prune(source, output, text=CALIBRATION, chunks=options.windows, threads=options.threads, **values)
+            request = Prune(
+                source, output, text=CALIBRATION, chunks=options.windows, threads=options.threads, **_CUTS[title]
+            )
             prune(request, _ignore, lambda: False)
             rows[title] = judge.row(title, output)
     return pairs.show(_figures(rows), before, options.json)
@@ -104,13 +109,17 @@ class _Judge:
 
 
 def _figures(rows: dict[str, Quality]) -> list[Figure]:
-    def ratio(title: str, one: str, other: str, limit: float) -> Figure:
-        return Figure(title, (_kl(rows[one]) / _kl(rows[other]),), goal=Goal(limit))
-
+    """Of the rows that were asked for."""
+    ratios = (
+        ("FFN -50 %", "FFN -50 %, no refit", 0.5),
+        ("FFN -50 %, gate and up too", "FFN -50 %, no refit", 0.5),
+        ("SparseGPT 50 %", "magnitude 50 %", 1.0),
+        ("SparseGPT 2:4", "magnitude 2:4", 1.0),
+    )
     return [
-        ratio("FFN -50 %: KL with the refit ÷ without", "FFN -50 %", "FFN -50 %, no refit", 0.5),
-        ratio("50 %: KL of SparseGPT ÷ magnitude", "SparseGPT 50 %", "magnitude 50 %", 1.0),
-        ratio("2:4: KL of SparseGPT ÷ magnitude", "SparseGPT 2:4", "magnitude 2:4", 1.0),
+        Figure(f"KL of {one} ÷ {other}", (_kl(rows[one]) / _kl(rows[other]),), goal=Goal(limit))
+        for one, other, limit in ratios
+        if one in rows and other in rows
     ]
 
 

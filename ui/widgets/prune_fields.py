@@ -60,11 +60,14 @@ class PruneFields(StepFields):
     def _build_more(self) -> None:
         self.refit = check("Fit what remains to what was (least squares)", lambda on: self.edit(refit=on))
         self.refit.setToolTip("Costs minutes and is worth more than a short training: leave it on")
+        self.refit_too = check("Gate and up projections, in turn with it", lambda on: self.edit(refit_gate_up=on))
+        self.refit_too.setToolTip("Nearer to what was; pruning takes several times as long")
         self.per_layer = check("Other widths in each layer, by importance", lambda on: self.edit(per_layer=on))
         self.per_layer.setToolTip("llama.cpp reads the result, transformers does not")
         self.narrow = check("Offer widths between (multiples of 32)", self._on_narrow)
         self.narrow_field = self.add_row("Widths", Field(self.narrow), more=True)
         self.refit_field = self.add_row("After the cut", Field(self.refit), more=True)
+        self.refit_too_field = self.add_row("Fit also", Field(self.refit_too), more=True)
         self.per_layer_field = self.add_row("Layers", Field(self.per_layer), more=True)
         self.importance = ChoiceBox("How layers are chosen", IMPORTANCE_WORDS, lambda one: self.edit(importance=one))
         self.importance_field = self.add_row("Chosen by", Field(self.importance), more=True)
@@ -126,6 +129,7 @@ class PruneFields(StepFields):
         for field, visible in (
             (self.narrow_field, method is PruneMethod.FFN),
             (self.refit_field, method in _REFITTED),
+            (self.refit_too_field, method is PruneMethod.FFN and step.refit),
             (self.per_layer_field, method in _REFITTED),
             (self.importance_field, method is PruneMethod.LAYERS),
             (self.rounds_field, structured),
@@ -133,6 +137,7 @@ class PruneFields(StepFields):
         ):
             self.show_row(field, visible)
         self.refit.setChecked(step.refit)
+        self.refit_too.setChecked(step.refit_gate_up)
         self.per_layer.setChecked(step.per_layer)
         self.narrow.setChecked(step.width_multiple < GOOD_MULTIPLE)
         self.importance.choose(step.importance)

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from app.compress.prune.allocation import allocate
+from app.compress.prune.alternating import fit_in_turn, outputs
 from app.compress.prune.block_model import BlockModel
 from app.compress.prune.ffn_widths import BLOCK, LEAST_MULTIPLE, width_for
 from app.compress.prune.method import Inputs, Method, Plan, Statistic, Tick
@@ -22,7 +23,7 @@ from app.compress.prune.selection import keep_for_refit
 from app.compress.prune.survey import pass_through
 from app.errors import PruneError
 
-_DOWN = "mlp.down_proj"
+_DOWN, _UP = "mlp.down_proj", "mlp.up_proj"
 
 
 def scores(down: Tensor, inputs: Inputs) -> Tensor:
@@ -40,6 +41,11 @@ class Ffn(Method):
             raise PruneError(
                 f"FFN widths cannot be multiples of {multiple}: quantized weights come in blocks of {LEAST_MULTIPLE}.",
                 f"Take {BLOCK}, or {LEAST_MULTIPLE} at the least.",
+            )
+        if self.request.refit_gate_up and not self.request.refit:
+            raise PruneError(
+                "The gate and up projections are fitted in turn with the down projection, and the refit is off.",
+                "Leave the refit on.",
             )
         self._check_layout(model)
         width_for(self._before, self.request.amount, multiple)
@@ -60,14 +66,20 @@ class Ffn(Method):
 
     def needs(self, index: int, block: nn.Module) -> Mapping[str, Statistic]:
         """See Method."""
-        return {_DOWN: Statistic.GRAM if self.request.refit else Statistic.SUM_SQUARES}
+        of_down = {_DOWN: Statistic.GRAM if self.request.refit else Statistic.SUM_SQUARES}
+        return of_down | ({_UP: Statistic.VALUES} if self.request.refit_gate_up else {})
 
     def cut(self, index: int, block: nn.Module, inputs: Mapping[str, Inputs]) -> None:
         """See Method."""
         mlp: Any = block.get_submodule("mlp")
         keep = self._kept(index, mlp.down_proj.weight.data, inputs[_DOWN])
+        windows = inputs[_UP].values if self.request.refit_gate_up else []
+        wanted = outputs(mlp, windows)
         mlp.gate_proj, mlp.up_proj = keep_rows(mlp.gate_proj, keep), keep_rows(mlp.up_proj, keep)
         mlp.down_proj = keep_columns(mlp.down_proj, keep, inputs[_DOWN] if self.request.refit else None)
+        if windows:
+            inputs[_DOWN].gram = None  # it is wide, and used up
+            fit_in_turn(mlp, windows, wanted, self.stop)
 
     def config_changes(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """See Method."""
@@ -82,6 +94,7 @@ class Ffn(Method):
         return (
             f"FFN {self._before} to {became}"
             + (", refitted" if self.request.refit else "")
+            + (", gate and up too" if self.request.refit_gate_up else "")
             + (f" (not a multiple of {BLOCK}: K-quants fall back to older types)" if fallback else "")
         )
 

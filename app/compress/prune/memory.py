@@ -6,7 +6,7 @@ The operation asks it before it begins, and a recipe is planned with it: nothing
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Protocol
 
@@ -40,7 +40,7 @@ def memory_bytes(request: Prune, tensors: Iterable[Shaped], tokens: int) -> int:
         (blocks.setdefault(tensor.name[: found.end()], []) if found else others).append(tensor)
     vocabulary, width = max((t.shape for t in others if len(t.shape) == 2), key=prod)
     work = max(_FLOAT * sum(prod(t.shape) for t in block) + _sums_bytes(request, block) for block in blocks.values())
-    return work + _stream_bytes(request, tokens, width, vocabulary, len(blocks))
+    return work + _stream_bytes(request, tokens, width, vocabulary, len(blocks)) + _kept_bytes(request, tokens, blocks)
 
 
 def _sums_bytes(request: Prune, block: list[Shaped]) -> int:
@@ -75,3 +75,12 @@ def _stream_bytes(request: Prune, tokens: int, width: int, vocabulary: int, laye
         return _FLOAT * width * (read * (layers + 1) + vocabulary)
     surveyed = request.method is PruneMethod.LAYERS or request.per_layer
     return 2 * stream if surveyed else stream
+
+
+def _kept_bytes(request: Prune, tokens: int, blocks: Mapping[str, list[Shaped]]) -> int:
+    """Where gate, up and down are fitted in turn: inputs, outputs and one factor of each neuron that stays."""
+    if request.method is not PruneMethod.FFN or not request.refit_gate_up:
+        return 0
+    down = max((t.shape for block in blocks.values() for t in block if "down_proj.weight" in t.name), default=(0, 0))
+    width, ffn = down
+    return round(_FLOAT * tokens * (2 * width + (1 - request.amount) * ffn))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -29,10 +29,11 @@ Tick = Callable[[float], None]
 
 
 class Statistic(StrEnum):
-    """What is summed up of the inputs of a linear layer over the calibration text."""
+    """What is kept of the inputs of a linear layer over the calibration text, beside the sum of squares."""
 
     SUM_SQUARES = "sum of squares"
     GRAM = "Gram matrix"
+    VALUES = "the inputs themselves"
 
 
 @dataclass(slots=True)
@@ -49,6 +50,8 @@ class Inputs:
     """Sum over the tokens of x xᵀ, [in_features, in_features]; None where Statistic.GRAM was not asked for."""
     sums: Tensor | None = None
     """Sum over the tokens of x, [in_features]; there with `gram`."""
+    values: list[Tensor] = field(default_factory=list)
+    """The inputs by window, [token, in_features]; none where Statistic.VALUES was not asked for."""
 
 
 class Method(ABC):

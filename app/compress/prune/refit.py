@@ -26,7 +26,7 @@ def refit(weight: Tensor, gram: Tensor, keep: Tensor, damping: float = DAMPING) 
     """
     gone = _others(keep, weight.shape[1])
     lost = weight.float()[:, gone] @ gram[gone][:, keep]
-    return weight.float()[:, keep] + _solve(lost, gram[keep][:, keep], damping)
+    return weight.float()[:, keep] + solve(lost, gram[keep][:, keep], damping)
 
 
 def refit_with_bias(
@@ -44,8 +44,11 @@ def _others(keep: Tensor, columns: int) -> Tensor:
     return gone.nonzero()[:, 0]
 
 
-def _solve(right: Tensor, gram: Tensor, damping: float) -> Tensor:
-    """right (gram + damping I)^-1 by Cholesky in f64, with more damping where it takes more to be positive definite."""
+def solve(right: Tensor, gram: Tensor, damping: float = DAMPING) -> Tensor:
+    """right (gram + damping I)^-1 by Cholesky in f64, with more damping where it takes more to be positive definite.
+
+    Damping is a share of the mean of the diagonal. Raises PruneError for inputs that are no numbers.
+    """
     if not bool(torch.isfinite(gram).all()):
         raise PruneError(
             "What flows through the model holds values that are no numbers (NaN or infinity).",

@@ -67,6 +67,8 @@ class _Sums:
         if inputs.gram is not None and inputs.sums is not None:
             inputs.gram.addmm_(rows.T, rows)
             inputs.sums += rows.sum(0)
+        if kind is Statistic.VALUES:
+            inputs.values.append(rows)
 
 
 @contextmanager

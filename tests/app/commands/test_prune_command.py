@@ -57,6 +57,14 @@ def test_says_how_much_a_width_really_takes(run: Run, tmp_path: Path, capsys: py
     assert "That takes 33 % and not 1 %" in capsys.readouterr().out
 
 
+def test_gate_and_up_are_fitted_on_request(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--method", "ffn", "--amount", "0.3", "--refit-gate-up")
+    assert run(*arguments, "--output", str(tmp_path / "out"), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["recipe"] == "FFN 768 to 512, refitted, gate and up too"
+    with pytest.raises(PruneError, match="the refit is off"):
+        run(*arguments, "--no-refit", "--output", str(tmp_path / "other"))
+
+
 def test_a_sentence_for_what_cannot_be(run: Run, tmp_path: Path) -> None:
     with pytest.raises(PruneError, match="more than nothing"):
         run("--method", "wanda", "--amount", "0", "--output", str(tmp_path / "out"))

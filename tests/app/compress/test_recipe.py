@@ -36,6 +36,7 @@ prunes = st.builds(
     method=st.sampled_from([PruneMethod.FFN, PruneMethod.LAYERS, PruneMethod.WANDA]),
     amount=st.floats(0, 1, exclude_min=True, exclude_max=True),
     refit=st.booleans(),
+    refit_gate_up=st.booleans(),
     width_multiple=st.integers(1, 8).map(lambda n: 32 * n),
     importance=st.sampled_from(list(LayerImportance)),
     rounds=st.integers(1, 10),

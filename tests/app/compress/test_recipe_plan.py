@@ -166,6 +166,17 @@ def test_the_memory_of_a_cut_is_what_pruning_itself_counts(
     assert plan.steps[1].peak_memory_bytes > PROGRAM_BYTES, "the libraries stay in the process"
 
 
+def test_fitting_gate_and_up_takes_longer_and_more_memory(source: Path, paths: Paths) -> None:
+    down, all_three = (
+        planned(source, paths, Recipe("plan", (PruneStep(PruneMethod.FFN, 0.3, refit_gate_up=also),))).steps[0]
+        for also in (False, True)
+    )
+    assert all_three.seconds > down.seconds
+    assert all_three.peak_memory_bytes > down.peak_memory_bytes
+    assert "in several passes" in all_three.changes
+    assert "in several passes" not in down.changes
+
+
 def test_a_width_far_from_what_was_asked_is_said(source: Path, paths: Paths) -> None:
     little = Recipe("plan", (PruneStep(PruneMethod.FFN, 0.01), QuantizeStep(("Q4_0",))))
     plan = planned(source, paths, little)

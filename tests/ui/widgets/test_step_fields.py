@@ -72,9 +72,13 @@ def test_what_does_not_apply_is_not_there(prune: PruneFields) -> None:
         fields = {"width": prune.width_field, "count": prune.count_field, "share": prune.share_field}
         fields |= {"pattern": prune.pattern_field, "refit": prune.refit_field, "rewind": prune.rewind_field}
         fields |= {"importance": prune.importance_field, "rounds": prune.rounds_field}
+        fields |= {"fit also": prune.refit_too_field}
         return {name for name, field in fields.items() if not field.isHidden()}
 
+    assert shown() == {"width", "refit", "fit also", "rounds"}
+    prune.refit.click()
     assert shown() == {"width", "refit", "rounds"}
+    prune.refit.click()
     choose(prune.method, PruneMethod.LAYERS)
     assert shown() == {"count", "importance", "rounds"}
     choose(prune.method, PruneMethod.WANDA)
