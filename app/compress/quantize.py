@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.compress.outputs import part_paths, recipe_of, workspace
-from app.errors import Cancelled, DiskFullError, ModelFileError, QuantizeError, StorageError
+from app.errors import Cancelled, ModelFileError, QuantizeError, StorageError
 from app.events import Progress, Quantized, Report, ShouldStop, Stage
 from app.hardware import available_memory_bytes, physical_cores
-from app.hub.disk import SPARE_BYTES, free_bytes
+from app.hub.disk import require_room
 from app.library.gguf_file import read_header
 from app.library.lineage import lineage_of
 from app.library.manifest import FileOrigin, read_manifest, write_manifest
@@ -54,7 +54,8 @@ def quantize(request: Quantize, report: Report, stop: ShouldStop) -> Quantized:
 def remove_parts(request: Quantize) -> None:
     """Remove what an earlier run left, and what this one does not need any more."""
     for path in part_paths(request):
-        path.unlink(missing_ok=True)
+        if path.exists():  # on a disk that may only be read even the attempt fails
+            path.unlink(missing_ok=True)
 
 
 def _make(request: Quantize, report: Report, stop: ShouldStop) -> Path:
@@ -203,13 +204,9 @@ def _check_room(request: Quantize) -> None:
     from app.compress.native import BUFFER_BYTES
 
     result, source = sizes(request)
-    needed, free = result + source + SPARE_BYTES, free_bytes(request.output.parent)
-    if free is not None and needed > free:
-        way = f", {size_text(source)} of them only while it works" if source else ""
-        raise DiskFullError(
-            f"It takes {size_text(needed)} on the disk{way}; {size_text(free)} are free there.",
-            "Free some space, or move Bantam's folder to a larger disk.",
-        )
+    way = f", {size_text(source)} of them only while it works" if source else ""
+    hint = "Free some space, or choose a folder on a larger disk."
+    require_room("It takes", result + source, request.output.parent, hint, way)
     memory, available = 3 * BUFFER_BYTES, available_memory_bytes()
     if memory > available:
         raise QuantizeError(

@@ -26,13 +26,24 @@ def check_room(plan: DownloadPlan, missing: Sequence[RemoteFile]) -> None:
     """Raises DiskFullError where there is not enough."""
     if not missing:
         return
-    needed, free = needed_bytes(plan, missing) + SPARE_BYTES, free_bytes(plan.folder)
-    if free is None or needed <= free:
-        return
-    conversion = ", with the room to convert it" if plan.reserve_bytes else ""
-    raise DiskFullError(
-        f"{plan.title} needs {size_text(needed)} on the disk{conversion}; {size_text(free)} are free there.",
-        "Free some space, or move Bantam's folder to a larger disk. What has arrived is kept.",
+    way = ", with the room to convert it" if plan.reserve_bytes else ""
+    hint = "Free some space, or move Bantam's folder to a larger disk. What has arrived is kept."
+    require_room(f"{plan.title} needs", needed_bytes(plan, missing), plan.folder, hint, way)
+
+
+def require_room(what: str, needed: int, folder: Path, hint: str, way: str = "") -> None:
+    """Raises DiskFullError where `needed` bytes do not fit in the folder. `what` begins the sentence: "It takes"."""
+    if sentence := lack_of_room(what, needed, free_bytes(folder), way):
+        raise DiskFullError(sentence, hint)
+
+
+def lack_of_room(what: str, needed: int, free: int | None, way: str = "") -> str:
+    """Why so many bytes do not fit, a sentence; "" where they do, or where that cannot be told."""
+    if free is None or needed + SPARE_BYTES <= free:
+        return ""
+    return (
+        f"{what} {size_text(needed)} on the disk{way}, and {size_text(SPARE_BYTES)} must stay free there; "
+        f"{size_text(free)} are free now."
     )
 
 

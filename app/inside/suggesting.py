@@ -13,10 +13,10 @@ from pathlib import Path
 
 from app.compress.calibration import CALIBRATION_TEXT, read_text
 from app.compress.native import Options, Planned, planned, quantize_file
-from app.errors import AppError, Cancelled, DiskFullError, QuantizeError, StorageError
+from app.errors import AppError, Cancelled, QuantizeError, StorageError
 from app.events import Progress, Quality, Report, ShouldStop, Stage
 from app.hardware import physical_cores
-from app.hub.disk import SPARE_BYTES, free_bytes
+from app.hub.disk import require_room
 from app.inside.allocation import Choice, allocate
 from app.inside.asked import SuggestTypes
 from app.inside.groups import Group, groups_of, overrides_of
@@ -27,7 +27,7 @@ from app.inside.workspace import workspace
 from app.measure.quality import measure_quality
 from app.paths import Paths
 from app.requests import Convert, MeasureQuality, TensorOverride
-from app.units import percent, size_text
+from app.units import percent
 
 TYPES = ("Q3_K_S", "Q3_K_M", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M")
 """Mixtures whose size a suggestion can be given."""
@@ -194,9 +194,5 @@ def _check(request: SuggestTypes, paths: Paths) -> None:
             "The model is in several parts; its types are measured on a single file.", "Join the parts with gguf-split."
         )
     size = sum(tensor.row.size_bytes for tensor in tensors.values())
-    needed, free = size * (4 if request.model.is_dir() else 3) + SPARE_BYTES, free_bytes(paths.home)
-    if free is not None and needed > free:
-        raise DiskFullError(
-            f"Measuring takes up to {size_text(needed)} on the disk while it works; {size_text(free)} are free there.",
-            "Free some space, or move Bantam's folder to a larger disk.",
-        )
+    hint = "Free some space, or move Bantam's folder to a larger disk."
+    require_room("Measuring takes up to", size * (4 if request.model.is_dir() else 3), paths.home, hint)

@@ -213,7 +213,10 @@ def inside_types_found(stage: Stage) -> QWidget:
 def inside_types_failed(stage: Stage) -> QWidget:
     window = _listed(stage)
     window.show_types()
-    sentence = "Measuring takes up to 10.4 GB on the disk while it works; 2.1 GB are free there. Free some space."
+    sentence = (
+        "Measuring takes up to 10.4 GB on the disk, and 0.2 GB must stay free there; 2.1 GB are free now. "
+        "Free some space, or move Bantam's folder to a larger disk."
+    )
     window.show_no_suggestion(sentence)
     return window
 

@@ -85,7 +85,8 @@ def smaller_failed(stage: Stage) -> None:
         stage,
         JobState.FAILED,
         Failure(
-            "It takes 4.6 GB on the disk, 3.5 GB of them only while it works; 2.1 GB are free there.",
+            "It takes 4.6 GB on the disk, 3.5 GB of them only while it works, and 0.2 GB must stay free there; "
+            "2.1 GB are free now.",
             "Free some space, or move Bantam's folder to a larger disk.",
         ),
     )

@@ -18,11 +18,10 @@ from app.compress.convert.families import add_common_keys, family_of
 from app.compress.convert.rope import add_rope
 from app.compress.convert.tensors import TYPES, OutputTensor, plan_tensors
 from app.compress.convert.vocabulary import add_vocabulary
-from app.errors import Cancelled, ConversionError, DiskFullError, StorageError
+from app.errors import Cancelled, ConversionError, StorageError
 from app.events import Converted, Progress, Report, ShouldStop, Stage
-from app.hub.disk import SPARE_BYTES, free_bytes
+from app.hub.disk import require_room
 from app.requests import Convert
-from app.units import size_text
 
 _FILE_TYPES = {
     "f32": gguf.LlamaFileType.ALL_F32,
@@ -131,12 +130,8 @@ def _check_output(output: Path, data_bytes: int) -> None:
         raise StorageError(f"“{output.name}” is there already.", "Delete it or choose another name.")
     if not output.parent.is_dir():
         raise StorageError(f"There is no folder {output.parent}.", "Make it, or choose another one.")
-    free = free_bytes(output.parent)
-    if free is not None and data_bytes + SPARE_BYTES > free:
-        raise DiskFullError(
-            f"The converted file takes {size_text(data_bytes)}; {size_text(free)} are free on its disk.",
-            "Free some space, or choose a folder on a larger disk.",
-        )
+    hint = "Free some space, or choose a folder on a larger disk."
+    require_room("The converted file takes", data_bytes, output.parent, hint)
 
 
 def _write_header(writer: gguf.GGUFWriter, path: Path) -> None:

@@ -16,11 +16,10 @@ from torch import Tensor
 from app.compress.convert.checkpoint import SourceTensor, open_checkpoint
 from app.compress.recover.adapters import Training
 from app.compress.recover.language_model import DTYPES
-from app.errors import Cancelled, DiskFullError, RecoverError
+from app.errors import Cancelled, RecoverError
 from app.events import ShouldStop
-from app.hub.disk import SPARE_BYTES, free_bytes
+from app.hub.disk import require_room
 from app.library.manifest import NAME as MANIFEST
-from app.units import size_text
 
 _LEFT_OUT = (".gguf", ".bin", ".pt", ".pth", ".pkl", ".part")
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -37,13 +36,9 @@ def files_to_copy(folder: Path) -> list[Path]:
 
 def check_room(source: Path, output: Path, checkpoint_bytes: int) -> None:
     """Raises DiskFullError where result and checkpoints would not fit."""
-    needed = sum(f.stat().st_size for f in files_to_copy(source)) + 2 * checkpoint_bytes + SPARE_BYTES
-    free = free_bytes(output.parent)
-    if free is not None and needed > free:
-        raise DiskFullError(
-            f"Recovery takes up to {size_text(needed)} on the disk; {size_text(free)} are free there.",
-            "Free some space, or choose a folder on another disk.",
-        )
+    needed = sum(f.stat().st_size for f in files_to_copy(source)) + 2 * checkpoint_bytes
+    hint = "Free some space, or choose a folder on another disk."
+    require_room("Recovery takes up to", needed, output.parent, hint)
 
 
 def write_folder(source: Path, result: Path, training: Training, stop: ShouldStop) -> None:

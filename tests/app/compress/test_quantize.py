@@ -102,13 +102,26 @@ def test_several_types_get_names_of_their_own(file: Path) -> None:
     assert [request.output.name for request in requests] == ["stdlib-Q4_0.gguf", "stdlib-Q8_0.gguf"]
 
 
+def test_nothing_is_removed_that_is_not_there(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a disk that may only be read even the attempt fails, and that is not how the user should hear of it."""
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(30, "Read-only file system")
+
+    request = request_of(file)
+    request.output.write_bytes(b"mine")
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with pytest.raises(StorageError, match="there already"):
+        run(request)
+
+
 def test_recipes(file: Path) -> None:
     assert recipe_of(request_of(file, output_type="Q8_0")) == "Q4_K_M; output=Q8_0"
     assert "GPTQ" in recipe_of(request_of(file, best=True))
 
 
 def no_room(_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "free_bytes", lambda _folder: 1000)
+    monkeypatch.setattr("app.hub.disk.free_bytes", lambda _folder: 1000)
 
 
 def no_memory(_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +154,7 @@ def disk_fills_up(_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("trouble", "error", "sentence"),
     [
-        (no_room, DiskFullError, "are free there"),
+        (no_room, DiskFullError, "must stay free there"),
         (no_memory, QuantizeError, "of memory"),
         (output_there, StorageError, "there already"),
         (damaged_result, QuantizeError, "cannot be read again"),

@@ -211,7 +211,7 @@ def test_no_room_is_said_before_the_first_byte(
     usage = shutil.disk_usage(plan.folder.parents[2])
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=100_000))
     before = len(hub.requests)
-    with pytest.raises(DiskFullError, match="are free there"):
+    with pytest.raises(DiskFullError, match="must stay free there"):
         fetch(plan)
     assert len(hub.requests) == before
 

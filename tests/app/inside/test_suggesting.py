@@ -110,8 +110,8 @@ def test_what_cannot_be_done_is_a_sentence(
     monkeypatch.setattr(sensitivity, "available_memory_bytes", lambda: 1000)
     with pytest.raises(AppError, match="of memory"):
         run(request, paths)
-    monkeypatch.setattr(suggesting, "free_bytes", lambda _folder: 1000)
-    with pytest.raises(AppError, match="are free there"):
+    monkeypatch.setattr("app.hub.disk.free_bytes", lambda _folder: 1000)
+    with pytest.raises(AppError, match="must stay free there"):
         run(request, paths)
 
 

@@ -223,8 +223,8 @@ def test_no_folder_to_write_to(model: Path, tmp_path: Path) -> None:
 
 
 def test_no_room(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversion, "free_bytes", lambda _folder: 1000)
-    with pytest.raises(DiskFullError, match="are free on its disk"):
+    monkeypatch.setattr("app.hub.disk.free_bytes", lambda _folder: 1000)
+    with pytest.raises(DiskFullError, match="must stay free there"):
         run(model, tmp_path / "m.gguf")
 
 
