@@ -9,8 +9,8 @@ from pathlib import Path
 
 from app.commands.console import StderrReport, as_dict, number, print_json, whole
 from app.commands.isolation import isolated
-from app.compress.prune.ffn_widths import rounding_words
 from app.compress.recipe_shape import shape_of
+from app.compress.recipe_words import rounding_words
 from app.errors import Cancelled
 from app.frozen import require_torch
 from app.pruning import SPARSE, LayerImportance, Prune, Pruned, PruneMethod
@@ -107,7 +107,7 @@ def _sentence(result: Pruned, request: Prune) -> str:
         return f"{size}\nZeros make neither the file smaller nor the answers faster; ffn, kv-groups and layers do."
     before, after = result.parameters_before, result.parameters_after
     words = f"{size}\n{before:,} → {after:,} weights ({percent(1 - after / before)} less)"
-    if request.method is not PruneMethod.FFN:
+    if request.layers:  # they were named, and not a share
         return words
-    full, narrow = shape_of(request.source).ffn, shape_of(result.path).ffn
-    return f"{words}\n{rounding_words(full, narrow, request.amount)}".rstrip()
+    shapes = shape_of(request.source), shape_of(result.path)
+    return f"{words}\n{rounding_words(request.method, *shapes, request.amount)}".rstrip()

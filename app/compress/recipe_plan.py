@@ -26,7 +26,7 @@ from app.fit.budget import memory_budget
 from app.fit.speed import predicted_ms
 from app.fit.speed_book import read_speed_book
 from app.frozen import require_torch
-from app.hub.disk import SPARE_BYTES, free_bytes
+from app.hub.disk import free_bytes, lack_of_room
 from app.library.lineage import original_of
 from app.measure.quality import default_windows
 from app.paths import Paths
@@ -36,6 +36,8 @@ from app.units import size_text
 
 _WEIGHTS_A_SECOND = 3e7
 """Quantized on one core, K-quants; measured 1.2e8 for Q4_0 on two. Reading, writing and hashing are in it."""
+_GUESSED_BYTES_A_SECOND = 5e9
+"""Of weights, in answering, where this computer's speed was not measured yet; laptops read 5 to 50 GB/s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +110,8 @@ def _problem(plan: _Plan, planned: RecipePlanned) -> str:
     """What this machine has not: PyTorch, room on the disk, memory."""
     if plan.chain and (missing := _missing_torch()):
         return missing
-    if planned.disk_bytes + SPARE_BYTES > planned.free_disk_bytes:
-        return (
-            f"It takes up to {size_text(planned.disk_bytes)} on the disk on the way, and "
-            f"{size_text(planned.free_disk_bytes)} are free there. Free some space, or move the model to a larger disk."
-        )
+    if full := lack_of_room("On the way it takes up to", planned.disk_bytes, planned.free_disk_bytes):
+        return f"{full} Free some space, or move the model to a larger disk."
     most = max((step.peak_memory_bytes for step in planned.steps), default=0)
     budget = memory_budget().machine_bytes
     if most > budget:
@@ -223,16 +222,14 @@ def _quantize_step(plan: _Plan, step: QuantizeStep, made: ConversionPlanned) -> 
         peak_memory_bytes=libraries + max([quantizing, *(need + source_bytes for need in needs)]),
         disk_bytes=sum(sizes) + max(made.between_bytes, source_bytes),
         kept_bytes=sum(sizes),
-        changes=changes(step, plan.final, plan.final, 1, False),
+        changes=changes(step, plan.final, plan.final, 1, read_speed_book(plan.paths.speed).speed is None),
     )
 
 
 def _measuring_seconds(plan: _Plan, file: PlannedFile, parameters: int, step: QuantizeStep) -> float:
-    """The importance matrix, and the evaluation text read with source and result; 0 where no speed is known."""
+    """The importance matrix, and the evaluation text read with source and result."""
     speed = read_speed_book(plan.paths.speed).speed
-    if speed is None:
-        return 0.0
-    ms = predicted_ms(file.reads, 0, speed)
+    ms = predicted_ms(file.reads, 0, speed) if speed else 1000 * file.size_bytes / _GUESSED_BYTES_A_SECOND
     source = plan.stub(shape_of(plan.request.source)).parameters
     windows = default_windows(source, 512)
     reading = windows * 512 * ms / 1000 / 3.5 * (1 + 3 * source / max(1, parameters))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from app.compress.prune.ffn_widths import rounding_words
 from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, Step
 from app.compress.recipe_shape import Shape, cuts_of, shape_of
 from app.pruning import SPARSE, TEACHER_TEXT, PruneMethod, RecoverMethod
 from app.units import percent
 
 _BLOCK = 256
+_NEAR = 0.05
+"""A share that is off by less is what was asked for."""
 
 
 def changes(step: Step, before: Shape, after: Shape, rounds: int, guessed: bool) -> str:
@@ -28,14 +29,37 @@ def changes(step: Step, before: Shape, after: Shape, rounds: int, guessed: bool)
 
 
 def rounded_cuts(recipe: Recipe, source: Path) -> Iterator[str]:
-    """A sentence for each cut of the FFN that takes much more or less than was asked for. Raises as `cuts_of` does."""
+    """Words for each cut that takes much more or less than was asked for. Raises as `cuts_of` does."""
     shape = shape_of(source)
     for step in recipe.steps:
         if isinstance(step, PruneStep):
             before, shape = shape, cuts_of(step, shape)[-1].shape
-            words = rounding_words(before.ffn, shape.ffn, step.amount) if step.method is PruneMethod.FFN else ""
-            if words:
-                yield f"The FFN narrows from {before.ffn:,} to {shape.ffn:,}. {words}"
+            if words := rounding_words(step.method, before, shape, step.amount):
+                what, whole, left = _counts(step.method, before, shape)
+                yield f"{what[0].upper()}{what[1:]}: {whole:,} become {left:,}. {words}"
+
+
+def rounding_words(method: PruneMethod, before: Shape, after: Shape, amount: float) -> str:
+    """A sentence where much more or less is taken than `amount`; "" where they are near, and for zeros."""
+    if method in SPARSE:
+        return ""
+    what, whole, left = _counts(method, before, after)
+    taken = 1 - left / whole
+    if abs(taken - amount) <= _NEAR:
+        return ""
+    why = f"{whole - left} of {whole} {what} is as near as it gets"
+    if method is PruneMethod.FFN:
+        why = f"{left:,} is the nearest of the widths that quantize well and make a smaller file"
+    return f"That takes {percent(taken)} and not {percent(amount)}: {why}."
+
+
+def _counts(method: PruneMethod, before: Shape, after: Shape) -> tuple[str, int, int]:
+    """Of what a cut takes away: its name, how many there are, and how many are left."""
+    if method is PruneMethod.LAYERS:
+        return "layers", before.layers, after.layers
+    if method is PruneMethod.KV_GROUPS:
+        return "groups of attention heads", before.kv_groups, after.kv_groups
+    return "FFN neurons", before.ffn, after.ffn
 
 
 def _pruned(step: PruneStep, before: Shape, after: Shape) -> str:
@@ -44,28 +68,35 @@ def _pruned(step: PruneStep, before: Shape, after: Shape) -> str:
             f"{percent(after.zeros)} of the weights of each layer become zero. Zeros spread through the weights do not "
             "make the file smaller or the answers faster; removing layers or narrowing them does."
         )
+    rounded = rounding_words(step.method, before, after, step.amount)
     if step.method is PruneMethod.LAYERS:
-        return (
+        words = (
             f"{before.layers} layers become {after.layers}: file, memory, conversation (KV cache) and time for a token "
             "shrink with them. It costs more quality than a narrower feed-forward part, and needs recovery."
         )
-    if step.method is PruneMethod.KV_GROUPS:
-        return (
+    elif step.method is PruneMethod.KV_GROUPS:
+        words = (
             f"{before.kv_groups} groups of attention heads become {after.kv_groups}: the conversation (KV cache) "
             "shrinks with them, file and time for a token only a little. It costs the most quality for what it saves."
         )
-    return " ".join(filter(None, (_narrowed(step, before, after), _width_warning(step, after))))
+    else:
+        words = _narrowed(step, before, after)
+    return " ".join(filter(None, (words, rounded, _fitted(step), _width_warning(step, after))))
 
 
 def _narrowed(step: PruneStep, before: Shape, after: Shape) -> str:
     mean = "on average " if after.per_layer else ""
-    too = ", in several passes" if step.refit_gate_up else ""
-    fit = f" What remains is fitted to what the whole gave{too}." if step.refit else ""
-    rounded = rounding_words(before.ffn, after.ffn, step.amount)
     return (
         f"The feed-forward part of each layer narrows from {before.ffn:,} to {mean}{after.ffn:,}: file, memory and "
-        f"time for a token shrink, the conversation (KV cache) does not.{f' {rounded}' if rounded else ''}{fit}"
+        "time for a token shrink, the conversation (KV cache) does not."
     )
+
+
+def _fitted(step: PruneStep) -> str:
+    if not step.refit or step.method is PruneMethod.LAYERS:
+        return ""
+    too = ", in several passes" if step.refit_gate_up and step.method is PruneMethod.FFN else ""
+    return f"What remains is fitted to what the whole gave{too}."
 
 
 def notice_words(notice: str, then: str, who: str) -> str:
@@ -74,6 +105,8 @@ def notice_words(notice: str, then: str, who: str) -> str:
 
 
 def _width_warning(step: PruneStep, after: Shape) -> str:
+    if step.method is not PruneMethod.FFN:
+        return ""
     words = []
     if after.per_layer:
         words.append(

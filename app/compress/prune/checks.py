@@ -14,12 +14,12 @@ from app.compress.calibration import CALIBRATION_TEXT, read_text
 from app.compress.process_memory import PROGRAM_BYTES
 from app.compress.prune.block_model import BlockModel
 from app.compress.prune.memory import memory_bytes
-from app.errors import DiskFullError, ModelFileError, PruneError, StorageError
+from app.errors import ModelFileError, PruneError, StorageError
 from app.events import Notice, Report
 from app.hardware import available_memory_bytes
-from app.hub.disk import SPARE_BYTES, free_bytes
+from app.hub.disk import require_room
 from app.library.safetensors import weight_files
-from app.pruning import Prune
+from app.pruning import SPARSE, Prune
 from app.units import percent, size_text
 
 _VERSION = 1
@@ -32,16 +32,23 @@ def check_request(request: Prune, work: Path) -> None:
     if request.output.exists():
         shutil.rmtree(work, ignore_errors=True)
         raise StorageError(f"“{request.output.name}” is there already.", "Delete it, or choose another name.")
+    for folder in (request.source, request.rewind):
+        if folder is not None and not folder.is_dir():
+            what = "a file; pruning starts from a Hugging Face folder" if folder.exists() else "not there"
+            raise ModelFileError(
+                f"“{folder}” is {what}.", "Choose the folder of the original model, downloaded with its weights."
+            )
     parent = request.output.parent
     if not parent.is_dir():
         raise StorageError(f"There is no folder {parent}.", "Make it, or choose another one.")
     if not os.access(parent, os.W_OK):
-        raise StorageError(f"The folder {parent} may not be written to.", "Choose another one.")
-    for folder in (request.source, request.rewind):
-        if folder is not None and not folder.is_dir():
-            what = "a file; pruning starts from a Hugging Face folder" if folder.exists() else "not there"
-            raise ModelFileError(f"“{folder.name}” is {what}.", "Choose the folder of the original model.")
+        raise StorageError(f"The folder {parent} may not be written to.", "Choose another one for the result.")
     _check_amount(request.amount)
+    if request.pattern and request.method not in SPARSE:
+        raise PruneError(
+            f"A pattern of zeros ({request.pattern}) is for the methods that set zeros; this one takes parts away.",
+            "Leave the pattern out, or take Wanda or SparseGPT.",
+        )
 
 
 def check_room(request: Prune, model: BlockModel, report: Report) -> None:
@@ -55,13 +62,9 @@ def check_room(request: Prune, model: BlockModel, report: Report) -> None:
             "Close other programs, take fewer or shorter windows of text, or a method that needs less.",
         )
     report(Notice(f"Pruning takes up to {size_text(whole)} of memory."))
-    needed = sum(tensor.size_bytes for tensor in model.tensors.values()) + 2 * _activation_bytes(model) + SPARE_BYTES
-    free = free_bytes(request.output.parent)
-    if free is not None and needed > free:
-        raise DiskFullError(
-            f"It takes up to {size_text(needed)} on the disk; {size_text(free)} are free there.",
-            "Free some space, or choose a folder on a larger disk.",
-        )
+    needed = sum(tensor.size_bytes for tensor in model.tensors.values()) + 2 * _activation_bytes(model)
+    hint = "Free some space, or choose a folder on a larger disk."
+    require_room("It takes up to", needed, request.output.parent, hint)
 
 
 def check_same_shapes(model: BlockModel, early: BlockModel) -> None:

@@ -9,8 +9,6 @@ from app.errors import PruneError
 
 BLOCK, LEAST_MULTIPLE = 256, 32
 """K-quants take rows of whole blocks of 256, the older types of 32."""
-_NEAR = 0.05
-"""A share that is off by less is what was asked for."""
 _BITS = {BLOCK: 9 + 6.5625, LEAST_MULTIPLE: 9 + 8.5}
 """Of a neuron for each element of the stream, in Q4_K_M at the most: two rows in Q4_K and a column of the down
 projection in Q6_K, which falls back to Q8_0 (`tensor_type_fallback` in llama.cpp's llama-quant.cpp)."""
@@ -30,17 +28,6 @@ def width_for(before: int, amount: float, multiple: int = BLOCK) -> int:
             f"Take multiples of {LEAST_MULTIPLE}, or drop layers." if multiple > LEAST_MULTIPLE else "Drop layers.",
         )
     return min(offered, key=lambda width: (abs(width - before * (1 - amount)), width))
-
-
-def rounding_words(before: int, after: int, amount: float) -> str:
-    """A sentence where much more or less is taken than `amount`; "" where they are near."""
-    taken = 1 - after / before
-    if abs(taken - amount) <= _NEAR:
-        return ""
-    return (
-        f"That takes {100 * taken:.0f} % and not {100 * amount:.0f} %: {after:,} is the nearest of the widths that "
-        "quantize well and make a smaller file."
-    )
 
 
 def _is_smaller(width: int, before: int) -> bool:

@@ -23,7 +23,8 @@ def publish(request: Prune, writer: FolderWriter, recipe: str, report: Report, s
     manifest = Manifest()
     for name, size in files.items():
         sha256 = sha256_of(writer.folder / name, on_bytes)
-        manifest = manifest.with_file(name, FileOrigin(sha256, size, date=now, parent=parent, recipe=recipe))
+        origin = FileOrigin(sha256, size, date=now, parent=parent, recipe=recipe, altered=True)
+        manifest = manifest.with_file(name, origin)
     write_manifest(writer.folder, manifest)
     if request.output.exists():
         raise StorageError(f"“{request.output.name}” is there already.", "Delete it, or choose another name.")

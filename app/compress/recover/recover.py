@@ -146,7 +146,12 @@ def _give_name(request: Recover, work: Path, recipe: str) -> None:
     parent = Path(os.path.relpath(request.model.resolve(), request.output.resolve())).as_posix()
     rows = {
         file.name: FileOrigin(
-            sha256_of(file, lambda _count: None), file.stat().st_size, date=now, parent=parent, recipe=recipe
+            sha256_of(file, lambda _count: None),
+            file.stat().st_size,
+            date=now,
+            parent=parent,
+            recipe=recipe,
+            altered=True,
         )
         for file in weight_files(result)
     }

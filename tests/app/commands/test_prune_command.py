@@ -57,6 +57,13 @@ def test_says_how_much_a_width_really_takes(run: Run, tmp_path: Path, capsys: py
     assert "That takes 33 % and not 1 %" in capsys.readouterr().out
 
 
+def test_says_how_many_layers_really_go(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--method", "layers", "--amount", "0.01", "--output", str(tmp_path / "share")) == 0
+    assert "That takes 50 % and not 1 %: 1 of 2 layers is as near as it gets." in capsys.readouterr().out
+    assert run("--method", "layers", "--amount", "0.01", "--layers", "1", "--output", str(tmp_path / "named")) == 0
+    assert "That takes" not in capsys.readouterr().out, "it was told which, and not how many"
+
+
 def test_gate_and_up_are_fitted_on_request(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--method", "ffn", "--amount", "0.3", "--refit-gate-up")
     assert run(*arguments, "--output", str(tmp_path / "out"), "--json") == 0
@@ -68,6 +75,8 @@ def test_gate_and_up_are_fitted_on_request(run: Run, tmp_path: Path, capsys: pyt
 def test_a_sentence_for_what_cannot_be(run: Run, tmp_path: Path) -> None:
     with pytest.raises(PruneError, match="more than nothing"):
         run("--method", "wanda", "--amount", "0", "--output", str(tmp_path / "out"))
+    with pytest.raises(PruneError, match="for the methods that set zeros"):
+        run("--method", "ffn", "--amount", "0.3", "--pattern", "2:4", "--output", str(tmp_path / "out"))
 
 
 def test_ctrl_c_stops_it_and_says_how_to_go_on(

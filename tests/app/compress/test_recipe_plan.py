@@ -166,6 +166,15 @@ def test_the_memory_of_a_cut_is_what_pruning_itself_counts(
     assert plan.steps[1].peak_memory_bytes > PROGRAM_BYTES, "the libraries stay in the process"
 
 
+def test_measuring_takes_time_where_no_speed_is_known_too(source: Path, paths: Paths) -> None:
+    (guessed,) = planned(source, paths, Recipe("plan", (QuantizeStep(("Q4_0",)),))).steps
+    write_speed_book(paths.speed, SpeedBook(SPEED))
+    (known,) = planned(source, paths, Recipe("plan", (QuantizeStep(("Q4_0",)),))).steps
+    assert known.seconds / 20 < guessed.seconds < 20 * known.seconds
+    assert "cautious guess" in guessed.changes
+    assert "cautious guess" not in known.changes
+
+
 def test_fitting_gate_and_up_takes_longer_and_more_memory(source: Path, paths: Paths) -> None:
     down, all_three = (
         planned(source, paths, Recipe("plan", (PruneStep(PruneMethod.FFN, 0.3, refit_gate_up=also),))).steps[0]
@@ -184,7 +193,17 @@ def test_a_width_far_from_what_was_asked_is_said(source: Path, paths: Paths) -> 
     assert "from 768 to 512" in plan.steps[0].changes
     assert "takes 33 % and not 1 %: 512 is the nearest of the widths" in plan.steps[0].changes
     (words,) = rounded_cuts(little, source)
-    assert words.startswith("The FFN narrows from 768 to 512. That takes 33 %")
+    assert words.startswith("FFN neurons: 768 become 512. That takes 33 %")
+
+
+@pytest.mark.parametrize(("method", "what"), [(PruneMethod.LAYERS, "layers"), (PruneMethod.KV_GROUPS, "groups")])
+def test_a_count_far_from_what_was_asked_is_said(source: Path, paths: Paths, method: PruneMethod, what: str) -> None:
+    little, half = (Recipe("plan", (PruneStep(method, amount), QuantizeStep(("Q4_0",)))) for amount in (0.01, 0.5))
+    assert f"takes 50 % and not 1 %: 1 of 2 {what}" in planned(source, paths, little).steps[0].changes
+    assert "That takes" not in planned(source, paths, half).steps[0].changes
+    (words,) = rounded_cuts(little, source)
+    assert "2 become 1. That takes 50 %" in words
+    assert not list(rounded_cuts(half, source))
 
 
 def test_zeros_are_said_to_gain_nothing(source: Path, paths: Paths) -> None:

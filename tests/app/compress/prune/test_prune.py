@@ -70,6 +70,7 @@ def test_the_result_is_a_model_with_its_origin(tmp_path: Path) -> None:
         assert (origin.sha256, origin.size_bytes) == (sha256_of(file, lambda _count: None), file.stat().st_size)
         assert (result.path / origin.parent).resolve() == STDLIB_3M.resolve()
         assert origin.recipe == result.recipe == "SparseGPT, 50 % zeros"
+        assert origin.altered, "and not only rounded"
     assert json.loads((result.path / "config.json").read_text()) == json.loads((STDLIB_3M / "config.json").read_text())
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
@@ -182,7 +183,7 @@ def test_what_is_checked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(StorageError, match="There is no folder"):
         run(request(tmp_path / "nowhere" / "out"))
     with pytest.raises(ModelFileError, match="not there"):
-        run(request(tmp_path / "out", source=tmp_path / "nothing"))
+        run(request(tmp_path / "nowhere" / "out", source=tmp_path / "nowhere" / "nothing"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConversionError, match=r"no config\.json"):
         run(request(tmp_path / "out", source=tmp_path / "empty"))
@@ -190,7 +191,7 @@ def test_what_is_checked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(PruneError, match="of memory"):
         run(request(tmp_path / "out"))
     monkeypatch.undo()
-    monkeypatch.setattr("app.compress.prune.checks.free_bytes", lambda _folder: 1_000_000)
+    monkeypatch.setattr("app.hub.disk.free_bytes", lambda _folder: 1_000_000)
     with pytest.raises(DiskFullError, match="on the disk"):
         run(request(tmp_path / "out"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "there"]

@@ -74,6 +74,7 @@ def test_the_folder_is_laid_out_as_it_was(cut: Path, tmp_path: Path) -> None:
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {name for name in before if "_proj" in name}
     origin = read_manifest(result.path).files["model.safetensors"]
+    assert origin.altered
     assert origin.recipe == result.recipe == f"FFN 768 to 512; recovered, LoRA, 1,500 tokens, text {EVAL_CODE.name}"
     assert (result.path / origin.parent).resolve() == model.resolve()
     with safe_open(result.path / "model.safetensors", "pt") as file:
