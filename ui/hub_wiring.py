@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
+from app.compress.outputs import models_made
 from app.events import AnswerStatistics, FileCheck, Quantized, Verified
 from app.hub.part import remove_part
 from app.hub.unfinished import Orphan, orphans
@@ -66,6 +67,7 @@ class _HubWiring(QObject):
     def _on_job_ended(self, status: JobStatus) -> None:
         window = self._program.window
         window.strip.show_job(status)
+        self._program.models_page.include(models_made(status.job.requests))
         if status.id in self._program.told_by_pages:
             return
         if status.failure is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from app.requests import Quantize
+from app.pruning import FinishModel, MakeDraft, Prune, Recover
+from app.requests import Convert, Quantize, Request
 
 
 def part_paths(request: Quantize) -> tuple[Path, ...]:
@@ -31,6 +33,26 @@ def recipe_of(request: Quantize) -> str:
     changed += [f"output={request.output_type}"] * bool(request.output_type)
     changed += [f"embedding={request.embedding_type}"] * bool(request.embedding_type)
     return f"{words}; {', '.join(changed)}" if changed else words
+
+
+def models_made(requests: Iterable[Request]) -> tuple[Path, ...]:
+    """The models that are there of those that these make, folders first: a file may lie in one of them.
+
+    Hidden folders are not among them: they only lead to another one.
+    """
+    made = (_model_made(request) for request in requests)
+    there = [path for path in dict.fromkeys(made) if path is not None and path.exists() and path.name[0] != "."]
+    return tuple(sorted(there, key=lambda path: not path.is_dir()))
+
+
+def _model_made(request: Request) -> Path | None:
+    match request:
+        case FinishModel():
+            return request.model
+        case Prune() | Recover() | Quantize() | Convert() | MakeDraft():
+            return request.output
+        case _:
+            return None
 
 
 def default_output(source: Path, type: str, *, best: bool = False) -> Path:

@@ -169,6 +169,22 @@ def without(entry: ModelEntry, settings: Settings) -> Settings:
     return dataclasses.replace(settings, model_files=files, model_folders=folders)
 
 
+def including(made: Path, paths: Paths, settings: Settings) -> Settings:
+    """The settings with which `scan` finds this file or folder too: as they are where it lies in a known place.
+
+    What is made of a folder that was added lies beside it, where nobody looks.
+    """
+    there = _identity(made)
+    folders = (paths.models, *map(_path, settings.model_folders))
+    if any(there.is_relative_to(_identity(folder)) for folder in folders):
+        return settings
+    if made.is_dir():
+        return dataclasses.replace(settings, model_folders=(*settings.model_folders, str(made)))
+    if there in {_identity(_path(name)) for name in settings.model_files}:
+        return settings
+    return dataclasses.replace(settings, model_files=(*settings.model_files, str(made)))
+
+
 def _found(paths: Paths, settings: Settings) -> Iterator[tuple[Path, ModelSource]]:
     """Candidates in the order in which they win where a file is found in two ways."""
     starter = app_paths.STARTER_MODEL

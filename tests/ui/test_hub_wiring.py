@@ -15,6 +15,7 @@ from app.hub.part import Expected, Part
 from app.hub.plan import plan_as_dict
 from app.hub.repository import RemoteFile
 from app.paths import STARTER_MODEL, Paths
+from app.pruning import FinishModel
 from app.requests import DownloadPlan, Quantize, VerifyModel
 from tests.real_models import STDLIB_3M
 from tests.ui.fake_engine import SAMPLE_MODEL, SAMPLE_STATISTICS, FakeEngine
@@ -179,3 +180,30 @@ def test_what_was_made_is_said_with_both_sizes(program: Program, paths: Paths) -
     job = Job("Making m-Q4_0.gguf", (Quantize(paths.models, result.path, "Q4_0"),))
     program.hub.jobs.ended.emit(JobStatus(3, job, JobState.DONE, result=result))
     assert program.window.notice.sentence == "m-Q4_0.gguf is here: 5.0 GB became 1.4 GB."
+
+
+def test_what_is_made_beside_a_folder_that_was_added_is_listed(
+    program: Program, paths: Paths, tmp_path: Path, qtbot: QtBot
+) -> None:
+    """As a recipe does for a model whose own folder was added: what comes out lies beside it."""
+    folder = Path(shutil.copytree(STDLIB_3M, tmp_path / "mine" / "stdlib"))
+    program.settings.update(model_folders=(str(folder),))
+    start(program, qtbot)
+    pruned = Path(shutil.copytree(STDLIB_3M, tmp_path / "mine" / "stdlib-ffn512"))
+    file = Path(shutil.copy(STARTER_MODEL, pruned / "stdlib-ffn512-Q4_0.gguf"))
+    stranger = Path(shutil.copytree(STDLIB_3M, tmp_path / "mine" / "not-made-here"))
+    job = Job("x", (FinishModel(folder, pruned, (), "a"), Quantize(pruned, file, "Q4_0")))
+    program.hub.jobs.ended.emit(JobStatus(3, job, JobState.DONE))
+
+    def listed() -> set[Path]:
+        return {entry.path for entry in program.models.entries}
+
+    qtbot.waitUntil(lambda: {folder, pruned, file} <= listed(), timeout=TIMEOUT_MS)
+    assert stranger not in listed()
+    assert program.settings.current.model_folders == (str(folder), str(pruned))
+
+
+def test_a_job_whose_result_is_not_there_adds_nothing(program: Program, tmp_path: Path) -> None:
+    job = Job("x", (Quantize(tmp_path / "a.gguf", tmp_path / "b.gguf", "Q4_0"),))
+    program.hub.jobs.ended.emit(JobStatus(3, job, JobState.FAILED, failure=Failure("There is no room.")))
+    assert program.settings.current.model_files == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,7 @@ class ModelsPage(QWidget):
         self._ledger = LedgerModel(self)
         self._rows = LedgerFilter(self._ledger, self)
         self._deletion: Deletion | None = None
-        self._scanning = False
+        self._scanning = self._is_stale = False
         self._wanted: Path | None = None
         self._chosen: Path | None = None
         self._build()
@@ -77,7 +78,8 @@ class ModelsPage(QWidget):
         settings.changed.connect(lambda _settings: self.refresh())
 
     def refresh(self) -> None:
-        """Look at the disk again, off this thread."""
+        """Look at the disk again, off this thread. A look that is under way may have missed it: one more follows."""
+        self._is_stale = self._scanning
         if not self._scanning:
             self._scanning = True
             self._tasks.run(
@@ -104,6 +106,14 @@ class ModelsPage(QWidget):
     def focus_filter(self) -> None:
         self.filter.setFocus()
         self.filter.selectAll()
+
+    def include(self, paths: Sequence[Path]) -> None:
+        """Look where these lie too: models that were made here, which may be in no folder that is known."""
+        before = after = self._settings.current
+        for path in paths:
+            after = library.including(path, self._paths, after)
+        if after != before:
+            self._settings.update(**_difference(before, after))
 
     def add_files(self, paths: list[Path]) -> None:
         """Use these .gguf files where they lie; folders are added as folders."""
@@ -182,6 +192,8 @@ class ModelsPage(QWidget):
         self._models.set_entries(entries)
         self._on_rows_changed()
         self.read_figures()
+        if self._is_stale:
+            self.refresh()
 
     def _on_failed(self, failure: Failure) -> None:
         self._scanning = False

@@ -11,7 +11,7 @@ import pytest
 from app.errors import StorageError
 from app.library import library
 from app.library.gguf_file import GgufHeader, read_header
-from app.library.library import ModelEntry, ModelSource, delete, purge_deleted, scan, without
+from app.library.library import ModelEntry, ModelSource, delete, including, purge_deleted, scan, without
 from app.paths import Paths
 from app.settings import Settings
 
@@ -229,3 +229,21 @@ def test_taking_off_the_list(paths: Paths, tmp_path: Path, make_model: MakeModel
     assert without(by_name["b.gguf"], settings).model_files == (str(single),)
     assert without(by_name["in"], settings).model_folders == ()
     assert inside.exists()
+
+
+def test_what_is_made_outside_of_every_known_place_is_looked_for(
+    paths: Paths, tmp_path: Path, make_model: MakeModel
+) -> None:
+    added = Settings(model_folders=(str(tmp_path / "model"),))
+    file, beside = make_model(tmp_path / "model-q4" / "a.gguf"), make_model(tmp_path / "b.gguf")
+    assert scan(paths, added)[1:] == (), "they are in no folder that is known"
+    found = including(beside, paths, including(file.parent, paths, added))
+    assert {entry.path for entry in scan(paths, found)} >= {file, beside}
+
+
+def test_what_lies_in_a_known_place_needs_no_setting(paths: Paths, tmp_path: Path, make_model: MakeModel) -> None:
+    own, extra = make_model(paths.models / "a" / "a.gguf"), make_model(tmp_path / "extra" / "deep" / "b.gguf")
+    single = make_model(tmp_path / "single" / "c.gguf")
+    settings = Settings(model_folders=(str(tmp_path / "extra"),), model_files=(str(single),))
+    for made in (own, own.parent, extra, extra.parent, single):
+        assert including(made, paths, settings) == settings

@@ -125,6 +125,22 @@ def test_file_is_added_where_it_lies(page: ModelsPage, settings: SettingsStore, 
     qtbot.waitUntil(lambda: elsewhere in listed(page))
 
 
+def test_what_comes_while_the_page_looks_is_found_too(
+    page: ModelsPage, tasks: TaskRunner, tmp_path: Path, qtbot, monkeypatch
+) -> None:
+    looks: list[tuple] = []
+    run = tasks.run
+    monkeypatch.setattr(tasks, "run", lambda *given, **more: looks.append((given, more)))
+    page.refresh()
+    late = tmp_path / "late.gguf"
+    shutil.copy(STARTER_MODEL, late)
+    page.add_files([late])
+    assert len(looks) == 1, "one look at a time"
+    monkeypatch.setattr(tasks, "run", run)
+    looks[0][1]["on_result"](())  # it had begun before
+    qtbot.waitUntil(lambda: late in listed(page))
+
+
 def test_dropped_folder_is_added(page: ModelsPage, settings: SettingsStore, tmp_path: Path, qtbot) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
