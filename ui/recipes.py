@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,10 @@ from app.compress.recipe import QuantizeStep, Recipe
 from app.compress.recipe_requests import place_for
 from app.errors import AppError
 from app.paths import Paths
-from app.pruning import Recovered
+from app.pruning import FinishModel, Recovered
 from app.requests import MeasureQuality
 from ui.before_after import PLAIN_TYPE
+from ui.errors import NoticeBar
 from ui.pages.workshop_page import MAKE
 from ui.recipe_words import KEPT, recovered_words
 from workers.jobs import FINAL_JOB_STATES, JobState, JobStatus
@@ -114,6 +116,7 @@ class _Recipes(QObject):
         if not self._program.hub.jobs.is_closing:
             forget(self._paths)
         self._program.models_page.refresh()
+        self._pane.refresh()  # what the plan says of earlier results and of the time is not so any more
         if status.state is JobState.DONE:
             self._on_done(status)
         elif status.failure is not None:
@@ -125,16 +128,25 @@ class _Recipes(QObject):
         files = [request.model for request in status.job.requests if isinstance(request, MeasureQuality)]
         self._program.models_page.read_figures()
         self._result = files[0] if files else None
-        words = f"{files[0].name} is here." if files else f"Done: {status.job.title}."
-        words += "".join(f" {recovered_words(one)}" for one in status.results if isinstance(one, Recovered))
-        words = " ".join((words, *status.notices))
-        bar = self._page.compare.notice if self._is_shown else self._program.window.notice
+        words = " ".join((_made_words(status, files), *status.notices))
+        if not self._is_shown:
+            self._tell(self._program.window.notice, words, files, self._program.show_workshop)
+        else:
+            self._tell(self._page.compare.notice, words, files)
+            self._tell(self._pane.notice, words, files, lambda: self._page.show_result(files[0]))
+        self._show_result()
+
+    def _tell(
+        self, bar: NoticeBar, words: str, files: Sequence[Path], compare: Callable[[], object] | None = None
+    ) -> None:
+        """With the ways to what was made: `compare` where that is not what is seen already."""
         bar.say(words)
         if files:
             bar.add_button("Chat", lambda: self._program.chat_with(files[0]))
-        if not self._is_shown:
-            bar.add_button("Compare", self._program.show_workshop)
-        self._show_result()
+        if files and compare is not None:
+            bar.add_button("Compare", compare)
+        if not files:
+            bar.add_button("Models", self._page.compare.models_requested.emit)
 
     def _on_failed(self, failure: Failure, source: Path, recipe: Recipe) -> None:
         told = dataclasses.replace(failure, hint=f"{failure.hint} {KEPT}".strip())
@@ -152,3 +164,10 @@ class _Recipes(QObject):
     @property
     def _is_shown(self) -> bool:
         return self._program.window.pages.currentWidget() is self._page
+
+
+def _made_words(status: JobStatus, files: Sequence[Path]) -> str:
+    folders = [request.model for request in status.job.requests if isinstance(request, FinishModel)]
+    made = " and ".join(path.name for path in files or folders[-1:])
+    words = f"{made} {'are' if len(files) > 1 else 'is'} here." if made else f"Done: {status.job.title}."
+    return words + "".join(f" {recovered_words(one)}" for one in status.results if isinstance(one, Recovered))

@@ -212,6 +212,44 @@ def test_the_result_is_shown_in_compare_once_it_is_in_the_list(program: Program)
     assert "Chat" in page.compare.notice.buttons()
 
 
+def test_the_page_that_it_was_run_on_says_what_was_made(program: Program) -> None:
+    job = run(program)
+    end(program, JobState.DONE)
+    page = program.workshop_page
+    assert page.make.notice.sentence == f"{made(job).path.name} is here."
+    program.models.set_entries((SOURCE, made(job)))
+    page.show_view(MAKE)
+    assert page.make.notice.sentence, "it is still there when one comes back"
+    page.make.notice.buttons()["Compare"].click()
+    assert page.view == COMPARE
+    run(program)
+    assert page.make.notice.sentence == "", "that was the last one"
+
+
+def test_a_folder_that_was_made_is_named_and_found_on_models(program: Program) -> None:
+    job = run(program, Recipe("Only narrower", RECIPE.steps[:1]))
+    end(program, JobState.DONE)
+    bar = program.workshop_page.make.notice
+    assert bar.sentence == f"{job.requests[-1].model.name} is here."
+    assert [*bar.buttons()] == ["Models"]
+    bar.buttons()["Models"].click()
+    assert program.window.pages.currentWidget() is program.models_page
+
+
+@pytest.mark.parametrize("state", [JobState.DONE, JobState.CANCELLED, JobState.FAILED])
+def test_the_plan_is_asked_for_again_when_a_run_has_ended(program: Program, qtbot: QtBot, state: JobState) -> None:
+    pane = program.workshop_page.make
+    pane._soon.setInterval(0)
+    qtbot.waitUntil(lambda: bool(program.plans))
+    pane.show_plan(dataclasses.replace(plan_of(RECIPE), source=STDLIB_3M, notice="It is not there yet."))
+    run(program)
+    program.hub.jobs.changed.emit(JobStatus(1, program.added[-1], JobState.RUNNING))
+    program.plans.clear()
+    end(program, state, failure=Failure("The disk is full.") if state is JobState.FAILED else None)
+    assert "not there yet" not in pane.outcome.verdict.text()
+    qtbot.waitUntil(lambda: bool(program.plans))
+
+
 def test_a_result_is_told_on_another_page(program: Program) -> None:
     job = run(program)
     program.window.show_page(CHAT)
