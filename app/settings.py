@@ -95,6 +95,8 @@ class Settings:
     """Models of other programs that were offered once; they are not offered again."""
     last_model: str = field(default="")
     """The model that was loaded last; loaded again at the next start."""
+    last_source: str = field(default="")
+    """The folder that a recipe was last made for; chosen again at the next start."""
     show_performance_panel: bool = field(default=True)
     greeted: bool = field(default=False)
     """There has been a first chat: an empty one says no more what Bantam is."""

@@ -55,6 +55,9 @@ class _Recipes(QObject):
         hub.jobs.changed.connect(self._on_job)
         hub.jobs.ended.connect(self._on_job)
         hub.speed.changed.connect(self._on_speed)
+        pane.source.activated.connect(lambda _number: self._remember_source())
+        if program.settings.current.last_source:
+            pane.choose(Path(program.settings.current.last_source))
         self._show_begun()
         program.models.modelReset.connect(self._show_result)
         program.models.dataChanged.connect(lambda *_: self._show_result())
@@ -66,6 +69,13 @@ class _Recipes(QObject):
             self._pane.show_for(begun.source, begun.recipe)
             bar.show_notice(begun.sentence, "Go on", lambda: self._on_run(begun.source, begun.recipe))
             bar.dismissed.connect(lambda: forget(self._paths), Qt.ConnectionType.SingleShotConnection)
+
+    def _remember_source(self, source: Path | None = None) -> None:
+        """What was used last, or what is chosen now, is chosen at the next start."""
+        entry, settings = self._pane.entry, self._program.settings
+        path = str(source or (entry.path if entry is not None else ""))
+        if path and path != settings.current.last_source:
+            settings.update(last_source=path)
 
     def _on_plan_wanted(self, source: Path, recipe: Recipe) -> None:
         hub, settings = self._program.hub, self._program.settings.current
@@ -95,6 +105,7 @@ class _Recipes(QObject):
             return
         for bar in (self._pane.notice, self._pane.error, self._page.compare.notice):
             bar.hide()  # what is told there is of an earlier run
+        self._remember_source(source)
         remember(self._paths, BegunRecipe(source, recipe))
         number = self._program.hub.jobs.next_id
         self._running = (number, source, recipe)

@@ -6,7 +6,6 @@ import argparse
 
 from app.commands.console import as_dict, print_json
 from app.library.library import ModelEntry, scan
-from app.library.safetensors import NOTE
 from app.paths import default_paths
 from app.settings import load_settings
 from app.units import size_text
@@ -29,7 +28,7 @@ def _run(parsed: argparse.Namespace) -> int:
 
 def _line(entry: ModelEntry) -> str:
     if (header := entry.header) is None:
-        return f"{entry.name}: {entry.problem or NOTE} ({entry.path})"
+        return f"{entry.name}: {entry.problem or entry.note} ({entry.path})"
     known = (
         f"{header.architecture}, {header.parameters_str} parameters, {header.quantization}, "
         f"{size_text(entry.size_bytes)}, context {header.context_tokens:,}"

@@ -15,6 +15,7 @@ from app.errors import ModelFileError, StorageError
 from app.library import safetensors
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import printable
+from app.library.lineage import alteration
 from app.library.manifest import FileOrigin, origin_of
 from app.library.names import MAX_NAME, model_name
 from app.library.split import part_path, split_name
@@ -85,6 +86,17 @@ class ModelEntry:
     def is_altered(self) -> bool:
         """Whether it was pruned or trained here: another model than what it was made of, not only a rounded one."""
         return self.parent is not None and (self.is_folder or (self.origin is not None and self.origin.altered))
+
+    @property
+    def alteration(self) -> str:
+        """Of a folder that was made here, what was done to it: "pruned and recovered"; "" of an original."""
+        return alteration(self.origin.recipe) if self.is_folder and self.origin is not None and self.is_altered else ""
+
+    @property
+    def note(self) -> str:
+        """Of a folder, what it is and is good for, to the user; "" of a file."""
+        what = f"{self.alteration.capitalize()} here" if self.alteration else "The original"
+        return f"{what}, in Hugging Face's format. Make a smaller model of it to chat with." if self.is_folder else ""
 
     @property
     def can_delete(self) -> bool:

@@ -31,6 +31,13 @@ class Lineage:
         return Path(os.path.relpath(self.parent.resolve(), folder.resolve())).as_posix()
 
 
+def alteration(recipe: str) -> str:
+    """What a folder's recipe did to the weights: "pruned", "recovered" or "pruned and recovered"; "" without one."""
+    steps = [words.startswith("recovered") for words in recipe.split("; ") if words]
+    done = ("pruned" if False in steps else "", "recovered" if True in steps else "")
+    return " and ".join(words for words in done if words)
+
+
 def lineage_of(source: Path) -> Lineage:
     """What its manifest says. A GGUF file stands for itself: what is made of it is compared with it."""
     origin = folder_origin(source) if source.is_dir() else None

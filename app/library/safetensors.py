@@ -14,8 +14,6 @@ from typing import Any
 
 from app.library.gguf_reader import printable
 
-NOTE = "The original, in Hugging Face's format. Make a smaller model of it to chat with."
-"""For the user."""
 MAX_HEADER_BYTES = 100_000_000
 MAX_CONFIG_BYTES = 10_000_000
 MAX_COUNT = 1 << 62

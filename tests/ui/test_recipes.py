@@ -265,6 +265,28 @@ def test_what_cannot_be_begun_is_said_at_once(program: Program, tmp_path: Path) 
     assert program.workshop_page.make.error.sentence
 
 
+def another(program: Program, name: str) -> ModelEntry:
+    return dataclasses.replace(SOURCE, path=STDLIB_3M.with_name(name), name=name)
+
+
+def test_the_model_that_was_used_last_is_chosen_at_the_next_start(
+    program: Program, qtbot: QtBot, engine: FakeEngine, theme: ThemeWatcher, paths: Paths
+) -> None:
+    first = another(program, "a-first-by-its-name")
+    program.models.set_entries((first, SOURCE))
+    run(program)
+    again = Program(paths, theme, engine)
+    qtbot.addWidget(again.window)
+    again.models_page.refresh = lambda: None
+    pane = again.workshop_page.make
+    again.models.set_entries((first, SOURCE))
+    assert pane.entry == SOURCE
+    pane.source.setCurrentIndex(0)
+    pane.source.activated.emit(0)  # as a person does
+    assert again.settings.current.last_source == str(first.path)
+    finish(again)
+
+
 def test_one_is_cancelled_by_its_own_number(program: Program, monkeypatch) -> None:
     cancelled: list[int] = []
     monkeypatch.setattr(program.hub.jobs, "cancel", cancelled.append)

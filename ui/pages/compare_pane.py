@@ -18,6 +18,7 @@ from ui.icons import set_icon
 from ui.item_models.ledger import ROW_ROLE, LedgerColumn, LedgerFilter, LedgerModel
 from ui.item_models.models import ModelsModel
 from ui.ledger_words import kl_words, point_words
+from ui.source_names import source_names
 from ui.widgets.bar_area import BarArea
 from ui.widgets.comparison_view import ComparisonView
 from ui.widgets.elided_label import ElidedLabel
@@ -153,8 +154,9 @@ class ComparePane(QWidget):
         if wanted != [self.source.itemData(number) for number in range(self.source.count())]:
             self.source.blockSignals(True)
             self.source.clear()
-            for family, path in zip(self._families, wanted, strict=True):
-                self.source.addItem(family.source.entry.name, path)
+            names = source_names([family.source.entry for family in self._families])
+            for name, path in zip(names, wanted, strict=True):
+                self.source.addItem(name, path)
                 self.source.setItemData(self.source.count() - 1, path, Qt.ItemDataRole.ToolTipRole)
             self.source.setCurrentIndex(max(0, self.source.findData(chosen)))
             self.source.blockSignals(False)

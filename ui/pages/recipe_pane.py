@@ -20,6 +20,7 @@ from ui.before_after import PLAIN_TYPE
 from ui.errors import ErrorBar, NoticeBar
 from ui.item_models.models import ModelsModel
 from ui.recipe_words import total_words, verdict_words
+from ui.source_names import originals_first, source_names
 from ui.widgets.bar_area import BarArea
 from ui.widgets.download_strip import job_share, job_words
 from ui.widgets.elided_label import ElidedLabel
@@ -155,14 +156,15 @@ class RecipePane(QWidget):
     # what changes
 
     def _on_models_changed(self) -> None:
-        found = tuple(one for one in self._models.entries if one.is_folder and one.can_quantize and not one.problem)
+        usable = [one for one in self._models.entries if one.is_folder and one.can_quantize and not one.problem]
+        found = originals_first(usable)
         chosen = self.source.currentData()
         if found != self._entries:
             before, self._entries = self.entry, found
             self.source.blockSignals(True)
             self.source.clear()
-            for entry in found:
-                self.source.addItem(entry.name, str(entry.path))
+            for entry, name in zip(found, source_names(found), strict=True):
+                self.source.addItem(name, str(entry.path))
                 self.source.setItemData(self.source.count() - 1, str(entry.path), Qt.ItemDataRole.ToolTipRole)
             self.source.setCurrentIndex(max(0, self.source.findData(chosen)) if found else -1)
             self.source.blockSignals(False)

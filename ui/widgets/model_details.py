@@ -9,7 +9,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from app.library.library import ModelEntry, ModelSource
-from app.library.safetensors import NOTE, FolderFacts
+from app.library.safetensors import FolderFacts
 from app.measure.families import LedgerRow
 from ui.item_models.models import SOURCE_WORDS
 from ui.ledger_words import conditions_words, facts_of
@@ -44,7 +44,7 @@ class ModelDetails(QWidget):
         self.title = _plain_label("title")
         self.problem = _plain_label("danger")
         self.problem.setWordWrap(True)
-        self.note = _plain_label("secondary", NOTE)
+        self.note = _plain_label("secondary")
         self.note.setWordWrap(True)
         self.smaller = MakeSmaller()
         self.path = _plain_label("caption")
@@ -78,7 +78,8 @@ class ModelDetails(QWidget):
         self.problem.setText(entry.problem)
         self.problem.setVisible(bool(entry.problem))
         self.path.setText(str(entry.path))
-        self.note.setVisible(entry.is_folder)
+        self.note.setText(entry.note)
+        self.note.setVisible(bool(entry.note))
         self.smaller.show_entry(entry)
         self.chat.setVisible(not entry.is_folder)
         self.chat.setEnabled(entry.can_load and not busy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 
 from app.library.library import ModelSource
+from app.library.manifest import FileOrigin
 from app.paths import STARTER_MODEL, Paths
 from tests.ui.fake_engine import SAMPLE_MODEL, FakeEngine
 from tests.ui.scenes import sample_entries
+from tests.ui.scenes_ledger import source
 from ui.current_model import CurrentModel
 from ui.item_models.models import ModelsModel
 from ui.pages.models_page import ModelsPage
@@ -58,6 +61,16 @@ def test_file_that_is_no_model_says_what_is_wrong(page: ModelsPage, paths: Paths
     page.select(broken)
     assert page.details.problem.text()
     assert not page.details.load.isEnabled()
+
+
+def test_what_a_folder_is_stands_below_its_name(page: ModelsPage, qtbot) -> None:
+    pruned = dataclasses.replace(source(), origin=FileOrigin("a" * 64, 1, parent="../b", recipe="FFN 768 to 512"))
+    for entry, words in ((source(), "The original, in"), (pruned, "Pruned here, in")):
+        page.details.show_entry(entry, loaded=False, busy=False)
+        assert page.details.note.text().startswith(words)
+        assert not page.details.note.isHidden()
+    page.details.show_entry(sample_entries()[0], loaded=False, busy=False)
+    assert page.details.note.isHidden()
 
 
 def test_load_asks_the_engine(page: ModelsPage, engine: FakeEngine, qtbot) -> None:
