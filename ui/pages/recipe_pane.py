@@ -249,7 +249,8 @@ class RecipePane(QWidget):
             return []
         offers = self._offers.get(entry.path, {})
         kind = entry.facts.type if entry.facts is not None else ""
-        rows = [_offer_row(f"The original{f', {kind}' if kind else ''}", entry.size_bytes, offers.get(PLAIN_TYPE))]
+        name = ("As it is now" if entry.alteration else "The original") + (f", {kind}" if kind else "")
+        rows = [_offer_row(name, entry.size_bytes, offers.get(PLAIN_TYPE))]
         prunes = any(isinstance(step, PruneStep) for step in self.editor.recipe.steps)
         for result in self._plan.results if self._plan is not None else ():
             offer = offers.get(result.type)

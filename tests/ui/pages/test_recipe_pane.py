@@ -10,6 +10,7 @@ from pytestqt.qtbot import QtBot
 
 from app.compress.recipe import QuantizeStep, Recipe, RecoverStep, read_recipe
 from app.library.library import ModelEntry
+from app.library.manifest import FileOrigin
 from app.library.safetensors import FolderFacts
 from app.pruning import RecipePlanned
 from tests.ui.scenes import sample_entries
@@ -83,6 +84,15 @@ def test_a_plan_shows_the_result_beside_the_original(pane: RecipePane) -> None:
     assert "fits: about 1.6 GB of your 9.2 GB free" in pane.outcome.verdict.text()
     assert pane.outcome.total.text() == "About 1 h 2 min and 7.3 GB of disk; 61.2 GB are free."
     assert pane.outcome.run.isEnabled()
+
+
+def test_what_was_pruned_already_is_not_called_the_original(pane: RecipePane, models: ModelsModel) -> None:
+    origin = FileOrigin("a" * 64, 1, parent="../whole", recipe="FFN 8192 to 6144")
+    pruned = dataclasses.replace(other(), origin=origin, facts=FolderFacts(type="BF16"))
+    models.set_entries((source(), pruned))
+    assert pane.source.itemText(1) == "other, pruned"
+    pane.choose(pruned.path)
+    assert names(pane)[0] == "As it is now, BF16"
 
 
 def test_a_change_asks_again_once(pane: RecipePane, asked: list[tuple[Path, Recipe]], qtbot: QtBot) -> None:
