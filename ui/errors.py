@@ -67,6 +67,7 @@ class MessageBar(QWidget):
         self._hint = _wrapped_label("secondary")
         self._buttons = QHBoxLayout()
         self._buttons.setSpacing(8)
+        self._on_dismiss: Callable[[], object] | None = None
         self._clock = QTimer(self, singleShot=True)
         self._clock.timeout.connect(self.dismiss)
         self._lay_out(tone, icon, inline)
@@ -84,6 +85,7 @@ class MessageBar(QWidget):
     def say(self, sentence: str, hint: str = "") -> None:
         """Show the bar with these words and no buttons but dismiss; a screen reader is told."""
         self._clock.stop()
+        self._on_dismiss = None
         self._clear_buttons()
         self._sentence.setText(sentence)
         self._hint.setText(hint)
@@ -100,6 +102,10 @@ class MessageBar(QWidget):
         button.clicked.connect(lambda: self._press(on_click, closes))
         self._buttons.insertWidget(self._buttons.count() - 1, button)
 
+    def when_dismissed(self, then: Callable[[], object]) -> None:
+        """Call this if the user closes the bar while it says what it says now, and presses none of its buttons."""
+        self._on_dismiss = then
+
     def buttons(self) -> dict[str, QPushButton]:
         """The buttons by their text."""
         items = (self._buttons.itemAt(index).widget() for index in range(self._buttons.count()))
@@ -109,11 +115,15 @@ class MessageBar(QWidget):
         """Hide the bar."""
         self._clock.stop()
         self.hide()
+        then, self._on_dismiss = self._on_dismiss, None
+        if then is not None:
+            then()
         self.dismissed.emit()
 
     def _press(self, on_click: Callable[[], object], closes: bool) -> None:
         if closes:
             self._clock.stop()
+            self._on_dismiss = None
             self.hide()
         on_click()
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,6 +130,7 @@ class Program(QObject):
         self._settings_notice = set_aside_damaged(paths.settings)
         self.begun_recipe: BegunRecipe | None = None
         """A recipe that the last run did not see the end of."""
+        self.leave_out_recipe: Callable[[], None] = lambda: None
         self._file: Path | None = None
         self._bad_end: BadEnd | None = None
         self.settings = SettingsStore(paths.settings, self)
@@ -229,7 +231,7 @@ class Program(QObject):
         start = self._load_first_model()
         self.begun_recipe = begun_recipe(self._paths)
         notices = (self._settings_notice, *self.told_at_start)
-        tell(
+        self.leave_out_recipe = tell(
             self.window.notice, notices, start, self._bad_end, self._paths, self.current.load,
             self.begun_recipe, self._go_on_with_recipe,
         )  # fmt: skip

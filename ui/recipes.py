@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt
+from PySide6.QtCore import QObject
 
 from app.compress.begun_recipe import BegunRecipe, forget, remember
 from app.compress.recipe import QuantizeStep, Recipe
@@ -63,12 +63,16 @@ class _Recipes(QObject):
         program.models.dataChanged.connect(lambda *_: self._show_result())
 
     def _show_begun(self) -> None:
-        """The recipe that the last run did not see the end of stands here, whatever the user said to the notice."""
+        """The recipe that the last run did not see the end of stands here, whatever the user said to the notice.
+
+        The bar above all pages speaks of it no longer: nobody needs to read it twice.
+        """
         if (begun := self._program.begun_recipe) is not None:
             bar = self._pane.notice
+            self._program.leave_out_recipe()
             self._pane.show_for(begun.source, begun.recipe)
             bar.show_notice(begun.sentence, "Go on", lambda: self._on_run(begun.source, begun.recipe))
-            bar.dismissed.connect(lambda: forget(self._paths), Qt.ConnectionType.SingleShotConnection)
+            bar.when_dismissed(lambda: forget(self._paths))
 
     def _remember_source(self, source: Path | None = None) -> None:
         """What was used last, or what is chosen now, is chosen at the next start."""

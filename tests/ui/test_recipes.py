@@ -140,11 +140,14 @@ def test_a_cancelled_recipe_says_what_became_of_it(program: Program) -> None:
     assert program.window.notice.sentence == ""
 
 
-def begun(qtbot: QtBot, engine: FakeEngine, theme: ThemeWatcher, paths: Paths, monkeypatch) -> Program:
+def begun(
+    qtbot: QtBot, engine: FakeEngine, theme: ThemeWatcher, paths: Paths, monkeypatch, told: tuple[str, ...] = ()
+) -> Program:
     """The window after one that was killed while a recipe ran."""
     source = Path(shutil.copytree(STDLIB_3M, paths.models / "me" / "stdlib"))
     remember(paths, BegunRecipe(source, Recipe("Mine", RECIPE.steps)))
     program = Program(paths, theme, engine)
+    program.told_at_start = told
     qtbot.addWidget(program.window)
     program.added: list[Job] = []
     monkeypatch.setattr(program.hub.jobs, "add", lambda job: program.added.append(job) or len(program.added))
@@ -177,8 +180,37 @@ def test_a_recipe_that_was_killed_stands_in_the_workshop_until_it_is_answered(
     qtbot.waitUntil(lambda: pane.entry is not None)
     assert (pane.entry.path.name, pane.editor.recipe.name) == ("stdlib", "Mine")
     assert "Go on" in pane.notice.buttons()
+    assert program.window.notice.sentence == "", "once is enough"
+    pane.notice.dismiss()
+    assert begun_recipe(paths) is None
+    finish(program)
+
+
+def test_a_recipe_that_was_killed_is_forgotten_when_the_notice_is_closed(
+    qtbot, engine, theme, paths, monkeypatch
+) -> None:
+    program = begun(qtbot, engine, theme, paths, monkeypatch)
     program.window.notice.dismiss()
     assert begun_recipe(paths) is None
+    finish(program)
+
+
+def test_to_close_another_notice_does_not_forget_the_recipe(qtbot, engine, theme, paths, monkeypatch) -> None:
+    program = begun(qtbot, engine, theme, paths, monkeypatch)
+    program.window.notice.show_notice("A download is here.")
+    program.window.notice.dismiss()
+    assert begun_recipe(paths) is not None
+    finish(program)
+
+
+def test_what_else_the_start_had_to_say_stays(qtbot, engine, theme, paths, monkeypatch) -> None:
+    program = begun(qtbot, engine, theme, paths, monkeypatch, told=("The folder was made by a newer Bantam.",))
+    program.window.show_page(WORKSHOP)
+    assert program.window.notice.sentence == "The folder was made by a newer Bantam."
+    assert "Go on" not in program.window.notice.buttons()
+    program.window.notice.dismiss()
+    assert begun_recipe(paths) is not None, "that was not about the recipe"
+    assert "was interrupted" in program.workshop_page.make.notice.sentence
     finish(program)
 
 
