@@ -92,8 +92,17 @@ class Recipe:
 
 
 def read_recipe(source: Path | str) -> Recipe:
-    """Read the file at a path, or the text of one. Raises RecipeError, which names the step and the key."""
-    text = _content(source) if isinstance(source, Path) else source
+    """Read the file at a path, or the text of one. Raises RecipeError, which names the file, the step and the key."""
+    if not isinstance(source, Path):
+        return _read(source)
+    text = _content(source)
+    try:
+        return _read(text)
+    except RecipeError as error:
+        raise RecipeError(f"“{source.name}” cannot be opened. {error.sentence}", error.hint) from error
+
+
+def _read(text: str) -> Recipe:
     if len(text.encode("utf-8", "replace")) > MAX_FILE_BYTES:
         raise RecipeError(f"The recipe is longer than {MAX_FILE_BYTES // 1024} kB: it is something else.")
     try:

@@ -174,3 +174,14 @@ def test_a_recipe_made_elsewhere_is_checked_before_it_is_written() -> None:
 
 def test_training_for_the_quantization_needs_no_pruning() -> None:
     check_recipe(Recipe("a", (RecoverStep(quantization_aware="Q4_0"), QuantizeStep(("Q4_0",)))))
+
+
+def test_what_is_wrong_with_a_file_is_said_with_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text("name = ")
+    with pytest.raises(RecipeError, match=r"^“bad\.toml” cannot be opened\. The recipe is not a TOML file"):
+        read_recipe(file)
+    with pytest.raises(RecipeError, match=r"^“none\.toml” cannot be read"):
+        read_recipe(file.with_name("none.toml"))
+    with pytest.raises(RecipeError, match=r"^The recipe is not a TOML file"):
+        read_recipe("name = ")

@@ -200,7 +200,8 @@ def test_a_file_that_is_no_recipe_leaves_this_one(pane: RecipePane, tmp_path: Pa
     file = tmp_path / "other.toml"
     file.write_text("[[step]]\nprune = 'trees'\n")
     pane.open_file(file)
-    assert pane.error.sentence
+    assert "“other.toml”" in pane.error.sentence
+    assert "“amount” is missing" in pane.error.sentence
     assert pane.editor.recipe == RECIPE
     pane.save_file(tmp_path / "none" / "mine.toml")
     assert "could not be written" in pane.error.sentence
