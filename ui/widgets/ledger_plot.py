@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, QPointF, QRectF, QTimer, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, QTimer, Signal
+from PySide6.QtGui import QFontMetricsF
 from PySide6.QtWidgets import QGraphicsSimpleTextItem, QVBoxLayout, QWidget
 
 from ui.theme import color, text_font, tokens
@@ -129,16 +130,22 @@ class LedgerPlot(QWidget):
         self._placing.start()  # after the view has its new size and range
 
     def _place_labels(self) -> None:
-        """Each where it covers no point and no other label: right of its point, else left, above, below."""
+        """Each where it covers no point and no other label: right of its point, else left, above, below.
+
+        One that has room at none of them is moved into the plot: cut off it could not be read.
+        """
         box = self._plot.getViewBox()
         area = box.sceneBoundingRect()
         places = [box.mapViewToScene(QPointF(point.x, point.y)) for point in self._points]
         taken = [QRectF(place.x() - 7, place.y() - 7, 14, 14) for place in places]
-        for place, label in zip(places, self._labels, strict=True):
+        for point, place, label in zip(self._points, places, self._labels, strict=True):
+            short = QFontMetricsF(label.font()).elidedText(point.label, Qt.TextElideMode.ElideRight, area.width())
+            label.setText(short)
             size = label.boundingRect()
             spots = [QRectF(place.x() + x, place.y() + y, size.width(), size.height()) for x, y in _spots(size)]
-            free = (one for one in spots if area.contains(one) and not any(one.intersects(other) for other in taken))
-            spot = next(free, spots[0])
+            moved = [_moved_into(area, one) for one in spots]
+            inside = (*(one for one in spots if area.contains(one)), *moved)
+            spot = next((one for one in inside if not any(one.intersects(other) for other in taken)), moved[0])
             label.setPos(spot.topLeft())
             taken.append(spot)
 
@@ -160,6 +167,13 @@ def _spots(size: QRectF) -> tuple[tuple[float, float], ...]:
         (_AWAY, -_AWAY - size.height()),
         (_AWAY, _AWAY),
     )
+
+
+def _moved_into(area: QRectF, spot: QRectF) -> QRectF:
+    """The nearest place for it that is wholly in the area."""
+    x = max(area.left(), min(spot.x(), area.right() - spot.width()))
+    y = max(area.top(), min(spot.y(), area.bottom() - spot.height()))
+    return QRectF(x, y, spot.width(), spot.height())
 
 
 def _range(values: Sequence[float], *, from_zero: bool) -> tuple[float, float]:
