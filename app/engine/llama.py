@@ -21,6 +21,7 @@ from typing import Any
 from app.engine.environment import engine_environment
 from app.engine.stop_flag import StopFlag
 from app.errors import LoadError
+from app.library.tensor_types import FILE_TYPES, GUESSED
 from app.requests import FlashAttention, KvType
 
 
@@ -206,9 +207,12 @@ class Model:
 
     @property
     def quantization(self) -> str:
-        """llama.cpp's own name of the file type, such as Q4_K_M."""
-        name: bytes = C.llama_ftype_name(C.llama_model_ftype(self.handle))
-        return name.decode().split(" ")[0].removeprefix("(guessed)")
+        """The file type, such as Q4_K_M."""
+        kind: int = C.llama_model_ftype(self.handle)
+        if known := FILE_TYPES.get(kind & ~GUESSED):
+            return known
+        name: bytes = C.llama_ftype_name(kind)  # words: "Q4_K - Medium"
+        return name.decode().removeprefix("(guessed) ").split(" ")[0]
 
     @property
     def is_recurrent(self) -> bool:

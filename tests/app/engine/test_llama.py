@@ -1,10 +1,13 @@
+import shutil
+import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from app.engine import llama
-from app.engine.llama import LOG
+from app.engine.llama import LOG, ModelOptions
 from app.errors import LoadError
 from app.paths import STARTER_MODEL
 
@@ -95,3 +98,16 @@ def test_a_processor_that_can_run_none_is_a_sentence(monkeypatch):
     FakeGgml(before=0, after=0).install(monkeypatch)
     with pytest.raises(LoadError, match="no machine code that this processor can run"):
         llama._load_kernels()
+
+
+@pytest.mark.parametrize(("kind", "name"), [(15, "Q4_K_M"), (7, "Q8_0"), (14, "Q4_K_S")])
+def test_a_file_type_has_the_name_that_files_carry(tmp_path: Path, kind: int, name: str) -> None:
+    """And not llama.cpp's words for it, of which "Q4_K - Medium" and "Q4_K - Small" begin alike."""
+    file = Path(shutil.copy(STARTER_MODEL, tmp_path / "model.gguf"))
+    at = file.read_bytes().index(b"general.file_type") + len("general.file_type") + 4  # the value's own type
+    with file.open("r+b") as stream:
+        stream.seek(at)
+        stream.write(struct.pack("<I", kind))
+    model = llama.Model(file, ModelOptions(header_only=True), lambda share: True)
+    assert model.quantization == name
+    model.close()
