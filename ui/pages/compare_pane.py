@@ -182,11 +182,12 @@ class ComparePane(QWidget):
         self.plot.show_points(points, _ACROSS[across], _UP[up])
         self.plot.setVisible(bool(points))
         self.no_points.setVisible(not points)
-        missing = len(self._unmeasured())
-        self.measure_all.setVisible(missing > 0)
+        missing = self._unmeasured()
+        self.measure_all.setVisible(bool(missing))
         self.measure_all.setText(
-            f"Measure the {missing} that were not" if missing > 1 else "Measure the one that was not"
+            f"Measure the {len(missing)} missing" if len(missing) > 1 else "Measure the missing one"
         )
+        self.measure_all.setToolTip("Not measured yet: " + ", ".join(row.short_recipe for row in missing))
         self.missing.say(f"{len(points)} of {len(rows)} are in the plot." if len(points) < len(rows) else "")
 
     def _unmeasured(self) -> list[LedgerRow]:

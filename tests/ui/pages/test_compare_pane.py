@@ -92,10 +92,13 @@ def test_labels_cover_neither_each_other_nor_a_point(page: ComparePane, qtbot: Q
 
 
 def test_what_was_not_measured_can_be(page: ComparePane, qtbot: QtBot, models: ModelsModel) -> None:
+    assert page.measure_all.text() == "Measure the missing one"
+    assert page.measure_all.toolTip() == "Not measured yet: Q2_K"
     with qtbot.waitSignal(page.measure_requested) as asked:
         page.measure_all.click()
     assert asked.args[0] == (variants()[-1],)
     models.set_figures({})
+    assert page.measure_all.text() == "Measure the 7 missing"
     assert page.plot.isHidden()
     assert "Not measured yet" in page.no_points.title.text()
     with qtbot.waitSignal(page.measure_requested) as asked:
