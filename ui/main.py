@@ -45,6 +45,7 @@ from ui.errors import ExceptHook
 from ui.greeting import greet
 from ui.icons import icon
 from ui.item_models.models import ModelsModel
+from ui.leaving import quit_question
 from ui.main_window import MainWindow
 from ui.opened_file import file_of_argument, open_file
 from ui.pages.chat_page import ChatPage
@@ -106,7 +107,7 @@ def main(argument: str = "") -> int:
         hook.caught.disconnect(tell_failed_start)
         hook.caught.connect(program.window.show_failure)
         signals = EndSignals(program)
-        signals.received.connect(program.window.close)
+        signals.received.connect(program.window.close_now)
         instance.raise_requested.connect(program.window.raise_to_front)
         instance.visited.connect(program.receive)
         application.file_opened.connect(lambda path: program.receive(Visit(file=path)))
@@ -359,6 +360,7 @@ class Program(QObject):
     def _connect(self, theme: ThemeWatcher) -> None:
         window = self.window
         window.closed.connect(self._on_closed)
+        window.quit_question = lambda: quit_question(self._hub.jobs.jobs) if self._hub is not None else ""
         window.top.draft.popup.search_requested.connect(self._search_draft)
         window.top.picker.manage_requested.connect(lambda: window.show_page(MODELS))
         self.sampler.sampled.connect(window.show_memory)

@@ -18,6 +18,7 @@ from ui.current_model import CurrentModel
 from ui.errors import ErrorBar, NoticeBar
 from ui.focus import stay_around
 from ui.item_models.models import ModelsModel
+from ui.leaving import ask_to_quit
 from ui.widgets.bar_area import BarArea
 from ui.widgets.download_strip import DownloadStrip
 from ui.widgets.performance_panel import PerformancePanel
@@ -47,6 +48,8 @@ class MainWindow(QMainWindow):
         super().__init__()
         self._engine, self._settings, self._current = engine, settings, current
         self._models = models
+        self.quit_question: Callable[[], str] = lambda: ""
+        """What the user should know before the window is closed now; "" where there is nothing."""
         self.setWindowTitle("Bantam")
         self.setMinimumSize(*SMALLEST)
         self.resize(usual_size(self.screen().availableSize()))
@@ -108,6 +111,11 @@ class MainWindow(QMainWindow):
         self.show()
         self.raise_()
         self.activateWindow()
+
+    def close_now(self) -> None:
+        """Without a question: nobody is there to answer it, or it was answered."""
+        self.quit_question = lambda: ""
+        self.close()
 
     # what happens
 
@@ -211,6 +219,11 @@ class MainWindow(QMainWindow):
         return stay_around(self) or super().focusNextPrevChild(forward)
 
     def closeEvent(self, event: QCloseEvent) -> None:
+        if question := self.quit_question():
+            event.ignore()
+            self.raise_to_front()
+            ask_to_quit(self, question, self.close_now)
+            return
         event.accept()
         self.hide()
         self.closed.emit()
