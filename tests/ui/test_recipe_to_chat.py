@@ -41,8 +41,13 @@ def program(qtbot: QtBot, theme: ThemeWatcher, paths: Paths, monkeypatch: pytest
 
 
 @pytest.mark.wide
-def test_a_recipe_becomes_a_model_that_answers(program: Program, paths: Paths, qtbot: QtBot) -> None:
-    source = Path(shutil.copytree(STDLIB_3M, paths.models / "me" / "stdlib"))
+@pytest.mark.parametrize("is_added", [False, True], ids=["in the models folder", "a folder that was added itself"])
+def test_a_recipe_becomes_a_model_that_answers(
+    program: Program, paths: Paths, tmp_path: Path, qtbot: QtBot, is_added: bool
+) -> None:
+    source = Path(shutil.copytree(STDLIB_3M, (tmp_path if is_added else paths.models) / "me" / "stdlib"))
+    if is_added:
+        program.settings.update(model_folders=(str(source),))
     program.window.show()
     program.models_page.refresh()
     program.window.show_page(WORKSHOP)
@@ -56,6 +61,7 @@ def test_a_recipe_becomes_a_model_that_answers(program: Program, paths: Paths, q
     qtbot.waitUntil(lambda: bool(page.compare.notice.sentence or pane.error.sentence), timeout=TIMEOUT_MS)
     assert (pane.error.sentence, pane.error.hint) == ("", "")
     assert "is here" in page.compare.notice.sentence
+    assert "is here" in pane.notice.sentence
     assert made.is_file()
     qtbot.waitUntil(lambda: page.view == COMPARE, timeout=TIMEOUT_MS)
     qtbot.waitUntil(lambda: "KL" in page.compare.chosen.accessibleName(), timeout=TIMEOUT_MS)
