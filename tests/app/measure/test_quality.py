@@ -99,6 +99,7 @@ def test_a_coarser_model_diverges(paths, coarse):
     assert found.reference_perplexity == measure(EIGHT, paths).perplexity
 
 
+@pytest.mark.wide
 def test_one_after_the_other_gives_the_same_where_memory_is_short(paths, coarse, monkeypatch):
     request = dataclasses.replace(EIGHT, model=coarse, reference=STARTER_MODEL)
     together = measure(request, paths)

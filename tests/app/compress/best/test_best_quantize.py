@@ -77,6 +77,7 @@ def test_outliers_cost_a_fraction(kind: str, most: float, planted: Path, text: P
     assert best.stat().st_size == weighed.stat().st_size
 
 
+@pytest.mark.wide
 def test_without_outliers_it_is_the_rounding_that_counts(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
