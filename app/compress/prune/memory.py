@@ -5,42 +5,27 @@ The operation asks it before it begins, and a recipe is planned with it: nothing
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from math import prod
-from typing import Protocol
 
+from app.compress.tensor_blocks import Shaped, by_block, embedding_shape
 from app.pruning import LayerImportance, Prune, PruneMethod
 
 LEAVE_OUT_WINDOWS = 16
 """The text flows through once for each layer that is left out: enough to rank them."""
 _FLOAT, _DOUBLE = 4, 8
-_BLOCK = re.compile(r"\.\d+\.")
 _MAGNITUDES = (PruneMethod.MAGNITUDE, PruneMethod.GLOBAL_MAGNITUDE)
-
-
-class Shaped(Protocol):
-    """A tensor, there or planned."""
-
-    @property
-    def name(self) -> str:
-        """In the folder."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Rows first."""
 
 
 def memory_bytes(request: Prune, tensors: Iterable[Shaped], tokens: int) -> int:
     """A block in float32, the sums of its inputs and what is solved with them, and what flows on `tokens` of text."""
-    blocks: dict[str, list[Shaped]] = {}
-    others: list[Shaped] = []
-    for tensor in tensors:
-        found = _BLOCK.search(tensor.name)
-        (blocks.setdefault(tensor.name[: found.end()], []) if found else others).append(tensor)
-    vocabulary, width = max((t.shape for t in others if len(t.shape) == 2), key=prod)
-    work = max(_FLOAT * sum(prod(t.shape) for t in block) + _sums_bytes(request, block) for block in blocks.values())
-    return work + _stream_bytes(request, tokens, width, vocabulary, len(blocks)) + _kept_bytes(request, tokens, blocks)
+    blocks, others = by_block(tensors)
+    vocabulary, width = embedding_shape(others)
+    work = max(
+        _FLOAT * sum(prod(t.shape) for t in block) + _sums_bytes(request, block) + _kept_bytes(request, block, tokens)
+        for block in blocks
+    )
+    return work + _stream_bytes(request, tokens, width, vocabulary, len(blocks))
 
 
 def _sums_bytes(request: Prune, block: list[Shaped]) -> int:
@@ -77,10 +62,9 @@ def _stream_bytes(request: Prune, tokens: int, width: int, vocabulary: int, laye
     return 2 * stream if surveyed else stream
 
 
-def _kept_bytes(request: Prune, tokens: int, blocks: Mapping[str, list[Shaped]]) -> int:
+def _kept_bytes(request: Prune, block: list[Shaped], tokens: int) -> int:
     """Where gate, up and down are fitted in turn: inputs, outputs and one factor of each neuron that stays."""
     if request.method is not PruneMethod.FFN or not request.refit_gate_up:
         return 0
-    down = max((t.shape for block in blocks.values() for t in block if "down_proj.weight" in t.name), default=(0, 0))
-    width, ffn = down
+    width, ffn = next((t.shape for t in block if t.name.endswith("down_proj.weight")), (0, 0))
     return round(_FLOAT * tokens * (2 * width + (1 - request.amount) * ffn))

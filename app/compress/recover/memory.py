@@ -7,12 +7,12 @@ recipe is planned without it.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.compress.convert.checkpoint import SourceTensor, open_checkpoint
+from app.compress.convert.checkpoint import open_checkpoint
 from app.compress.process_memory import PROGRAM_BYTES
+from app.compress.tensor_blocks import by_block, embedding_shape
 from app.errors import RecoverError
 from app.hardware import available_memory_bytes
 from app.library.tensor_types import TENSOR_TYPES
@@ -34,7 +34,6 @@ _HEAP = {RecoverMethod.LORA: 1.6, RecoverMethod.QLORA: 1.6, RecoverMethod.FULL: 
 """What a step takes of the process's memory for each byte that it holds. Small tensors that stay lie between large ones
 that go, and the C library keeps the gaps: with adapters 1.5 to 1.8 was measured, with all weights 0.9 to 1.4. Giving
 each large tensor pages of its own (MALLOC_MMAP_THRESHOLD_) brings it to 1.0 and takes a quarter more time."""
-_BLOCK_NAME = re.compile(r"\.(\d+)\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +66,21 @@ class Shape:
 
 def shape_of(folder: Path) -> Shape:
     """From the headers. Raises ConversionError for a folder that is not whole."""
-    tensors = list(open_checkpoint(folder).values())
-    matrices = [t for t in tensors if len(t.shape) == 2 and _BLOCK_NAME.search(t.name)]
-    embedding = max((t for t in tensors if t not in matrices), key=lambda t: t.elements)
-    blocks: dict[str, int] = {}
-    for tensor in matrices:
-        number = _number(tensor)
-        blocks[number] = blocks.get(number, 0) + sum(tensor.shape)
+    tensors = open_checkpoint(folder).values()
+    blocks, others = by_block(tensors)
+    vocabulary, hidden = embedding_shape(others)
+    by_matrix = [[t for t in block if len(t.shape) == 2] for block in blocks]
+    matrices = [matrix for block in by_matrix for matrix in block]
     elements = sum(t.elements for t in matrices)
     return Shape(
         matrix_bytes=sum(t.size_bytes for t in matrices),
         matrix_elements=elements,
         other_elements=sum(t.elements for t in tensors) - elements,
         largest_matrix=max((t.elements for t in matrices), default=0),
-        widths=tuple(blocks.values()),
-        hidden=embedding.shape[-1],
-        vocabulary=embedding.shape[0],
+        widths=tuple(sum(sum(t.shape) for t in block) for block in by_matrix),
+        hidden=hidden,
+        vocabulary=vocabulary,
     )
-
-
-def _number(tensor: SourceTensor) -> str:
-    found = _BLOCK_NAME.search(tensor.name)
-    return found.group(1) if found else ""
 
 
 @dataclass(frozen=True, slots=True)
