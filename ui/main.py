@@ -204,7 +204,7 @@ class Program(QObject):
             words = f"Bantam {visit.version} was started while this one ({__version__}) is open."
             self.window.notice.show_notice(f"{words} Close this one first to use that.")
         if visit.file is not None:
-            open_file(self, visit.file, self._paths)
+            open_file(self, visit.file)
 
     def end(self) -> None:
         """Save, stop, wait, all bounded. The window is hidden by now."""
@@ -262,7 +262,7 @@ class Program(QObject):
             if self.settings.current.last_model == str(start.suspect):
                 self.settings.update(last_model="")
         if self._file is not None:
-            open_file(self, self._file, self._paths, start.load)
+            open_file(self, self._file, start.load)
         elif start.load is not None:
             self.current.load(start.load)
         return start

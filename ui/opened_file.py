@@ -9,8 +9,6 @@ from PySide6.QtCore import QUrl
 
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import printable
-from app.paths import Paths
-from app.settings import Settings
 from workers.protocol import Failure
 
 if TYPE_CHECKING:
@@ -25,16 +23,14 @@ def file_of_argument(argument: str) -> Path | None:
     return Path(local).absolute()
 
 
-def open_file(program: Program, path: Path, paths: Paths, otherwise: Path | None = None) -> None:
+def open_file(program: Program, path: Path, otherwise: Path | None = None) -> None:
     """Look at the file, add it to the models if it is one, load it and show the chat.
 
     `otherwise` is loaded where it is none.
     """
 
     def on_header(_header: GgufHeader) -> None:
-        settings = program.settings
-        if not is_known(path, settings.current, paths):
-            settings.update(model_files=(*settings.current.model_files, str(path)))
+        program.models_page.include((path,))
         program.chat_with(path)
 
     def on_error(failure: Failure) -> None:
@@ -49,9 +45,3 @@ def refusal(path: Path, sentence: str) -> str:
     """Why the file was not opened, with its name in it once."""
     name = printable(path.name)
     return sentence if f"“{name}”" in sentence else f"“{name}” was not opened. {sentence}"
-
-
-def is_known(path: Path, settings: Settings, paths: Paths) -> bool:
-    """Whether the list of models has it already, by its own place or by its folder's."""
-    folders = (paths.models, *(Path(folder) for folder in settings.model_folders))
-    return str(path) in settings.model_files or any(path.is_relative_to(folder) for folder in folders)

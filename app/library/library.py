@@ -184,7 +184,7 @@ def without(entry: ModelEntry, settings: Settings) -> Settings:
 def including(made: Path, paths: Paths, settings: Settings) -> Settings:
     """The settings with which `scan` finds this file or folder too: as they are where it lies in a known place.
 
-    What is made of a folder that was added lies beside it, where nobody looks.
+    What is made of a folder that was added lies beside it, where nobody looks; what is opened lies anywhere.
     """
     there = _identity(made)
     folders = (paths.models, *map(_path, settings.model_folders))

@@ -108,7 +108,7 @@ class ModelsPage(QWidget):
         self.filter.selectAll()
 
     def include(self, paths: Sequence[Path]) -> None:
-        """Look where these lie too: models that were made here, which may be in no folder that is known."""
+        """Look where these lie too: models that were made or opened here, which may be in no folder that is known."""
         before = after = self._settings.current
         for path in paths:
             after = library.including(path, self._paths, after)
