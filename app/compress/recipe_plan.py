@@ -21,7 +21,7 @@ from app.compress.recipe_requests import ModelStep, RecipeWork, model_steps, pla
 from app.compress.recipe_shape import Shape, shape_of
 from app.compress.recipe_words import changes
 from app.errors import AppError, Cancelled, RecoverError
-from app.events import ConversionPlanned, PlannedFile, ShouldStop
+from app.events import ConversionPlanned, MachineSpeed, PlannedFile, ShouldStop
 from app.fit.budget import memory_budget
 from app.fit.speed import predicted_ms
 from app.fit.speed_book import read_speed_book
@@ -211,7 +211,8 @@ def _quantize_step(plan: _Plan, step: QuantizeStep, made: ConversionPlanned) -> 
     sizes = [file.size_bytes for file in files]
     parameters = plan.stub(plan.final).parameters
     seconds = len(files) * parameters / _WEIGHTS_A_SECOND
-    seconds += sum(_measuring_seconds(plan, file, parameters, step) for file in files)
+    speed = read_speed_book(plan.paths.speed).speed
+    seconds += sum(_measuring_seconds(plan, file, parameters, step, speed) for file in files)
     source_bytes = plan.stub(shape_of(plan.request.source)).size_bytes
     libraries = PROGRAM_BYTES if plan.chain else 0  # they stay in the process that has pruned
     # Rows of a tensor as they are and in f32 twice over: a buffer at the most, and no more than all of a small model.
@@ -222,13 +223,14 @@ def _quantize_step(plan: _Plan, step: QuantizeStep, made: ConversionPlanned) -> 
         peak_memory_bytes=libraries + max([quantizing, *(need + source_bytes for need in needs)]),
         disk_bytes=sum(sizes) + max(made.between_bytes, source_bytes),
         kept_bytes=sum(sizes),
-        changes=changes(step, plan.final, plan.final, 1, read_speed_book(plan.paths.speed).speed is None),
+        changes=changes(step, plan.final, plan.final, 1, speed is None),
     )
 
 
-def _measuring_seconds(plan: _Plan, file: PlannedFile, parameters: int, step: QuantizeStep) -> float:
+def _measuring_seconds(
+    plan: _Plan, file: PlannedFile, parameters: int, step: QuantizeStep, speed: MachineSpeed | None
+) -> float:
     """The importance matrix, and the evaluation text read with source and result."""
-    speed = read_speed_book(plan.paths.speed).speed
     ms = predicted_ms(file.reads, 0, speed) if speed else 1000 * file.size_bytes / _GUESSED_BYTES_A_SECOND
     source = plan.stub(shape_of(plan.request.source)).parameters
     windows = default_windows(source, 512)

@@ -31,7 +31,7 @@ _APART = 8
 def outputs(mlp: Any, windows: Sequence[Tensor]) -> list[Tensor]:
     """What the FFN gives, without the bias of its down projection, for `windows` of inputs [token, hidden]."""
     with torch.no_grad():
-        return [functional.linear(_inner(mlp, window), mlp.down_proj.weight) for window in windows]
+        return [_output(mlp, window) for window in windows]
 
 
 @torch.no_grad()
@@ -40,9 +40,9 @@ def fit_in_turn(mlp: Any, windows: Sequence[Tensor], targets: Sequence[Tensor], 
 
     Both are lists of [token, hidden], the targets without the bias of the down projection. Raises Cancelled.
     """
-    fitted = [number for number in range(len(windows)) if number % _APART] or [0]
-    fit = _Fit(mlp, [(windows[number], targets[number]) for number in fitted], stop)
-    apart = [(x, y) for x, y in zip(windows[::_APART], targets[::_APART], strict=True)]
+    pairs = list(zip(windows, targets, strict=True))
+    apart = pairs[::_APART]
+    fit = _Fit(mlp, [pair for number, pair in enumerate(pairs) if number % _APART] or apart, stop)
     best = _error(mlp, apart)
     for change in (fit.up, fit.gate, fit.down) * ROUNDS:
         before = {layer: layer.weight.data for layer in (mlp.up_proj, mlp.gate_proj, mlp.down_proj)}
@@ -86,8 +86,7 @@ class _Fit:
         squares, gram = down.new_zeros(len(missed)), down.new_zeros(missed.shape[1], missed.shape[1])
         for x, y in self._each():
             factors.append(factor(x))
-            left = y - functional.linear(_inner(self._mlp, x), down)
-            missed.addmm_(((left @ down) * factors[-1]).T, x)
+            missed.addmm_((((y - _output(self._mlp, x)) @ down) * factors[-1]).T, x)
             squares += factors[-1].square().sum(0)
             gram.addmm_(x.T, x)
         rows = down.square().sum(0) * squares / max(sum(len(x) for x, _ in self._pairs), 1)
@@ -147,6 +146,11 @@ def _inner(mlp: Any, x: Tensor) -> Tensor:
     return inner
 
 
+def _output(mlp: Any, x: Tensor) -> Tensor:
+    """Without the bias of the down projection."""
+    return functional.linear(_inner(mlp, x), mlp.down_proj.weight)
+
+
 def _error(mlp: Any, pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
     """Sum of squares."""
-    return sum(float((functional.linear(_inner(mlp, x), mlp.down_proj.weight) - y).square().sum()) for x, y in pairs)
+    return sum(float((_output(mlp, x) - y).square().sum()) for x, y in pairs)
