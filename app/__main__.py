@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from app.frozen import prepare
+from app.system.frozen import prepare
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def names_a_model(arguments: list[str]) -> bool:
 
 def _open_window(file: str) -> int:
     try:
-        from ui.main import main as window
+        from ui.app import main as window
     except ImportError as error:
         if not _is_of_qt(error):
             raise

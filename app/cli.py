@@ -61,7 +61,7 @@ class _ShowVersion(argparse.Action):
     """Looks the versions up only when they are asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from app.about import version_text
+        from app.diagnostics.about import version_text
 
         print(version_text())
         parser.exit()

@@ -9,9 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from app.engine.messages import LEAST_CONTEXT_TOKENS, FlashAttention, KvType
 from app.errors import StorageError
-from app.files import read_json, read_object, write_atomic
-from app.requests import LEAST_CONTEXT_TOKENS, FlashAttention, KvType
+from app.system.files import read_json, read_object, write_atomic
 
 
 class Theme(StrEnum):

@@ -14,3 +14,8 @@ def size_text(size_bytes: int) -> str:
 def percent(share: float, decimals: int = 0) -> str:
     """ "41 %" of 0.41, as the units of sizes and times stand after a space."""
     return f"{share * 100:.{decimals}f} %"
+
+
+def grouped(number: int) -> str:
+    """Thousands set apart with commas: 4,096."""
+    return f"{number:,}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ui.main import Program
+    from ui.program import Program
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "resources" / "screenshots"
@@ -46,11 +46,11 @@ def take_all(home: Path, folder: Path) -> None:
     """Start the program in `home`, chat, and save a picture of each scene in `folder`."""
     from PySide6.QtWidgets import QApplication
 
-    from app.paths import Paths
     from app.settings import Settings, Theme, save_settings
-    from ui import first_run
-    from ui.main import MODELS, Program
-    from ui.theme import ThemeWatcher
+    from app.system.paths import Paths
+    from ui.look.theme import ThemeWatcher
+    from ui.program import MODELS, Program
+    from ui.startup import first_run
 
     first_run.QUIET_MS = 3_600_000  # a measurement beside an answer belongs in no picture
     application = QApplication(["bantam"])
@@ -84,7 +84,7 @@ def take_all(home: Path, folder: Path) -> None:
 
 def make_broken_downloads(folder: Path) -> None:
     """Files that are no models, for the reasons the page gives."""
-    from app.paths import STARTER_MODEL
+    from app.system.paths import STARTER_MODEL
 
     (folder / "cut-off-download.gguf").write_bytes(STARTER_MODEL.read_bytes()[:9_000_000])
     (folder / "login-page.gguf").write_text("<!DOCTYPE html>\n<title>Sign in</title>\n")

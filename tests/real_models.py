@@ -14,7 +14,7 @@ import gguf
 import numpy as np
 from gguf.quants import dequantize
 
-from app.paths import STARTER_MODEL
+from app.system.paths import STARTER_MODEL
 
 DATA = Path(__file__).parent / "data"
 STDLIB_3M = DATA / "stdlib-3m"

@@ -45,7 +45,7 @@ def draw(folder: Path, wanted: list[str], size: str) -> int:
     from tests.ui.scenes_ledger import LEDGER_SCENES
     from tests.ui.scenes_recipe import RECIPE_SCENES
     from tests.ui.scenes_smaller import SMALLER_SCENES
-    from ui.theme import ThemeWatcher
+    from ui.look.theme import ThemeWatcher
 
     application = QApplication(["bantam"])
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,3 @@
-"""What is shown: pages, widgets and item models. Widgets know no service; `ui.main` hands the services to the pages."""
+"""What is shown: pages, widgets and item models. Widgets know no service; `ui.program` hands
+the services to the pages.
+"""

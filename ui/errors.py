@@ -16,7 +16,7 @@ from PySide6.QtGui import QAccessible, QAccessibleEvent, QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from app.errors import AppError
-from ui.icons import set_icon
+from ui.look.icons import set_icon
 from workers.protocol import Failure
 
 _log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled
-from app.events import Event
+from app.operation import Event
 from workers.protocol import End, Failure, Hello, Line, ProtocolError, Stop, decode, encode
 
 Run = Callable[[Any, Callable[[Event], None], StopFlag], Any]

@@ -13,12 +13,12 @@ from enum import StrEnum
 from PySide6.QtCore import QObject, Signal
 
 from app.errors import GatedError
-from app.events import Downloaded, DownloadProgress, Notice
 from app.hub import unfinished
+from app.hub.messages import Download, Downloaded, DownloadPlan, DownloadProgress
 from app.hub.unfinished import Unfinished
-from app.paths import Paths
-from app.process_outcome import Ending, ProcessOutcome
-from app.requests import Download, DownloadPlan
+from app.operation import Notice
+from app.system.paths import Paths
+from app.system.process_outcome import Ending, ProcessOutcome
 from workers.process import ChildProcess, worker_command
 from workers.protocol import End, Failure, Line
 from workers.settings_store import SettingsStore

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from app.engine.curve import FitCurve
+from app.engine.messages import MeasureFit
 from app.errors import ConversionError
-from app.events import ConversionPlanned
-from app.fit.curve import FitCurve
 from app.fit.judgement import Judgement
 from app.fit.judging import (
     CONTEXTS,
@@ -20,7 +20,6 @@ from app.fit.judging import (
     MADE_TYPES,
     derived,
     judgement_of,
-    judgements_of_plan,
     refusal,
     relatives,
     to_be_read,
@@ -29,9 +28,9 @@ from app.hub.endpoint import Hub
 from app.hub.repository import ModelFormat, RemoteModel, Repository
 from app.hub.transport import Call
 from app.library.gguf_file import GgufHeader
-from app.paths import Paths
-from app.process_outcome import ProcessOutcome
-from app.requests import MeasureFit, PlanConversion
+from app.quantize.messages import ConversionPlanned, PlanConversion
+from app.system.paths import Paths
+from app.system.process_outcome import ProcessOutcome
 from workers.process import ChildProcess, worker_command
 from workers.protocol import End, Failure, Line
 from workers.tasks import TaskRunner
@@ -181,7 +180,7 @@ class Fits(QObject):
     def _on_planned(self, folder: _Folder, line: Line) -> None:
         identity, key = folder.repository.id, folder.model.key
         if line.end is End.RESULT and isinstance(line.value, ConversionPlanned):
-            for judgement in judgements_of_plan(key, line.value):
+            for judgement in line.value.judgements(key):
                 self.judged.emit(identity, judgement)
         elif line.end is End.FAILED and line.value.kind == ConversionError.__name__:
             self.judged.emit(identity, refusal(key, f"{line.value.sentence} {line.value.hint}".strip()))

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
-from app.events import DownloadProgress, Notice, Progress, Result, TooLarge
-from app.paths import Paths
-from app.process_outcome import Ending, ProcessOutcome
-from app.requests import Request
+from app.engine.messages import TooLarge
+from app.hub.messages import DownloadProgress
+from app.operation import Notice, Progress, Request, Result
+from app.system.paths import Paths
+from app.system.process_outcome import Ending, ProcessOutcome
 from workers.process import ChildProcess, worker_command
 from workers.protocol import End, Failure, Hello, Line
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, Signal
 
-from app.events import AnswerStatistics, MachineSpeed, ModelLoaded, StopReason
+from app.engine.messages import AnswerStatistics, MachineSpeed, MeasureMachine, ModelLoaded, StopReason
 from app.fit.judgement import ReadProfile
 from app.fit.speed import predicted_ms
-from app.fit.speed_book import SpeedBook, SpeedError, SpokenAnswer, read_speed_book, write_speed_book
+from app.fit.speed_record import SpeedBook, SpeedError, SpokenAnswer, read_speed_book, write_speed_book
 from app.library.gguf_file import GgufHeader, read_header
-from app.paths import Paths
-from app.requests import MeasureMachine
+from app.system.paths import Paths
 from workers.jobs import Job, JobQueue, JobState, JobStatus
 from workers.tasks import TaskRunner
 

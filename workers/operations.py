@@ -5,68 +5,50 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from app.drafting import DraftCheck, DraftVerdict
-from app.engine.stop_flag import StopFlag
-from app.errors import AppError
-from app.events import (
-    BenchResult,
-    ConversationOpened,
-    ConversionPlanned,
-    Converted,
-    Downloaded,
-    ImportanceCollected,
-    MachineSpeed,
-    ModelLoaded,
-    Offers,
-    Quality,
-    Quantized,
-    Report,
-    Result,
-    TokenCount,
-    TooLarge,
-    Verified,
-)
-from app.fit.curve import FitCurve
-from app.inside.asked import LookAtTensor, LookInside, SuggestTypes
-from app.inside.said import Inside, TensorLook, TypesSuggested
-from app.paths import Paths, default_paths
-from app.pruning import (
-    DraftMade,
-    DraftsPlanned,
-    FinishModel,
-    MakeDraft,
-    PlanDraft,
-    PlanRecipe,
-    PlanRecovery,
-    Prune,
-    Pruned,
-    RecipePlanned,
-    Recover,
-    Recovered,
-    RecoveryPlanned,
-)
-from app.requests import (
+from app.convert.messages import Convert, Converted
+from app.drafts.messages import DraftMade, DraftsPlanned, MakeDraft, PlanDraft
+from app.engine.curve import FitCurve
+from app.engine.draft_messages import DraftCheck, DraftVerdict
+from app.engine.messages import (
     Bench,
+    BenchResult,
     CheckDraft,
-    CollectImportance,
     CompareDraft,
-    Convert,
+    ConversationOpened,
     CountTokens,
-    Download,
     Generate,
     LoadModel,
+    MachineSpeed,
     MeasureFit,
     MeasureMachine,
-    MeasureQuality,
     MeasureThreads,
+    ModelLoaded,
     OpenConversation,
+    ThreadCounts,
+    TokenCount,
+    TooLarge,
+)
+from app.engine.stop_flag import StopFlag
+from app.errors import AppError
+from app.hub.messages import Download, Downloaded
+from app.inspect.messages import Inside, LookAtTensor, LookInside, SuggestTypes, TensorLook, TypesSuggested
+from app.library.messages import Verified, VerifyModel
+from app.measure.messages import MeasureQuality, Quality
+from app.operation import Report, Request, Result
+from app.prune.messages import Prune, Pruned
+from app.quantize.messages import (
+    CollectImportance,
+    ConversionPlanned,
+    ImportanceCollected,
+    Offers,
     PlanConversion,
     PlanOffers,
     Quantize,
-    Request,
-    ThreadCounts,
-    VerifyModel,
+    Quantized,
 )
+from app.recipe.messages import FinishModel, PlanRecipe, RecipePlanned
+from app.recover.messages import PlanRecovery, Recover, Recovered, RecoveryPlanned
+from app.system.paths import Paths, default_paths
 
 if TYPE_CHECKING:
     from app.engine.session import Session
@@ -176,27 +158,27 @@ class Operations:
         return verify(request, report, stop)
 
     def _measure_fit(self, request: MeasureFit, report: Report, stop: StopFlag) -> FitCurve:
-        from app.fit.memory import measure_fit
+        from app.engine.memory import measure_fit
 
         return measure_fit(request, stop)
 
     def _measure_machine(self, request: MeasureMachine, report: Report, stop: StopFlag) -> MachineSpeed:
-        from app.fit.machine_speed import measure_machine
+        from app.engine.machine_speed import measure_machine
 
         return measure_machine(self._paths, report, stop)
 
     def _convert(self, request: Convert, report: Report, stop: StopFlag) -> Converted:
-        from app.compress.convert.conversion import convert
+        from app.convert.conversion import convert
 
         return convert(request, report, stop)
 
     def _quantize(self, request: Quantize, report: Report, stop: StopFlag) -> Quantized:
-        from app.compress.quantize import quantize
+        from app.quantize.quantize import quantize
 
         return quantize(request, report, stop)
 
     def _collect_importance(self, request: CollectImportance, report: Report, stop: StopFlag) -> ImportanceCollected:
-        from app.compress.importance import collect_importance
+        from app.quantize.importance import collect_importance
 
         return collect_importance(request, report, stop)
 
@@ -209,66 +191,66 @@ class Operations:
         return quality
 
     def _plan_offers(self, request: PlanOffers, report: Report, stop: StopFlag) -> Offers:
-        from app.compress.offers import plan_offers
+        from app.quantize.preview import plan_offers
 
         return plan_offers(request, self._paths, stop)
 
     def _plan_conversion(self, request: PlanConversion, report: Report, stop: StopFlag) -> ConversionPlanned:
-        from app.compress.offers import plan_conversion
+        from app.quantize.preview import plan_conversion
 
         return plan_conversion(request, stop)
 
     def _prune(self, request: Prune, report: Report, stop: StopFlag) -> Pruned:
-        from app.compress.steps import prune_step
+        from app.recipe.steps import prune_step
 
         return prune_step(request, self._paths, report, stop)
 
     def _recover(self, request: Recover, report: Report, stop: StopFlag) -> Recovered:
-        from app.compress.steps import recover_step
+        from app.recipe.steps import recover_step
 
         return recover_step(request, self._paths, report, stop)
 
     def _plan_recovery(self, request: PlanRecovery, report: Report, stop: StopFlag) -> RecoveryPlanned:
-        from app.frozen import require_torch
+        from app.system.frozen import require_torch
 
         require_torch()
-        from app.compress.recover.plan import plan_recovery
+        from app.recover.plan import plan_recovery
 
         return plan_recovery(request, report, stop)
 
     def _finish_model(self, request: FinishModel, report: Report, stop: StopFlag) -> None:
-        from app.compress.finish_model import finish_model
+        from app.recipe.finish_model import finish_model
 
         finish_model(request)
 
     def _plan_recipe(self, request: PlanRecipe, report: Report, stop: StopFlag) -> RecipePlanned:
-        from app.compress.recipe_plan import plan_recipe
+        from app.recipe.plan import plan_recipe
 
         return plan_recipe(request, self._paths, stop)
 
     def _plan_draft(self, request: PlanDraft, report: Report, stop: StopFlag) -> DraftsPlanned:
-        from app.compress.draft_costs import draft_costs
-        from app.compress.draft_options import draft_options
+        from app.drafts.costs import draft_costs
+        from app.drafts.options import draft_options
 
         options = draft_options(request.draft, self._paths, stop)
         return DraftsPlanned(request.draft, options, draft_costs(request.draft, self._paths, stop))
 
     def _make_draft(self, request: MakeDraft, report: Report, stop: StopFlag) -> DraftMade:
-        from app.compress.draft import make_draft
+        from app.drafts.make_draft import make_draft
 
         return make_draft(request, self._paths, report, stop)
 
     def _look_inside(self, request: LookInside, report: Report, stop: StopFlag) -> Inside:
-        from app.inside.looking import look_inside
+        from app.inspect.inspection import look_inside
 
         return look_inside(request)
 
     def _look_at_tensor(self, request: LookAtTensor, report: Report, stop: StopFlag) -> TensorLook:
-        from app.inside.looking import look_at_tensor
+        from app.inspect.inspection import look_at_tensor
 
         return look_at_tensor(request, report, stop)
 
     def _suggest_types(self, request: SuggestTypes, report: Report, stop: StopFlag) -> TypesSuggested:
-        from app.inside.suggesting import suggest_types
+        from app.inspect.suggesting import suggest_types
 
         return suggest_types(request, self._paths, report, stop)

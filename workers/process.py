@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
 
 from app.engine.environment import engine_environment
-from app.frozen import program
-from app.process_outcome import Ending, ProcessOutcome
+from app.system.frozen import program
+from app.system.process_outcome import Ending, ProcessOutcome
 from workers.protocol import Line, ProtocolError, decode, encode
 
 SLICE_MS = 4.0

@@ -19,7 +19,7 @@ from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any
 
-from app import events, requests
+from app.operations import EVENTS, REQUESTS, RESULTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,7 @@ class ProtocolError(ValueError):
     """A line that is not of this protocol."""
 
 
-_TYPES: dict[str, type] = {
-    cls.__name__: cls
-    for module in (requests, events)
-    for cls in vars(module).values()
-    if isinstance(cls, type) and is_dataclass(cls)
-} | {cls.__name__: cls for cls in (Hello, Stop, Failure)}
+_TYPES: dict[str, type] = {cls.__name__: cls for cls in (*REQUESTS, *EVENTS, *RESULTS, Hello, Stop, Failure)}
 
 
 def encode(line: Line) -> bytes:

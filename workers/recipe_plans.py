@@ -6,12 +6,13 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
-from app.compress.recipe import Recipe, as_toml
-from app.events import Offers
-from app.paths import Paths
-from app.pruning import MakeDraft, PlanDraft, PlanRecipe, RecipePlanned
-from app.requests import KvType, PlanOffers
-from workers.planning import PlanningChild
+from app.drafts.messages import MakeDraft, PlanDraft
+from app.engine.messages import KvType
+from app.quantize.messages import Offers, PlanOffers
+from app.recipe.messages import PlanRecipe, RecipePlanned
+from app.recipe.recipe import Recipe, as_toml
+from app.system.paths import Paths
+from workers.warm_child import PlanningChild
 
 
 class RecipePlans(QObject):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from app.events import AnswerStatistics
-from app.requests import Message, Role, Sampling
+from app.engine.messages import AnswerStatistics, Message, Role, Sampling
 
 UNTITLED = "New chat"
 TITLE_LENGTH = 60

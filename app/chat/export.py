@@ -4,12 +4,12 @@ The JSON object has the keys
     format          "bantam-conversation"
     version         1
     id, title, system_prompt, preset    texts
-    sampling        the fields of `app.requests.Sampling`
+    sampling        the fields of `app.engine.messages.Sampling`
     active_branch   ids of the messages that are shown, from the first to the last
     messages        of all branches in the order they were written, each with
         id, parent_id (null for a first message), role ("user", "assistant"), content, model,
         created_at (ISO 8601, UTC), state ("complete", "streaming", "interrupted"),
-        statistics (the fields of `app.events.AnswerStatistics`, or null)
+        statistics (the fields of `app.engine.messages.AnswerStatistics`, or null)
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from app.chat.conversation import Conversation, MessageState, StoredMessage
 from app.chat.reasoning import split_reasoning
-from app.requests import Role
+from app.engine.messages import Role
 
 FORMAT = "bantam-conversation"
 VERSION = 1

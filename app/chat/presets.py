@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.requests import Sampling
+from app.engine.messages import Sampling
 
 
 @dataclass(frozen=True, slots=True)

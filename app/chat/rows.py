@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from app.chat.conversation import MessageState, StoredMessage
-from app.drafting import DraftFigures
-from app.events import AnswerStatistics, StopReason
-from app.requests import Role, Sampling
+from app.engine.draft_messages import DraftFigures
+from app.engine.messages import AnswerStatistics, Role, Sampling, StopReason
 
 LATEST = 253_402_300_800.0
 MESSAGE_COLUMNS = "id, parent_id, role, content, created_at, model_name, state, statistics"

@@ -18,8 +18,8 @@ from app.chat.database import PAGE_BYTES, connect, read_only, storage_error
 from app.chat.pages import rows_on_pages
 from app.chat.rows import as_text, as_time
 from app.chat.tree import title_of
+from app.engine.messages import Role
 from app.errors import StorageError
-from app.requests import Role
 
 UNREADABLE = "[This message could not be read from the damaged database.]"
 SIDE_FILES = ("", "-wal", "-shm")

@@ -41,9 +41,8 @@ from app.chat.tree import (
     sibling_ids,
     title_of,
 )
+from app.engine.messages import AnswerStatistics, Role, Sampling
 from app.errors import StorageError
-from app.events import AnswerStatistics
-from app.requests import Role, Sampling
 
 T = TypeVar("T")
 Database = sqlite3.Connection

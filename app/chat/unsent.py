@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.chat.store import ChatStore
 from app.errors import StorageError
-from app.files import read_object, write_atomic
+from app.system.files import read_object, write_atomic
 
 
 def unsent_file(chats: Path) -> Path:

@@ -6,10 +6,9 @@ import argparse
 
 from app.commands.console import StderrReport, add_load_arguments, as_dict, load_request, print_json, refuse, whole
 from app.commands.isolation import isolated
-from app.events import BenchResult, TooLarge
-from app.paths import default_paths
-from app.requests import Bench
+from app.engine.messages import Bench, BenchResult, TooLarge
 from app.settings import load_settings
+from app.system.paths import default_paths
 from app.units import size_text
 
 

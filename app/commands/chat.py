@@ -22,11 +22,10 @@ from app.commands.console import (
     whole,
 )
 from app.commands.isolation import isolated
+from app.engine.messages import AnswerStatistics, Generate, Message, PromptReady, Role, StopReason, TooLarge
 from app.errors import AppError, Cancelled
-from app.events import AnswerStatistics, PromptReady, StopReason, TooLarge
-from app.paths import default_paths
-from app.requests import Generate, Message, Role
 from app.settings import load_settings
+from app.system.paths import default_paths
 
 if TYPE_CHECKING:
     from app.engine.session import Session

@@ -16,13 +16,12 @@ from app.commands.console import (
     whole,
 )
 from app.commands.isolation import isolated
-from app.drafting import Difference, DraftCheck
+from app.engine.draft_messages import Difference, DraftCheck
+from app.engine.messages import CheckDraft, Sampling, TooLarge
 from app.errors import AppError
-from app.events import TooLarge
 from app.measure.texts import read_text
-from app.paths import default_paths
-from app.requests import CheckDraft, Sampling
 from app.settings import load_settings
+from app.system.paths import default_paths
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

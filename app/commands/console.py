@@ -12,12 +12,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from app.engine.messages import LEAST_CONTEXT_TOKENS, FlashAttention, KvType, LoadModel, ThreadCounts, TooLarge
 from app.errors import AppError
-from app.events import Event, Notice, Progress, Stage, TooLarge
-from app.paths import STARTER_MODEL
-from app.requests import LEAST_CONTEXT_TOKENS, FlashAttention, KvType, LoadModel, ThreadCounts
+from app.operation import Event, Notice, Progress, Stage
+from app.operation_words import STAGE_WORDS as SHARED_STAGE_WORDS
 from app.settings import Settings
-from app.stage_words import STAGE_WORDS as SHARED_STAGE_WORDS
+from app.system.paths import STARTER_MODEL
 
 _STAGES = SHARED_STAGE_WORDS | {
     Stage.MEASURE_THREADS: "Measuring the best number of threads (once)",

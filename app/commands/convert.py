@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from app.commands.console import StderrReport, as_dict, print_json
-from app.requests import Convert
+from app.convert.messages import Convert
 from app.units import size_text
 
 TYPES = ("f32", "f16", "bf16", "q8_0")
@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from app.compress.convert.conversion import convert
+    from app.convert.conversion import convert
 
     folder = parsed.folder.expanduser()
     output = parsed.output or folder / f"{folder.resolve().name}-{parsed.type.upper()}.gguf"

@@ -13,12 +13,12 @@ from app.fit.drafts import ASSUMED_ACCEPTANCE, DraftCandidate, draft_candidates
 from app.library.gguf_file import read_header
 from app.library.library import ModelEntry, ModelSource, scan
 from app.library.manifest import origin_of
-from app.paths import Paths, default_paths
 from app.settings import Settings, load_settings
+from app.system.paths import Paths, default_paths
 from app.units import size_text
 
 if TYPE_CHECKING:
-    from app.hub.draft_suggestions import DraftSuggestion
+    from app.fit.draft_suggestions import DraftSuggestion
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +51,7 @@ def _run(parsed: argparse.Namespace) -> int:
 def _suggestions(target: ModelEntry, paths: Paths, settings: Settings) -> tuple[DraftSuggestion, ...] | None:
     """None where the hub cannot be reached, which is said: what is here counts all the same."""
     from app.commands.hub import hub_of
-    from app.hub.draft_suggestions import draft_suggestions
+    from app.fit.draft_suggestions import draft_suggestions
 
     try:
         return draft_suggestions(hub_of(settings), target, paths.headers)

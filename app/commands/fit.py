@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from app.commands.console import StderrReport, as_dict, print_json, whole
 from app.commands.isolation import isolated
+from app.engine.messages import LEAST_CONTEXT_TOKENS, KvType, MeasureFit
 from app.errors import AppError, ConversionError
 from app.fit.advice import Choice, best, choice_of, sentence
 from app.fit.judgement import Judgement, MemoryBudget
 from app.fit.verdict import arithmetic
-from app.paths import Paths, default_paths
-from app.requests import LEAST_CONTEXT_TOKENS, KvType, MeasureFit, PlanConversion
+from app.quantize.messages import PlanConversion
 from app.settings import Settings, load_settings
+from app.system.paths import Paths, default_paths
 from app.units import size_text
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ def _judge(
 
 
 def _judge_file(path: Path, context: int, kv_type: KvType) -> tuple[list[tuple[str, int]], list[Judgement]]:
+    from app.engine.memory import measure_fit
     from app.fit.judging import judgement_of
-    from app.fit.memory import measure_fit
     from app.library.gguf_file import read_header
 
     header = read_header(path)
@@ -79,8 +80,8 @@ def _judge_repository(
     parsed: argparse.Namespace, paths: Paths, settings: Settings, context: int, kv_type: KvType
 ) -> tuple[list[tuple[str, int]], list[Judgement]]:
     from app.commands.hub import find_repository, hub_of, pick_model
+    from app.engine.memory import measure_fit
     from app.fit.judging import derived, judgement_of, relatives, to_be_read
-    from app.fit.memory import measure_fit
     from app.hub.remote import fetch_stub
     from app.hub.repository import ModelFormat
 
@@ -105,16 +106,16 @@ def _judge_original(
     hub: Hub, repository: Repository, model: RemoteModel, paths: Paths, points: tuple[int, ...], kv_type: KvType
 ) -> list[tuple[tuple[str, int], Judgement]]:
     """What would be made of original weights, from their headers; one refusal where they cannot be converted."""
-    from app.compress.offers import plan_conversion
-    from app.fit.judging import MADE_TYPES, judgements_of_plan, refusal
+    from app.fit.judging import MADE_TYPES, refusal
     from app.hub.original import fetch_sparse_folder
+    from app.quantize.preview import plan_conversion
 
     sparse = fetch_sparse_folder(hub, repository, model, paths.headers)
     try:
         plan = plan_conversion(PlanConversion(sparse.path, MADE_TYPES, points, (kv_type,)), lambda: False)
     except ConversionError as error:
         return [((model.label, model.size_bytes), refusal(model.key, f"{error.sentence} {error.hint}".strip()))]
-    judgements = judgements_of_plan(model.key, plan)
+    judgements = plan.judgements(model.key)
     sizes = [(f"{file.type} (made here)", file.size_bytes) for file in plan.files]
     return list(zip(sizes, judgements, strict=True))
 
@@ -127,8 +128,8 @@ def _points(context: int) -> tuple[int, ...]:
 
 def _speed(paths: Paths) -> Any:
     """What was measured here; measured now where it never was."""
-    from app.fit.machine_speed import measure_machine
-    from app.fit.speed_book import read_speed_book, write_speed_book
+    from app.engine.machine_speed import measure_machine
+    from app.fit.speed_record import read_speed_book, write_speed_book
 
     book = read_speed_book(paths.speed)
     if book.speed is None:
@@ -144,7 +145,7 @@ def _speed(paths: Paths) -> Any:
 
 
 def _notice(error: AppError) -> Any:
-    from app.events import Notice
+    from app.operation import Notice
 
     return Notice(f"{error.sentence} There is no speed below.")
 

@@ -10,12 +10,12 @@ import time
 from app.commands.console import as_dict, print_json
 from app.commands.hub import find_repository, hub_of, pick_model
 from app.errors import AppError
-from app.events import Downloaded, DownloadPhase, DownloadProgress, Event, Notice
 from app.hub.endpoint import Hub
+from app.hub.messages import Download, Downloaded, DownloadPhase, DownloadProgress
 from app.hub.repository import RemoteModel, Repository
-from app.paths import Paths, default_paths
-from app.requests import Download
+from app.operation import Event, Notice
 from app.settings import load_settings
+from app.system.paths import Paths, default_paths
 from app.units import size_text
 
 _LINE_EVERY_S = 10.0

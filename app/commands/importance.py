@@ -7,8 +7,8 @@ from pathlib import Path
 
 from app.commands.console import StderrReport, as_dict, print_json, whole
 from app.commands.isolation import isolated
-from app.paths import default_paths
-from app.requests import CollectImportance
+from app.quantize.messages import CollectImportance
+from app.system.paths import default_paths
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from app.compress.importance import collect_importance
     from app.engine.stop_flag import StopFlag
+    from app.quantize.importance import collect_importance
 
     default_paths().ensure()
     model = parsed.model.expanduser().resolve()

@@ -18,14 +18,14 @@ from collections.abc import Callable
 
 import psutil
 
-from app import machine
+from app.engine import machine_record
 from app.engine.environment import engine_environment
 from app.engine.first_decode import died_in_warm_up, safe_mode_notice
 from app.engine.loading_marker import read_marker
 from app.errors import AppError
-from app.frozen import program
-from app.paths import default_paths
-from app.process_outcome import Ending, ProcessOutcome
+from app.system.frozen import program
+from app.system.paths import default_paths
+from app.system.process_outcome import Ending, ProcessOutcome
 
 _MARK = "BANTAM_COMMAND_CHILD"
 """Holds the number of the process that waits."""
@@ -45,7 +45,7 @@ def isolated(run: Run) -> Run:
         paths = default_paths()
         outcome, pid = _run_child()
         if died_in_warm_up(outcome, read_marker(paths.loading_marker), pid):
-            machine.remember_safe_mode(paths.machine, outcome.sentence)
+            machine_record.remember_safe_mode(paths.machine, outcome.sentence)
             print(safe_mode_notice(outcome), file=sys.stderr)
             outcome, pid = _run_child()
         if outcome.ending is Ending.CRASHED:

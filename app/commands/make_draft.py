@@ -8,10 +8,11 @@ from pathlib import Path
 from app.commands.console import StderrReport, as_dict, print_json, whole
 from app.commands.interruption import finishing_in_order
 from app.commands.isolation import isolated
-from app.compress.draft_names import default_draft
-from app.drafting import PAYS_FROM
-from app.paths import default_paths
-from app.pruning import BUNDLED_TEXT, TEACHER_TEXT, DraftMade, MakeDraft, RecoverMethod
+from app.drafts.messages import DraftMade, MakeDraft
+from app.drafts.names import default_draft
+from app.engine.draft_messages import PAYS_FROM
+from app.recover.messages import BUNDLED_TEXT, TEACHER_TEXT, RecoverMethod
+from app.system.paths import default_paths
 from app.units import percent
 
 _DEFAULT = MakeDraft(Path(), Path(), Path())
@@ -36,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from app.compress.draft import make_draft
+    from app.drafts.make_draft import make_draft
 
     report = StderrReport()
     with finishing_in_order() as stop:

@@ -11,11 +11,11 @@ from typing import Any
 
 from app.commands.console import StderrReport, whole
 from app.commands.isolation import isolated
-from app.events import BenchResult, Estimate, Quality
+from app.engine.messages import BenchResult
 from app.measure.ledger import record
+from app.measure.messages import Estimate, MeasureQuality, Quality
 from app.measure.speed import ends_with_parent
-from app.paths import default_paths
-from app.requests import MeasureQuality
+from app.system.paths import default_paths
 from app.units import percent, size_text
 
 

@@ -6,8 +6,8 @@ import argparse
 
 from app.commands.console import as_dict, print_json
 from app.library.library import ModelEntry, scan
-from app.paths import default_paths
 from app.settings import load_settings
+from app.system.paths import default_paths
 from app.units import size_text
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from app.commands.console import StderrReport, as_dict, number, print_json, whole
 from app.commands.isolation import isolated
-from app.compress.recipe_shape import shape_of
-from app.compress.recipe_words import rounding_words
 from app.errors import Cancelled
-from app.frozen import require_torch
-from app.pruning import SPARSE, LayerImportance, Prune, Pruned, PruneMethod
+from app.prune.messages import SPARSE, LayerImportance, Prune, Pruned, PruneMethod
+from app.recipe.shape import shape_of
+from app.recipe.words import rounding_words
+from app.system.frozen import require_torch
 from app.units import percent, size_text
 
 _DEFAULT = Prune(Path(), Path(), PruneMethod.FFN, 0.25)
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(parsed: argparse.Namespace) -> int:
     require_torch()
-    from app.compress.prune.prune import prune
+    from app.prune.prune import prune
 
     stopped = False
 

@@ -12,8 +12,7 @@ from types import FrameType
 from app.commands.console import StderrReport, as_dict, print_json, whole
 from app.commands.isolation import isolated
 from app.errors import AppError
-from app.events import Quantized
-from app.requests import Quantize, TensorOverride
+from app.quantize.messages import Quantize, Quantized, TensorOverride
 from app.units import size_text
 
 DEFAULT_TYPE = "Q4_K_M"
@@ -40,8 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from app.compress.outputs import recipe_of
-    from app.compress.quantize import quantize
+    from app.quantize.outputs import recipe_of
+    from app.quantize.quantize import quantize
 
     requests = _requests(parsed)
     results: list[Quantized] = []
@@ -63,7 +62,7 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _requests(parsed: argparse.Namespace) -> tuple[Quantize, ...]:
-    from app.compress.outputs import default_output, each
+    from app.quantize.outputs import default_output, each
 
     types = tuple(name.upper() for name in parsed.type) or (DEFAULT_TYPE,)
     if parsed.output and len(types) > 1:
@@ -98,11 +97,11 @@ def _source(text: str) -> Path:
 def _download(name: str) -> Path:
     from app.commands.get import download_model
     from app.commands.hub import find_repository, hub_of
-    from app.compress.convert.conversion import check
+    from app.convert.conversion import check
     from app.hub.original import fetch_sparse_folder
     from app.hub.repository import ModelFormat
-    from app.paths import default_paths
     from app.settings import load_settings
+    from app.system.paths import default_paths
 
     paths = default_paths().ensure()
     hub = hub_of(load_settings(paths.settings))
@@ -128,7 +127,7 @@ def _override(text: str) -> TensorOverride:
 
 def _leave_nothing(request: Quantize) -> None:
     """Ctrl+C ends this process at once: llama.cpp swallows what Python raises inside its log callback."""
-    from app.compress.quantize import remove_parts
+    from app.quantize.quantize import remove_parts
 
     def end(_number: int, _frame: FrameType | None) -> None:
         remove_parts(request)

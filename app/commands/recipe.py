@@ -10,14 +10,18 @@ from typing import Any
 from app.commands.console import StderrReport, as_dict, print_json
 from app.commands.interruption import finishing_in_order
 from app.commands.isolation import isolated
-from app.compress.recipe import Recipe, as_toml, builtin_recipes, read_recipe
-from app.compress.recipe_requests import RecipeWork, place_for, work_of
-from app.compress.recipe_words import notice_words, rounded_cuts
 from app.errors import Cancelled, RecipeError
-from app.events import Quality, Quantized, Result
-from app.paths import Paths, default_paths
-from app.pruning import PlanRecipe, Pruned, RecipePlanned, Recovered
+from app.measure.messages import Quality
+from app.operation import Result
+from app.prune.messages import Pruned
+from app.quantize.messages import Quantized
+from app.recipe.messages import PlanRecipe, RecipePlanned
+from app.recipe.recipe import Recipe, as_toml, builtin_recipes, read_recipe
+from app.recipe.words import notice_words, rounded_cuts
+from app.recipe.work import RecipeWork, place_for, work_of
+from app.recover.messages import Recovered
 from app.settings import load_settings
+from app.system.paths import Paths, default_paths
 from app.units import size_text
 
 _SOURCE_HINT = "A GGUF file cannot be pruned; give the folder with config.json and its safetensors."
@@ -70,7 +74,7 @@ def _recipe(name: str) -> Recipe:
 
 
 def _plan(recipe: Recipe, source: Path, paths: Paths, as_json: bool) -> int:
-    from app.compress.recipe_plan import plan_recipe
+    from app.recipe.plan import plan_recipe
 
     request = PlanRecipe(source, as_toml(recipe), load_settings(paths.settings).context_tokens)
     plan = plan_recipe(request, paths, lambda: False)
@@ -82,7 +86,7 @@ def _plan(recipe: Recipe, source: Path, paths: Paths, as_json: bool) -> int:
 
 
 def _carry_out(work: RecipeWork, paths: Paths, as_json: bool) -> int:
-    from app.compress.recipe_run import run_recipe
+    from app.recipe.run import run_recipe
 
     report, results = StderrReport(), []
     with finishing_in_order() as stop:

@@ -10,8 +10,16 @@ from pathlib import Path
 
 from app.commands.console import StderrReport, as_dict, number, print_json, whole
 from app.commands.isolation import isolated
-from app.frozen import require_torch
-from app.pruning import SHORT_TOKENS, TEACHER_TEXT, PlanRecovery, Recover, Recovered, RecoverMethod, RecoveryPlanned
+from app.recover.messages import (
+    SHORT_TOKENS,
+    TEACHER_TEXT,
+    PlanRecovery,
+    Recover,
+    Recovered,
+    RecoverMethod,
+    RecoveryPlanned,
+)
+from app.system.frozen import require_torch
 from app.units import size_text
 
 
@@ -47,11 +55,11 @@ def _run(parsed: argparse.Namespace) -> int:
     request, stop, report = _request(parsed), _stopped_by_ctrl_c(), StderrReport()
     try:
         if parsed.plan:
-            from app.compress.recover.plan import plan_recovery
+            from app.recover.plan import plan_recovery
 
             _print_plan(plan_recovery(PlanRecovery(request), report, stop), as_json=parsed.json)
         else:
-            from app.compress.recover.recover import recover
+            from app.recover.recover import recover
 
             _print_result(recover(request, report, stop), as_json=parsed.json)
     finally:

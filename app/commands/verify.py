@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 
 from app.commands.console import StderrReport, as_dict, print_json
-from app.events import FileCheck
+from app.library.messages import FileCheck, VerifyModel
 from app.library.verify import verify
-from app.requests import VerifyModel
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from app.engine.ggml_library import ggml_base
 from app.engine.llama import BATCH_TOKENS, LOG, C, DecodeError, Model
 from app.errors import Cancelled, LoadError
-from app.events import ShouldStop
+from app.operation import ShouldStop
 
 _PREFIX = b"blk."
 """The matrices of the layers; embedding and output matrix are not calibrated, as in llama-imatrix."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 import time
 
-from app.drafting import DraftFigures
+from app.engine.draft_messages import DraftFigures
+from app.engine.messages import AnswerStatistics, StopReason
 from app.engine.prompt import Prompt
-from app.events import AnswerStatistics, StopReason
 
 
 class AnswerClock:

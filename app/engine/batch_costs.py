@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from statistics import median
 
 from app.errors import Cancelled
-from app.events import Progress, Report, ShouldStop, Stage
+from app.operation import Progress, Report, ShouldStop, Stage
 
 SIZES = (1, 4, 2, 3, 8, 16, 6, 5, 12, 7, 24, 32)
 """Measured in this order until the time is used up: the sizes that are likely to be good ones first."""

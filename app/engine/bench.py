@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import statistics
 
+from app.engine.messages import (
+    AnswerStatistics,
+    Bench,
+    BenchResult,
+    CountTokens,
+    Generate,
+    Message,
+    Role,
+    Sampling,
+    StopReason,
+    TooLarge,
+)
 from app.engine.session import Session
 from app.engine.stop_flag import StopFlag
 from app.errors import Cancelled
-from app.events import AnswerStatistics, BenchResult, Progress, Report, Stage, StopReason, TooLarge
-from app.hardware import peak_resident_bytes
-from app.paths import Paths
-from app.requests import Bench, CountTokens, Generate, Message, Role, Sampling
+from app.operation import Progress, Report, Stage
+from app.system.hardware import peak_resident_bytes
+from app.system.paths import Paths
 
 _WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "and", "runs", "into", "a", "forest")
 

@@ -6,25 +6,24 @@ import dataclasses
 import time
 from pathlib import Path
 
-from app import machine
-from app.drafting import DraftLoaded
-from app.engine import loading_marker
+from app.engine import loading_marker, machine_record
 from app.engine.batch_costs import BatchCosts, measure_batches
+from app.engine.draft_messages import DraftLoaded
 from app.engine.draft_model import DraftModel
 from app.engine.drafting import Drafting
 from app.engine.kv_cache import KvCache
 from app.engine.llama import Model
+from app.engine.memory import draft_need
+from app.engine.messages import LoadModel, ThreadCounts
+from app.engine.need import MemoryNeed
 from app.engine.prompt_lookup import PromptLookup
 from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled
-from app.events import Progress, Report, Stage
-from app.fit.memory import draft_need
-from app.fit.need import MemoryNeed
 from app.library.gguf_file import read_header
 from app.library.names import model_name
 from app.library.vocabulary import read_vocabulary, vocabulary_problem
-from app.paths import Paths
-from app.requests import LoadModel, ThreadCounts
+from app.operation import Progress, Report, Stage
+from app.system.paths import Paths
 
 _LARGEST_BATCH = 32
 _STRIDE = 7919
@@ -145,7 +144,7 @@ def _load_draft(
 def _batch_costs(target: DraftTarget, paths: Paths, report: Report, stop: StopFlag) -> dict[int, float]:
     """As measured here at an earlier load, or now. Raises Cancelled."""
     name = target.name_of_costs()
-    if known := machine.batch_costs(paths.machine, name):
+    if known := machine_record.batch_costs(paths.machine, name):
         return known
     cache = target.cache
     cache.context.set_threads(target.threads.decode, target.threads.decode)
@@ -163,5 +162,5 @@ def _batch_costs(target: DraftTarget, paths: Paths, report: Report, stop: StopFl
         costs = measure_batches(run_ms, largest, report, stop)
     finally:
         cache.clear()
-    machine.remember_batch_costs(paths.machine, name, costs)
+    machine_record.remember_batch_costs(paths.machine, name, costs)
     return costs

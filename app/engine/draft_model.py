@@ -9,10 +9,10 @@ from statistics import median
 
 from app.engine.kv_cache import KvCache
 from app.engine.llama import LOG, Context, Model, ModelOptions
+from app.engine.messages import LoadModel
 from app.engine.sampler import GreedyGuess
 from app.engine.stop_flag import StopFlag
 from app.errors import Cancelled
-from app.requests import LoadModel
 
 _WARM_UP_TOKENS = 64
 _TIMED_BATCH = 32

@@ -9,15 +9,25 @@ import time
 from collections.abc import Sequence
 from statistics import median
 
-from app.drafting import Difference, DraftCheck, DraftFigures, DraftVerdict
+from app.engine.draft_messages import Difference, DraftCheck, DraftFigures, DraftVerdict
 from app.engine.llama import C, Context, Model
+from app.engine.messages import (
+    AnswerStatistics,
+    CheckDraft,
+    CompareDraft,
+    Generate,
+    Message,
+    OpenConversation,
+    Role,
+    Sampling,
+    StopReason,
+)
 from app.engine.sampler import Sampler
 from app.engine.session import Session
 from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled
-from app.events import AnswerStatistics, Progress, Report, Stage, StopReason
-from app.paths import RESOURCES
-from app.requests import CheckDraft, CompareDraft, Generate, Message, OpenConversation, Role, Sampling
+from app.operation import Progress, Report, Stage
+from app.system.paths import RESOURCES
 
 PROMPTS_FILE = RESOURCES / "texts" / "draft-check.txt"
 

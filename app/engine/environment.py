@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from app.hardware import cpu_name
+from app.system.hardware import cpu_name
 
 _SPINS_INTEL = 1000
 _SPINS_AMD = 3000

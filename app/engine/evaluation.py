@@ -19,17 +19,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from app import machine
-from app.engine import loading_marker
+from app.engine import loading_marker, machine_record
 from app.engine.heap import heap_bytes
 from app.engine.llama import BATCH_TOKENS, LOG, C, Model, ModelOptions
+from app.engine.need import PROCESS_BYTES
 from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled, LoadError, ModelFileError
-from app.events import Progress, Report, ShouldStop, Stage
-from app.fit.need import PROCESS_BYTES
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import printable
-from app.paths import Paths
+from app.operation import Progress, Report, ShouldStop, Stage
+from app.system.paths import Paths
 
 Logits = npt.NDArray[np.float32]
 
@@ -98,17 +97,17 @@ def open_reader(
     first decode, as in a chat's load.
     """
     header = _check_header(path)
-    safe_mode = machine.needs_safe_mode(paths.machine) or _NEVER_REPACKED.issuperset(header.tensor_types)
+    safe_mode = machine_record.needs_safe_mode(paths.machine) or _NEVER_REPACKED.issuperset(header.tensor_types)
     with loading_marker.loading(paths.loading_marker, path, safe_mode) as stage:
         reader = WindowReader(_load(path, safe_mode, report, stop), window_tokens, threads)
         try:
             if isinstance(stop, StopFlag):
                 reader.abort_when(stop)
             stage.enter(Stage.WARM_UP)
-            proven = safe_mode or reader.model.quantization in machine.verified_file_types(paths.machine)
+            proven = safe_mode or reader.model.quantization in machine_record.verified_file_types(paths.machine)
             if not proven:
                 reader.warm_up()
-                machine.remember_verified(paths.machine, reader.model.quantization)
+                machine_record.remember_verified(paths.machine, reader.model.quantization)
         except BaseException:
             reader.close()
             raise

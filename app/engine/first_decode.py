@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from app.engine.loading_marker import LoadingMarker
-from app.events import ModelLoaded, Stage
-from app.process_outcome import ProcessOutcome
+from app.engine.messages import ModelLoaded
+from app.operation import Stage
+from app.system.process_outcome import ProcessOutcome
 
 
 def died_in_warm_up(outcome: ProcessOutcome, marker: LoadingMarker | None, pid: int | None) -> bool:

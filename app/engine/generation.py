@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from app.engine.answer import AnswerClock
 from app.engine.kv_cache import KvCache
 from app.engine.llama import Model
+from app.engine.messages import Sampling, StopReason, Token
 from app.engine.prompt import Prompt
 from app.engine.sampler import Sampler
 from app.engine.text_stream import TextStream
 from app.engine.threads import AdaptiveThreads
-from app.events import Progress, Report, ShouldStop, Stage, StopReason, Token
-from app.requests import Sampling
+from app.operation import Progress, Report, ShouldStop, Stage
 
 
 @dataclass(frozen=True, slots=True)

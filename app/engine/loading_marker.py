@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.events import Stage
-from app.files import read_json, write_atomic
+from app.operation import Stage
+from app.system.files import read_json, write_atomic
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.engine.llama import Model
+from app.engine.messages import Message, Role
 from app.engine.template import CHATML, FALLBACK_STOP, PLAIN, WAY_OUT, ChatTemplate
 from app.errors import ContextError, TemplateError
-from app.requests import Message, Role
 
 
 @dataclass(frozen=True, slots=True)

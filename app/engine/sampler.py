@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from app.engine.llama import C, Context, Model
-from app.requests import Sampling
+from app.engine.messages import Sampling
 
 
 class Sampler:

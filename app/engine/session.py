@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from app import machine
-from app.engine import loading_marker, threads
+from app.engine import loading_marker, machine_record, threads
 from app.engine.answer import AnswerClock
 from app.engine.draft_loading import DraftPlan, DraftTarget, LoadedDrafting, load_drafting, plan_draft
 from app.engine.drafting import Drafting
@@ -18,31 +17,34 @@ from app.engine.generation import GenerationInput, generate_plain
 from app.engine.kv_cache import KvCache
 from app.engine.kv_store import KvStore
 from app.engine.llama import LOG, Context, Model, ModelOptions
+from app.engine.memory import context_tokens, memory_need, too_large
+from app.engine.messages import (
+    ConversationOpened,
+    CountTokens,
+    Generate,
+    LoadModel,
+    ModelLoaded,
+    OpenConversation,
+    PromptReady,
+    Sampling,
+    ThreadCounts,
+    Token,
+    TokenCount,
+    TooLarge,
+)
+from app.engine.need import MemoryNeed
 from app.engine.neighbours import BusyNeighbours
 from app.engine.prompt import PromptBuilder
 from app.engine.sampler import Sampler
 from app.engine.speculative import generate_speculative
 from app.engine.stop_flag import StopFlag
 from app.errors import Cancelled, LoadError, ModelFileError
-from app.events import (
-    ConversationOpened,
-    ModelLoaded,
-    Progress,
-    PromptReady,
-    Report,
-    Stage,
-    Token,
-    TokenCount,
-    TooLarge,
-)
-from app.fit.memory import context_tokens, memory_need, too_large
-from app.fit.need import MemoryNeed
-from app.hardware import physical_cores, usable_cores
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import printable
 from app.library.names import model_name
-from app.paths import Paths
-from app.requests import CountTokens, Generate, LoadModel, OpenConversation, Sampling, ThreadCounts
+from app.operation import Progress, Report, Stage
+from app.system.hardware import physical_cores, usable_cores
+from app.system.paths import Paths
 
 _WARM_UP_TOKENS = 64
 """llama.cpp's AMX kernels, the ones that kill the process on some machines, only run for batches of this size."""
@@ -83,7 +85,7 @@ class Session:
             need = dataclasses.replace(need, draft_bytes=plan.need.resident_bytes)
         if not request.load_anyway and (question := too_large(request, need)):
             return question
-        safe_mode = request.safe_mode or machine.needs_safe_mode(paths.machine)
+        safe_mode = request.safe_mode or machine_record.needs_safe_mode(paths.machine)
         with loading_marker.loading(paths.loading_marker, request.path, safe_mode) as stage:
             session = _load(request, paths, safe_mode, report, stop)
             try:
@@ -180,7 +182,7 @@ class Session:
             counts = threads.measure(decode_ms, prefill_ms, candidates, report=report, should_stop=stop)
         finally:
             self._cache.clear()
-        machine.remember_thread_counts(self._machine, self._size_class, counts)
+        machine_record.remember_thread_counts(self._machine, self._size_class, counts)
         self._use_threads(counts)
         return self._threads
 
@@ -193,7 +195,7 @@ class Session:
 
     @property
     def _size_class(self) -> str:
-        return machine.size_class(self.model.weights_bytes)
+        return machine_record.size_class(self.model.weights_bytes)
 
     @property
     def _filler(self) -> int:
@@ -228,19 +230,19 @@ class Session:
         report(Progress(Stage.WARM_UP, 0, 1))
         self._cache.context.abort_when(stop)
         quantization = self.model.quantization
-        proven = safe_mode or quantization in machine.verified_file_types(self._machine)
+        proven = safe_mode or quantization in machine_record.verified_file_types(self._machine)
         self._cache.context.set_threads(physical_cores(), physical_cores())
         self._time_ms([self._filler] * (1 if proven else _WARM_UP_TOKENS), stop)
         self._cache.clear()
         if not proven:
-            machine.remember_verified(self._machine, quantization)
+            machine_record.remember_verified(self._machine, quantization)
         report(Progress(Stage.WARM_UP, 1, 1))
 
     def _choose_threads(self, report: Report, stop: StopFlag) -> None:
         wanted = self._request.threads
         if wanted.decode and wanted.prefill:
             self._use_threads(wanted)
-        elif known := machine.thread_counts(self._machine, self._size_class):
+        elif known := machine_record.thread_counts(self._machine, self._size_class):
             self._use_threads(known)
         else:
             self.measure_threads(report, stop)
@@ -259,9 +261,9 @@ class Session:
         it is no measurement to remember.
         """
         if (best := self._adaptive.best) > self._threads.decode:
-            known = machine.thread_counts(self._machine, self._size_class) or self._threads
+            known = machine_record.thread_counts(self._machine, self._size_class) or self._threads
             measured = ThreadCounts(best, max(best, known.prefill))
-            machine.remember_thread_counts(self._machine, self._size_class, measured)
+            machine_record.remember_thread_counts(self._machine, self._size_class, measured)
             self._threads = ThreadCounts(best, self._request.threads.prefill or measured.prefill)
 
     def _time_ms(self, tokens: list[int], stop: StopFlag) -> float:

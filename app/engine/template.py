@@ -23,8 +23,8 @@ from jinja2.nodes import Node
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from app.engine.messages import Message, Role
 from app.errors import TemplateError
-from app.requests import Message, Role
 
 _TIME_LIMIT_S = 2.0
 _EXTRA_MEMORY_BYTES = 512 * 1024 * 1024

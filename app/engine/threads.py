@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from app.engine.messages import ThreadCounts
 from app.errors import Cancelled
-from app.events import Progress, Report, ShouldStop, Stage
-from app.requests import ThreadCounts
+from app.operation import Progress, Report, ShouldStop, Stage
 
 _BUDGET_MS = 10_000.0
 _ROUNDS = 6

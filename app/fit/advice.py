@@ -6,12 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.events import MachineSpeed
+from app.engine.messages import KvType, MachineSpeed
 from app.fit.judgement import Judgement, MemoryBudget, main_type
 from app.fit.speed import predicted_ms
 from app.fit.verdict import FitVerdict, Verdict, judge
 from app.library.tensor_types import TENSOR_TYPES
-from app.requests import KvType
 from app.units import size_text
 
 _BITS = {kind.name: 8 * kind.block_bytes / kind.block for kind in TENSOR_TYPES.values()}

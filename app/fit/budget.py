@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.fit.judgement import MemoryBudget
-from app.hardware import available_memory_bytes, total_memory_bytes
+from app.system.hardware import available_memory_bytes, total_memory_bytes
 
 SYSTEM_SHARE = 0.10
 SYSTEM_LEAST_BYTES = 1_500_000_000

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.engine.messages import KvType
 from app.errors import ModelFileError
 from app.fit.judgement import ReadProfile
 from app.library.architectures import CANNOT_TAKE_BACK
 from app.library.gguf_file import GgufHeader
 from app.library.library import ModelEntry
 from app.library.vocabulary import read_vocabulary, vocabulary_problem
-from app.requests import KvType
 
 ASSUMED_ACCEPTANCE = 0.7
 """Share of the drafted tokens that is accepted, before it was measured: 0.53 to 0.82 for drafts of the same family in

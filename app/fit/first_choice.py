@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from app.events import MachineSpeed
+from app.engine.messages import MachineSpeed
 from app.fit.advice import ms_text
 from app.fit.judgement import MemoryBudget, ReadProfile, TypeBytes, main_type
 from app.fit.speed import predicted_ms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.fit.curve import FitCurve
+from app.engine.curve import FitCurve
 from app.library.gguf_file import GgufHeader
 from app.library.tensor_types import TENSOR_TYPES
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from app.events import ConversionPlanned
-from app.fit.curve import FitCurve
+from app.engine.curve import FitCurve
+from app.engine.messages import KvType
 from app.fit.judgement import Judgement, Made, ReadProfile
 from app.hub.repository import ModelFormat, RemoteModel, Repository
 from app.library.gguf_file import GgufHeader
-from app.requests import KvType
 
 CONTEXTS = (512, 1024, 2048, 4096, 8192, 12288, 16384, 24576, 32768, 49152, 65536, 98304, 131072, 262144)
 """Points of a curve; between them the need is a straight line."""
@@ -27,20 +26,6 @@ def judgement_of(key: str, header: GgufHeader, curve: FitCurve) -> Judgement:
 def made_key(key: str, type: str) -> str:
     """The judgement's key of what would be made in this type of the model with that key."""
     return f"{key} as {type}"
-
-
-def judgements_of_plan(key: str, plan: ConversionPlanned) -> tuple[Judgement, ...]:
-    """Of everything that a conversion would make of the model with this key."""
-    return tuple(
-        Judgement(
-            made_key(key, file.type),
-            file.curve,
-            file.reads,
-            plan.problem,
-            made=Made(file.type, file.size_bytes, plan.between_bytes + file.size_bytes),
-        )
-        for file in plan.files
-    )
 
 
 def refusal(key: str, reason: str) -> Judgement:

@@ -6,7 +6,7 @@ roofline model); where a type's kernel is slower than the memory, the measured f
 
 from __future__ import annotations
 
-from app.events import MachineSpeed
+from app.engine.messages import MachineSpeed
 from app.fit.judgement import ReadProfile
 from app.library.tensor_types import TENSOR_TYPES
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.fit.curve import FitCurve
+from app.engine.curve import FitCurve
+from app.engine.messages import KvType
+from app.engine.need import MemoryNeed
 from app.fit.judgement import MemoryBudget
-from app.fit.need import MemoryNeed
 from app.library.gguf_file import GgufHeader
-from app.requests import KvType
 
 _BYTES_AN_ELEMENT = {KvType.F16: 2.0, KvType.Q8_0: 1.0625, KvType.Q4_0: 0.5625}
 _BATCH_TOKENS = 512

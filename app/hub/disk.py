@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.errors import DiskFullError
+from app.hub.messages import DownloadPlan
 from app.hub.part import SUFFIX
 from app.hub.repository import RemoteFile
-from app.requests import DownloadPlan
-from app.units import size_text
-
-SPARE_BYTES = 200_000_000
-"""Left free beside all that is planned: chats and settings must still be written."""
+from app.system.disk import require_room
 
 
 def needed_bytes(plan: DownloadPlan, missing: Sequence[RemoteFile]) -> int:
@@ -29,34 +24,6 @@ def check_room(plan: DownloadPlan, missing: Sequence[RemoteFile]) -> None:
     way = ", with the room to convert it" if plan.reserve_bytes else ""
     hint = "Free some space, or move Bantam's folder to a larger disk. What has arrived is kept."
     require_room(f"{plan.title} needs", needed_bytes(plan, missing), plan.folder, hint, way)
-
-
-def require_room(what: str, needed: int, folder: Path, hint: str, way: str = "") -> None:
-    """Raises DiskFullError where `needed` bytes do not fit in the folder. `what` begins the sentence: "It takes"."""
-    if sentence := lack_of_room(what, needed, free_bytes(folder), way):
-        raise DiskFullError(sentence, hint)
-
-
-def lack_of_room(what: str, needed: int, free: int | None, way: str = "") -> str:
-    """Why so many bytes do not fit, a sentence; "" where they do, or where that cannot be told."""
-    if free is None or needed + SPARE_BYTES <= free:
-        return ""
-    return (
-        f"{what} {size_text(needed)} on the disk{way}, and {size_text(SPARE_BYTES)} must stay free there; "
-        f"{size_text(free)} are free now."
-    )
-
-
-def free_bytes(folder: Path) -> int | None:
-    """Free space where this folder is or will be; None where that cannot be told."""
-    for place in (folder, *folder.parents):
-        try:
-            return shutil.disk_usage(place).free
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return None
-    return None
 
 
 def _part_bytes(target: Path) -> int:

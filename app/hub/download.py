@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.errors import Cancelled, HubError, OfflineError
-from app.events import Downloaded, DownloadPhase, Notice, Report, ShouldStop
 from app.hub.disk import check_room
 from app.hub.endpoint import Hub
+from app.hub.messages import Download, Downloaded, DownloadPhase, DownloadPlan
 from app.hub.part import Digests, Expected, Part, name_taken, remove_part
 from app.hub.plan import checked, plan_as_dict
 from app.hub.progress import Meter
@@ -23,7 +23,7 @@ from app.hub.repository import RemoteFile
 from app.hub.transport import Timeouts, Transport, check_status, retry_after_s
 from app.library.manifest import FileOrigin, read_manifest, write_manifest
 from app.library.verify import sha256_of
-from app.requests import Download, DownloadPlan
+from app.operation import Notice, Report, ShouldStop
 
 if TYPE_CHECKING:
     import httpx2

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from app.files import read_json
 from app.hub.repository import ModelFormat, RepositorySummary
-from app.paths import RESOURCES
+from app.system.files import read_json
+from app.system.paths import RESOURCES
 
 MEMORY_CLASSES_GB = (4, 8, 16, 32)
 _CLOSE = 0.85

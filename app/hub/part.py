@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import DiskFullError, StorageError
-from app.files import read_json, write_atomic
+from app.system.files import read_json, write_atomic
 
 SUFFIX = ".part"
 CHUNK_BYTES = 1 << 20

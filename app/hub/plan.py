@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import HubError
+from app.hub.messages import DownloadPlan
 from app.hub.names import check_repository_id, is_safe_path
 from app.hub.repository import ModelFormat, RemoteFile, RemoteModel, Repository
 from app.library.gguf_reader import printable
-from app.requests import DownloadPlan
 
 _BYTES_TO_CONVERT = 1.6
 """Of a safetensors model's size: room for the F16 file of a conversion and for a 4-bit result beside it."""

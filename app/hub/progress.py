@@ -7,7 +7,8 @@ import time
 from collections import deque
 from types import TracebackType
 
-from app.events import DownloadPhase, DownloadProgress, Report
+from app.hub.messages import DownloadPhase, DownloadProgress
+from app.operation import Report
 
 _SAY_EVERY_S = 0.25
 _WINDOW_S = 8.0

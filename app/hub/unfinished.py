@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import HubError, StorageError
-from app.files import read_json, write_atomic
+from app.hub.messages import DownloadPlan
 from app.hub.part import SUFFIX, remove_part
 from app.hub.plan import plan_as_dict, plan_from_dict
-from app.paths import Paths
-from app.requests import DownloadPlan
+from app.system.files import read_json, write_atomic
+from app.system.paths import Paths
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
 
-from app import paths as app_paths
 from app.errors import ModelFileError, StorageError
 from app.library import safetensors
 from app.library.gguf_file import GgufHeader, read_header
@@ -19,13 +19,28 @@ from app.library.lineage import alteration
 from app.library.manifest import FileOrigin, origin_of
 from app.library.names import MAX_NAME, model_name
 from app.library.split import part_path, split_name
-from app.paths import Paths
-from app.settings import Settings
+from app.system import paths as app_paths
+from app.system.paths import Paths
 
 MAX_DEPTH = 8
 MAX_FOLDERS = 20_000
 MAX_CACHED = 10_000
 DELETED_SUFFIX = ".gguf.deleted"
+
+
+class KnownPlaces(Protocol):
+    """What is read of the settings: folders and single files of the user's own."""
+
+    @property
+    def model_folders(self) -> tuple[str, ...]:
+        """Folders in which models are looked for, beside Bantam's own."""
+
+    @property
+    def model_files(self) -> tuple[str, ...]:
+        """Files in other places."""
+
+
+Places = TypeVar("Places", bound=KnownPlaces)
 
 
 class ModelSource(StrEnum):
@@ -128,7 +143,7 @@ class Deletion:
                 raise StorageError(f"“{was.name}” could not be deleted: {error.strerror or error}.") from error
 
 
-def scan(paths: Paths, settings: Settings) -> tuple[ModelEntry, ...]:
+def scan(paths: Paths, settings: KnownPlaces) -> tuple[ModelEntry, ...]:
     """Every model of the starter, the models folder, the extra folders and the single files, by name; each file once.
 
     Never raises for what it finds: an unreadable file or folder is an entry with a `problem`.
@@ -170,7 +185,7 @@ def purge_deleted(paths: Paths) -> int:
     return removed
 
 
-def without(entry: ModelEntry, settings: Settings) -> Settings:
+def without(entry: ModelEntry, settings: Places) -> Places:
     """The settings without the single file or extra folder this entry comes from: how it is taken off the list."""
     files, folders = settings.model_files, settings.model_folders
     if entry.source is not ModelSource.EXTRA_FOLDER:
@@ -178,10 +193,10 @@ def without(entry: ModelEntry, settings: Settings) -> Settings:
         files = tuple(name for name in files if _identity(_path(name)) not in paths)
     if entry.source is not ModelSource.SINGLE_FILE:
         folders = tuple(name for name in folders if not _identity(entry.path).is_relative_to(_identity(_path(name))))
-    return dataclasses.replace(settings, model_files=files, model_folders=folders)
+    return _replaced(settings, model_files=files, model_folders=folders)
 
 
-def including(made: Path, paths: Paths, settings: Settings) -> Settings:
+def including(made: Path, paths: Paths, settings: Places) -> Places:
     """The settings with which `scan` finds this file or folder too: as they are where it lies in a known place.
 
     What is made of a folder that was added lies beside it, where nobody looks; what is opened lies anywhere.
@@ -191,13 +206,18 @@ def including(made: Path, paths: Paths, settings: Settings) -> Settings:
     if any(there.is_relative_to(_identity(folder)) for folder in folders):
         return settings
     if made.is_dir():
-        return dataclasses.replace(settings, model_folders=(*settings.model_folders, str(made)))
+        return _replaced(settings, model_folders=(*settings.model_folders, str(made)))
     if there in {_identity(_path(name)) for name in settings.model_files}:
         return settings
-    return dataclasses.replace(settings, model_files=(*settings.model_files, str(made)))
+    return _replaced(settings, model_files=(*settings.model_files, str(made)))
 
 
-def _found(paths: Paths, settings: Settings) -> Iterator[tuple[Path, ModelSource]]:
+def _replaced(settings: Places, **values: tuple[str, ...]) -> Places:
+    """The same settings with other places: `settings` is a dataclass, which a protocol cannot say."""
+    return cast(Places, dataclasses.replace(cast(Any, settings), **values))
+
+
+def _found(paths: Paths, settings: KnownPlaces) -> Iterator[tuple[Path, ModelSource]]:
     """Candidates in the order in which they win where a file is found in two ways."""
     starter = app_paths.STARTER_MODEL
     if starter.is_file():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import StorageError
-from app.files import read_json, write_atomic
+from app.system.files import read_json, write_atomic
 
 NAME = "manifest.json"
 _VERSION = 1

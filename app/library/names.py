@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from app import paths
 from app.library.gguf_reader import printable
 from app.library.split import split_name
+from app.system import paths
 
 MAX_NAME = 120
 

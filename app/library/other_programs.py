@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.files import read_json
 from app.library.split import split_name
+from app.system.files import read_json
 
 MAX_FILES = 500
 MAX_DEPTH = 6

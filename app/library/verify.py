@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from app import paths
 from app.errors import Cancelled, ModelFileError, StorageError
-from app.events import FileCheck, Progress, Report, ShouldStop, Stage, Verified
 from app.library.gguf_file import read_header
 from app.library.manifest import FileOrigin, origin_of
+from app.library.messages import FileCheck, Verified, VerifyModel
 from app.library.split import part_path, split_name
-from app.requests import VerifyModel
+from app.operation import Progress, Report, ShouldStop, Stage
+from app.system import paths
 
 _CHUNK = 1 << 22
 

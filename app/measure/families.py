@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import StorageError
-from app.files import write_atomic
 from app.library.library import ModelEntry
 from app.library.tensor_types import FILE_TYPES
 from app.measure.ledger import Conditions, Figures, Measurement, SpeedFigures
+from app.system.files import write_atomic
 
 CSV_TITLES = (
     "parent", "name", "recipe", "size bytes", "memory bytes", "ms per token", "time to first token ms", "perplexity",

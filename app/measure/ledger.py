@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from app.engine.messages import BenchResult
 from app.errors import StorageError
-from app.events import BenchResult, Estimate, Quality
-from app.files import read_json, write_atomic
 from app.library.manifest import origin_of
+from app.measure.messages import Estimate, Quality
+from app.system.files import read_json, write_atomic
 
 _VERSION = 1
 MAX_MEASUREMENTS = 20

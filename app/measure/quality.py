@@ -18,16 +18,16 @@ import numpy as np
 
 from app.engine.evaluation import Logits, ReadingPlan, WindowReader, open_reader, plan_reading
 from app.errors import AppError, Cancelled
-from app.events import Notice, Progress, Quality, Report, ShouldStop, Stage
-from app.hardware import available_memory_bytes, physical_cores
 from app.library.gguf_reader import printable
 from app.measure import scoring
+from app.measure.messages import MeasureQuality, Quality
 from app.measure.reference import as_gguf
 from app.measure.scoring import Scores
 from app.measure.speed import measure_speed
 from app.measure.texts import EvaluationText, choose_windows, read_text
-from app.paths import Paths
-from app.requests import MeasureQuality
+from app.operation import Notice, Progress, Report, ShouldStop, Stage
+from app.system.hardware import available_memory_bytes, physical_cores
+from app.system.paths import Paths
 from app.units import percent, size_text
 
 _LEAST_WINDOW = 16

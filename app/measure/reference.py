@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from app.convert.messages import Convert
 from app.errors import StorageError
-from app.events import Report, ShouldStop
 from app.library.safetensors import facts_of
-from app.paths import Paths
-from app.requests import Convert
+from app.operation import Report, ShouldStop
+from app.system.paths import Paths
 
 _EXACT_TYPES = {"F32": "f32", "F16": "f16"}
 
@@ -25,7 +25,7 @@ def as_gguf(reference: Path | None, paths: Paths, report: Report, stop: ShouldSt
     if reference is None or not reference.is_dir():
         yield reference
         return
-    from app.compress.convert.conversion import convert
+    from app.convert.conversion import convert
 
     output = paths.reference_copy(reference)
     facts = facts_of(reference)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import AppError
-from app.events import Estimate
+from app.measure.messages import Estimate
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

@@ -17,13 +17,13 @@ from typing import Any
 
 import psutil
 
+from app.engine.messages import Bench, BenchResult, LoadModel, ThreadCounts, TooLarge
+from app.engine.need import MemoryNeed
 from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled
-from app.events import BenchResult, Progress, Report, ShouldStop, Stage, TooLarge
-from app.fit.need import MemoryNeed
-from app.frozen import is_frozen, program
-from app.paths import Paths
-from app.requests import Bench, LoadModel, ThreadCounts
+from app.operation import Progress, Report, ShouldStop, Stage
+from app.system.frozen import is_frozen, program
+from app.system.paths import Paths
 
 _POLL_S = 0.1
 _ENDS_WITH_STDIN = "BANTAM_ENDS_WITH_STDIN"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import AppError
-from app.paths import RESOURCES
+from app.system.paths import RESOURCES
 
 EVALUATION_TEXT = RESOURCES / "texts" / "evaluation.txt"
 _LARGEST_BYTES = 8_000_000

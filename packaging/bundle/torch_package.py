@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from app import __version__
-from app.frozen import TORCH_STAMP
+from app.system.frozen import TORCH_STAMP
 from bundle.contents import TORCH_ROOTS, WHOLE_PROJECTS
 from bundle.layout import LICENCES
 from bundle.licence_texts import document, needed, package_part

@@ -15,14 +15,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from app.compress.convert.conversion import convert
-from app.compress.quantize import quantize
-from app.events import Estimate
-from app.hardware import usable_cores
+from app.convert.conversion import convert
+from app.convert.messages import Convert
+from app.measure.messages import Estimate, MeasureQuality
 from app.measure.quality import measure_quality
-from app.paths import Paths
-from app.requests import Convert, MeasureQuality, Quantize
-from tests.app.compress.best.planted import with_outliers
+from app.quantize.messages import Quantize
+from app.quantize.quantize import quantize
+from app.system.hardware import usable_cores
+from app.system.paths import Paths
+from tests.app.quantize.best.planted import with_outliers
 from tests.benchmarks import pairs
 from tests.benchmarks.pairs import Figure, Goal
 from tests.benchmarks.peers import tool

@@ -27,8 +27,8 @@ from tests.real_models import STDLIB_3M
 _OURS = """
 import sys
 from pathlib import Path
-from app.compress.convert.conversion import convert
-from app.requests import Convert
+from app.convert.conversion import convert
+from app.convert.messages import Convert
 convert(Convert(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]), lambda event: None, lambda: False)
 """
 _THEIRS = """

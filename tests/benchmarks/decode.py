@@ -13,7 +13,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from app.hardware import usable_cores
+from app.system.hardware import usable_cores
 from tests.benchmarks import pairs, peers
 from tests.benchmarks.engine import Child, user, words
 from tests.benchmarks.pairs import Figure, Goal, watched

@@ -22,10 +22,10 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from gguf.quants import dequantize
 
-from app.compress.convert.conversion import convert
-from app.compress.native import Options, quantize_file
-from app.paths import STARTER_MODEL
-from app.requests import Convert
+from app.convert.conversion import convert
+from app.convert.messages import Convert
+from app.quantize.native import Options, quantize_file
+from app.system.paths import STARTER_MODEL
 from tests.benchmarks.shapes import cache_folder
 from tests.random_models import _weights
 from tests.real_models import STDLIB_3M

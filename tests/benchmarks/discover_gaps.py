@@ -18,12 +18,12 @@ from PySide6.QtWidgets import QApplication
 from app.hub.endpoint import Hub
 from app.hub.listing import open_repository
 from app.hub.plan import make_plan
-from app.paths import Paths
 from app.settings import Theme
+from app.system.paths import Paths
 from tests.benchmarks import pairs
 from tests.benchmarks.gaps import Heartbeat, _scroll, _sleeper, spend, until
-from ui.main import DISCOVER, Program
-from ui.theme import ThemeWatcher
+from ui.look.theme import ThemeWatcher
+from ui.program import DISCOVER, Program
 from workers.downloads import DownloadState
 
 _PORT = 8387

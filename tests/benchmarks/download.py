@@ -17,11 +17,10 @@ from pathlib import Path
 
 import psutil
 
-from app.events import DownloadProgress
 from app.hub.endpoint import Hub
 from app.hub.listing import open_repository
+from app.hub.messages import Download, DownloadProgress
 from app.hub.plan import make_plan
-from app.requests import Download
 from tests.benchmarks import pairs
 from tests.benchmarks.engine import Child
 from tests.benchmarks.pairs import Figure, Goal

@@ -13,13 +13,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from app.drafting import ROUNDING_MARGIN, DraftCheck
+from app.engine.draft_messages import ROUNDING_MARGIN, DraftCheck
 from app.engine.draft_trial import check_draft
 from app.engine.kv_cache import KvCache
+from app.engine.messages import CheckDraft, LoadModel, Sampling, ThreadCounts
 from app.engine.session import Session
 from app.engine.stop_flag import StopFlag
-from app.paths import STARTER_MODEL, Paths
-from app.requests import CheckDraft, LoadModel, Sampling, ThreadCounts
+from app.system.paths import STARTER_MODEL, Paths
 from tests.benchmarks import pairs
 from tests.benchmarks.deep_pair import deep_pair
 from tests.benchmarks.pairs import Figure, Goal, say

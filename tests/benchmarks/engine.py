@@ -14,9 +14,19 @@ from typing import Any
 import psutil
 
 from app.engine.environment import engine_environment
-from app.events import AnswerStatistics, Event, ModelLoaded, Token
-from app.paths import Paths
-from app.requests import Generate, LoadModel, Message, OpenConversation, Request, Role, Sampling
+from app.engine.messages import (
+    AnswerStatistics,
+    Generate,
+    LoadModel,
+    Message,
+    ModelLoaded,
+    OpenConversation,
+    Role,
+    Sampling,
+    Token,
+)
+from app.operation import Event, Request
+from app.system.paths import Paths
 from workers.protocol import End, Line, Stop, decode, encode
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -20,7 +20,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PySide6.QtCore import QCoreApplication, QTimer
 
-from app.requests import Generate, Message, Role
+from app.engine.messages import Generate, Message, Role
 from workers import process
 from workers.process import ChildProcess
 from workers.protocol import Line

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 
+from app.engine.messages import Generate, KvType, LoadModel, Message, Role, Sampling
 from app.library.gguf_file import read_header
-from app.requests import Generate, KvType, LoadModel, Message, Role, Sampling
 from tests.benchmarks import pairs
 from tests.benchmarks.engine import Child
 from tests.benchmarks.pairs import Figure, Goal

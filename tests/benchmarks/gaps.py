@@ -31,16 +31,16 @@ from PySide6.QtWidgets import QAbstractScrollArea, QApplication
 from app.chat.conversation import MessageState
 from app.chat.store import ChatStore
 from app.engine.answer import percentile
-from app.paths import Paths
-from app.requests import Sampling
+from app.engine.messages import Sampling
 from app.settings import Theme
+from app.system.paths import Paths
 from tests.benchmarks import pairs
 from tests.benchmarks.engine import words
 from tests.benchmarks.pairs import Figure, Goal
 from tests.benchmarks.shapes import model_of_shape
-from ui.main import Program
-from ui.theme import ThemeWatcher
-from workers.chat_engine import EngineState
+from ui.look.theme import ThemeWatcher
+from ui.program import Program
+from workers.engine.states import EngineState
 
 _BEAT_MS = 5
 _P99, _MAXIMUM = Goal(16), Goal(50)

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from app.compress.convert.conversion import convert
-from app.compress.importance import read_importance
+from app.convert.conversion import convert
+from app.convert.messages import Convert
 from app.errors import AppError
-from app.hardware import usable_cores
-from app.requests import Convert
+from app.quantize.importance import read_importance
+from app.system.hardware import usable_cores
 from tests.benchmarks import pairs
 from tests.benchmarks.pairs import Figure, Goal, watched
 from tests.benchmarks.peers import tool
@@ -34,8 +34,8 @@ from tests.real_models import CALIBRATION, EVAL_CODE, starter_folder
 _COLLECT = """
 import sys
 from pathlib import Path
-from app.compress.importance import collect_importance
-from app.requests import CollectImportance
+from app.quantize.importance import collect_importance
+from app.quantize.messages import CollectImportance
 model, output, text, chunks, threads = sys.argv[1:]
 request = CollectImportance(Path(model), Path(output), Path(text), 512, int(chunks), int(threads))
 collect_importance(request, lambda event: None, lambda: False)

@@ -14,13 +14,14 @@ import time
 from pathlib import Path
 
 from app.commands.console import StderrReport, as_dict
-from app.compress.draft import make_draft
-from app.compress.draft_options import draft_options
-from app.compress.quantize import quantize
+from app.drafts.make_draft import make_draft
+from app.drafts.messages import MakeDraft
+from app.drafts.options import draft_options
 from app.engine.stop_flag import StopFlag
-from app.paths import Paths, default_paths
-from app.pruning import MakeDraft, RecoverMethod
-from app.requests import Quantize
+from app.quantize.messages import Quantize
+from app.quantize.quantize import quantize
+from app.recover.messages import RecoverMethod
+from app.system.paths import Paths, default_paths
 from tests.real_models import starter_folder
 
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from app.pruning import SPARSE
+from app.prune.messages import SPARSE
 from tests.benchmarks import llm_compressor, pairs
 from tests.benchmarks.convert import write_folder
 from tests.benchmarks.pairs import Figure, Goal
@@ -26,8 +26,8 @@ from tests.real_models import CALIBRATION
 _OURS = """
 import sys
 from pathlib import Path
-from app.compress.prune.prune import prune
-from app.pruning import Prune, PruneMethod
+from app.prune.prune import prune
+from app.prune.messages import Prune, PruneMethod
 source, output, text, method, chunks, threads = sys.argv[1:]
 asked = Prune(Path(source), Path(output), PruneMethod(method), 0.5, text=Path(text), chunks=int(chunks),
               threads=int(threads))
@@ -36,9 +36,9 @@ prune(asked, lambda event: None, lambda: False)
 _WINDOWS = """
 import json, sys
 from pathlib import Path
-from app.compress.prune.block_model import BlockModel
-from app.compress.prune.windows import read_windows
-from app.pruning import Prune, PruneMethod
+from app.prune.block_model import BlockModel
+from app.prune.windows import read_windows
+from app.prune.messages import Prune, PruneMethod
 source, text, chunks, output = sys.argv[1:]
 asked = Prune(Path(source), Path(output), PruneMethod.WANDA, 0.5, text=Path(text), chunks=int(chunks))
 windows = read_windows(asked, BlockModel(asked.source).config.max_position_embeddings)

@@ -15,13 +15,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from app.compress.convert.conversion import convert
-from app.compress.prune.prune import prune
-from app.events import Event, Quality
+from app.convert.conversion import convert
+from app.convert.messages import Convert
+from app.measure.messages import MeasureQuality, Quality
 from app.measure.quality import measure_quality
-from app.paths import Paths
-from app.pruning import Prune, PruneMethod
-from app.requests import Convert, MeasureQuality
+from app.operation import Event
+from app.prune.messages import Prune, PruneMethod
+from app.prune.prune import prune
+from app.system.paths import Paths
 from tests.benchmarks import pairs
 from tests.benchmarks.pairs import Figure, Goal, say
 from tests.real_models import CALIBRATION, EVAL_CHAT, EVAL_CODE, STDLIB_3M, starter_folder

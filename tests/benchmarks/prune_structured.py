@@ -16,14 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.compress.convert.conversion import convert
-from app.compress.prune.prune import prune
-from app.compress.quantize import quantize
-from app.events import Event, Quality
+from app.convert.conversion import convert
+from app.convert.messages import Convert
+from app.engine.messages import Bench, LoadModel
+from app.measure.messages import MeasureQuality, Quality
 from app.measure.quality import measure_quality
-from app.paths import Paths
-from app.pruning import LayerImportance, Prune, PruneMethod
-from app.requests import Bench, Convert, LoadModel, MeasureQuality, Quantize
+from app.operation import Event
+from app.prune.messages import LayerImportance, Prune, PruneMethod
+from app.prune.prune import prune
+from app.quantize.messages import Quantize
+from app.quantize.quantize import quantize
+from app.system.paths import Paths
 from tests.benchmarks import pairs
 from tests.benchmarks.engine import Child
 from tests.benchmarks.pairs import Figure, Goal

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.measure.texts import EVALUATION_TEXT
-from app.paths import STARTER_MODEL
+from app.system.paths import STARTER_MODEL
 from tests.benchmarks import pairs, peers
 from tests.benchmarks.pairs import Figure, Goal
 from tests.benchmarks.shapes import model_of_shape

@@ -15,9 +15,9 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from app.compress.convert.conversion import convert
-from app.hardware import usable_cores
-from app.requests import Convert
+from app.convert.conversion import convert
+from app.convert.messages import Convert
+from app.system.hardware import usable_cores
 from tests.benchmarks import pairs
 from tests.benchmarks.convert import write_folder
 from tests.benchmarks.pairs import Figure, Goal, watched
@@ -28,8 +28,8 @@ from tests.benchmarks.shapes import SHAPES
 _OURS = """
 import sys
 from pathlib import Path
-from app.compress.quantize import quantize
-from app.requests import Quantize
+from app.quantize.quantize import quantize
+from app.quantize.messages import Quantize
 source, output, type, threads = sys.argv[1:]
 quantize(Quantize(Path(source), Path(output), type, threads=int(threads)), lambda event: None, lambda: False)
 """

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.pruning import Prune, PruneMethod, Recover, RecoverMethod
+from app.prune.messages import Prune, PruneMethod
+from app.recover.messages import Recover, RecoverMethod
 from tests.real_models import CALIBRATION, EVAL_CHAT, EVAL_CODE, STDLIB_3M, starter_folder
 
 _WINDOWS = 8
@@ -37,15 +38,15 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 _PLAN = """
 import json, pickle, sys
-from app.compress.recover.plan import plan_recovery
-from app.pruning import PlanRecovery
+from app.recover.plan import plan_recovery
+from app.prune.messages import PlanRecovery
 request = pickle.loads(bytes.fromhex(sys.argv[1]))
 planned = plan_recovery(PlanRecovery(request), lambda event: None, lambda: False)
 print(json.dumps({"seconds": planned.seconds, "peak": planned.peak_resident_bytes}))
 """
 _OURS = """
 import json, pickle, sys, time
-from app.compress.recover.recover import recover
+from app.recover.recover import recover
 from app.errors import RecoverError
 request = pickle.loads(bytes.fromhex(sys.argv[1]))
 begun = time.monotonic()
@@ -107,7 +108,7 @@ def main() -> int:
 def _cut(source: Path, target: Path, method: PruneMethod, amount: float) -> Path:
     import shutil
 
-    from app.compress.prune.prune import prune
+    from app.prune.prune import prune
 
     shutil.rmtree(target, ignore_errors=True)
     request = Prune(source, target, method, amount, refit=False, width_multiple=64, text=CALIBRATION, threads=1)
@@ -149,11 +150,13 @@ def _in_a_process(source: str, request: str) -> dict[str, Any]:
 
 def _as_q4_0(model: Path, teacher: Path) -> float:
     """KL of the Q4_0 file of `model`, not calibrated, to the original, on eval-code."""
-    from app.compress.convert.conversion import convert
-    from app.compress.quantize import quantize
+    from app.convert.conversion import convert
+    from app.convert.messages import Convert
+    from app.measure.messages import MeasureQuality
     from app.measure.quality import measure_quality
-    from app.paths import Paths
-    from app.requests import Convert, MeasureQuality, Quantize
+    from app.quantize.messages import Quantize
+    from app.quantize.quantize import quantize
+    from app.system.paths import Paths
 
     with tempfile.TemporaryDirectory() as name:
         file, original = Path(name) / "q4_0.gguf", Path(name) / "original.gguf"
@@ -170,8 +173,8 @@ def _distance(model: Path, teacher: Path) -> tuple[float, float]:
     import torch
     from transformers import AutoTokenizer
 
-    from app.compress.recover.held_out import measure
-    from app.compress.recover.language_model import open_model
+    from app.recover.held_out import measure
+    from app.recover.language_model import open_model
 
     tokenizer = AutoTokenizer.from_pretrained(teacher)
     windows = []

@@ -13,8 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from app.events import AnswerStatistics
-from app.requests import Message, Role
+from app.engine.messages import AnswerStatistics, Message, Role
 from tests.benchmarks import pairs
 from tests.benchmarks.engine import Child, user, words
 from tests.benchmarks.pairs import Figure, Goal, watched

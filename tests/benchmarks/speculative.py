@@ -21,11 +21,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+from app.engine.messages import AnswerStatistics, Generate, LoadModel, Message, Role, Sampling, ThreadCounts
 from app.engine.session import Session
 from app.engine.stop_flag import StopFlag
-from app.events import AnswerStatistics
-from app.paths import Paths
-from app.requests import Generate, LoadModel, Message, Role, Sampling, ThreadCounts
+from app.system.paths import Paths
 from tests.benchmarks import pairs, peers
 from tests.benchmarks.deep_pair import Pair, deep_pair
 from tests.benchmarks.pairs import Figure, Goal, say

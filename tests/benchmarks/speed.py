@@ -13,11 +13,10 @@ from pathlib import Path
 
 from gguf import GGMLQuantizationType as Type
 
-from app.events import MachineSpeed
+from app.engine.messages import Generate, LoadModel, MachineSpeed, MeasureMachine, Message, Role, Sampling
 from app.fit.judgement import ReadProfile
 from app.fit.speed import predicted_ms
 from app.library.gguf_file import read_header
-from app.requests import Generate, LoadModel, MeasureMachine, Message, Role, Sampling
 from tests.benchmarks import pairs
 from tests.benchmarks.engine import Child
 from tests.benchmarks.pairs import Figure, Goal

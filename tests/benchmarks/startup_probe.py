@@ -55,16 +55,16 @@ def _watch(window: QMainWindow) -> None:
 
 def bantam() -> int:
     """The program as it starts, but for the watch on its window."""
-    import ui.main
+    import ui.program
 
-    show = ui.main.Program.show
+    show = ui.program.Program.show
 
-    def watched_show(program: ui.main.Program) -> None:
+    def watched_show(program: ui.program.Program) -> None:
         _watch(program.window)
         show(program)
 
-    ui.main.Program.show = watched_show  # type: ignore[method-assign]
-    return ui.main.main()
+    ui.program.Program.show = watched_show  # type: ignore[method-assign]
+    return ui.program.main()
 
 
 def bare() -> int:

@@ -22,14 +22,15 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import psutil
 from PySide6.QtCore import QCoreApplication, QEventLoop, QTimer
 
-from app.events import Progress, Stage
-from app.paths import Paths
-from app.requests import Generate, LoadModel, Sampling
+from app.engine.messages import Generate, LoadModel, Sampling
+from app.operation import Progress, Stage
+from app.system.paths import Paths
 from tests.benchmarks import pairs
 from tests.benchmarks.engine import user, words
 from tests.benchmarks.pairs import Figure, Goal
 from tests.benchmarks.shapes import model_of_shape
-from workers.chat_engine import ChatEngine, EngineState
+from workers.engine.client import ChatEngine
+from workers.engine.states import EngineState
 
 _SAMPLE_MS = 10
 _BEFORE_S = 0.15

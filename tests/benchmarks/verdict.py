@@ -21,7 +21,7 @@ from PySide6.QtWidgets import QApplication
 from app.hub.endpoint import Hub
 from app.hub.listing import open_repository
 from app.hub.ranges import RemoteBeginning
-from app.paths import Paths
+from app.system.paths import Paths
 from tests.app.hub.gguf_headers import llama_8b
 from tests.benchmarks import pairs
 from tests.benchmarks.gaps import spend, until

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.paths import STARTER_MODEL
+from app.system.paths import STARTER_MODEL
 from tests.hub_server import HubServer
 
 

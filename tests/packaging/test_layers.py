@@ -11,7 +11,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 LINT = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
 TREE = {
-    "app/__main__.py": "import sys\ndef main():\n    from ui.main import main\n    from workers.child import main\n",
+    "app/__main__.py": "import sys\ndef main():\n    from ui.program import main\n    from workers.child import main\n",
     "app/engine/llama.py": "",
     "app/engine/session.py": "from app.engine import llama",
     "app/requests.py": "",
@@ -19,7 +19,7 @@ TREE = {
     "workers/operations.py": "from app.engine import session",
     "workers/protocol.py": "from app import requests",
     "workers/process.py": "from PySide6 import QtCore\nfrom workers import protocol\n",
-    "ui/main.py": "from PySide6 import QtWidgets\nfrom workers import process\ndef main(): ...\n",
+    "ui/program.py": "from PySide6 import QtWidgets\nfrom workers import process\ndef main(): ...\n",
 }
 
 
@@ -45,11 +45,11 @@ def test_a_tree_that_keeps_to_them_passes(tmp_path: Path) -> None:
     ("broken", "changes"),
     [
         ("ui -> workers -> app", {"app/requests.py": "import workers.protocol"}),
-        ("ui -> workers -> app", {"workers/process.py": "import ui.main"}),
+        ("ui -> workers -> app", {"workers/process.py": "import ui.program"}),
         ("app and the child know no Qt", {"app/requests.py": "from PySide6.QtCore import QObject"}),
         ("app and the child know no Qt", {"workers/protocol.py": "from workers import process"}),
         ("The window's process loads no engine", {"workers/process.py": "from app.engine import session"}),
-        ("The window's process loads no engine", {"ui/main.py": "def main():\n    import torch\n"}),
+        ("The window's process loads no engine", {"ui/program.py": "def main():\n    import torch\n"}),
         ("Nothing imports llama.cpp's binding", {"app/engine/session.py": "import llama_cpp"}),
     ],
 )

@@ -10,10 +10,10 @@ import shiboken6
 from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QApplication
 
-from app.paths import Paths, default_paths
+from app.system.paths import Paths, default_paths
 from tests.ui.fake_engine import SAMPLE_MODEL, FakeEngine
-from ui.theme import ThemeWatcher
-from ui.tokens import LIGHT, use
+from ui.look.theme import ThemeWatcher
+from ui.look.tokens import LIGHT, use
 from workers.chat_storage import ChatStorage
 from workers.settings_store import SettingsStore
 from workers.tasks import TaskRunner

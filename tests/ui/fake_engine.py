@@ -19,21 +19,24 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from app.events import (
+from app.engine.messages import (
     AnswerStatistics,
     ConversationOpened,
+    DraftTrial,
+    Generate,
+    LoadModel,
+    Message,
     ModelLoaded,
-    Progress,
     PromptReady,
-    Stage,
     StopReason,
+    ThreadCounts,
     Token,
     TokenCount,
     TooLarge,
 )
-from app.fit.need import MemoryNeed
-from app.requests import DraftTrial, Generate, LoadModel, Message, ThreadCounts
-from workers.chat_engine import EngineState
+from app.engine.need import MemoryNeed
+from app.operation import Progress, Stage
+from workers.engine.states import EngineState
 from workers.protocol import Failure
 
 SAMPLE_MODEL = ModelLoaded(

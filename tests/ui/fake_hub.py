@@ -14,13 +14,14 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
-from app.events import MachineSpeed, TensorSpeed
-from app.fit.curve import FitCurve, FitPoint
+from app.engine.curve import FitCurve, FitPoint
+from app.engine.messages import KvType, MachineSpeed, TensorSpeed
 from app.fit.judgement import Judgement, Made, ReadProfile, TypeBytes, main_type
 from app.fit.judging import CONTEXTS, KV_TYPES, MADE_TYPES, made_key
-from app.fit.speed_book import SpeedError
+from app.fit.speed_record import SpeedError
+from app.hub.messages import DownloadPlan
 from app.hub.repository import Gate, ModelFormat, RemoteFile, RemoteModel, Repository, RepositorySummary
-from app.requests import DownloadPlan, KvType, Quantize
+from app.quantize.messages import Quantize
 from workers.downloads import DownloadStatus
 
 GB = 10**9

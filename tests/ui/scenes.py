@@ -12,18 +12,19 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 
 from app.chat.store import ChatStore
-from app.events import Progress, PromptReady, Token, TooLarge
-from app.events import Stage as Phase
-from app.fit.need import MemoryNeed
+from app.engine.messages import PromptReady, Token, TooLarge
+from app.engine.need import MemoryNeed
 from app.library.gguf_file import GgufHeader
 from app.library.library import ModelEntry, ModelSource
-from app.paths import STARTER_MODEL, Paths
+from app.operation import Progress
+from app.operation import Stage as Phase
 from app.settings import Theme
+from app.system.paths import STARTER_MODEL, Paths
 from tests.ui.fake_engine import SAMPLE_MODEL, SAMPLE_STATISTICS, Answer, EngineState, FakeEngine
-from ui.main import CHAT, MODELS, SETTINGS, Program
-from ui.theme import ThemeWatcher
+from ui.look.theme import ThemeWatcher
+from ui.program import CHAT, MODELS, SETTINGS, Program
+from workers.memory_sampler import MemorySample
 from workers.protocol import Failure
-from workers.sampler import MemorySample
 
 GB = 10**9
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from app.events import DownloadPhase, DownloadProgress
 from app.fit.budget import budget_of
 from app.fit.judgement import Judgement
 from app.fit.judging import refusal
+from app.hub.messages import Download, DownloadPhase, DownloadProgress
 from app.hub.repository import Repository
-from app.requests import Download
 from tests.ui.fake_hub import GATED, GB, LONG, ORIGINAL, QWEN, FakeHub, plan_for, repository, sample_results
-from ui.main import DISCOVER
+from ui.program import DISCOVER
 from workers.downloads import DownloadState, DownloadStatus
 from workers.jobs import Job, JobState, JobStatus
 from workers.protocol import Failure

@@ -9,15 +9,16 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QWidget
 
-from app.draft_book import remember_ratio
-from app.drafting import DraftFigures, DraftLoaded, DraftVerdict
-from app.events import Progress, TooLarge
-from app.events import Stage as Step
+from app.engine.draft_choices import remember_ratio
+from app.engine.draft_messages import DraftFigures, DraftLoaded, DraftVerdict
+from app.engine.messages import TooLarge
+from app.engine.need import MemoryNeed
 from app.fit.drafts import DraftCandidate
-from app.fit.need import MemoryNeed
+from app.operation import Progress
+from app.operation import Stage as Step
 from tests.ui.fake_engine import SAMPLE_MODEL
 from tests.ui.scenes import GB, Stage, open_sample_chat, play, sample_memory, steady_times
-from ui.widgets.guessed_view import GuessedView
+from ui.chat.guessed_view import GuessedView
 
 DRAFT = Path("/models/qwen/Qwen3-0.6B-Q8_0.gguf")
 NEED = MemoryNeed(int(0.62 * GB), int(0.11 * GB), int(0.3 * GB), 5_000_000)

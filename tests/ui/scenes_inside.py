@@ -8,25 +8,26 @@ from collections.abc import Callable
 
 from PySide6.QtWidgets import QWidget
 
-from app.events import Progress
-from app.events import Stage as Step
-from app.inside.asked import LookAtTensor, LookInside
-from app.inside.said import (
+from app.inspect.messages import (
     Channel,
     ChannelPicture,
     GroupCost,
     Histogram,
     Inside,
+    LookAtTensor,
+    LookInside,
     MethodError,
     MethodKind,
     TensorLook,
     TensorRow,
     TypesSuggested,
 )
-from app.requests import TensorOverride
+from app.operation import Progress
+from app.operation import Stage as Step
+from app.quantize.messages import TensorOverride
 from tests.ui.scenes import Stage
 from tests.ui.scenes_ledger import FOLDER, fill, source
-from ui.widgets.inside_window import InsideWindow
+from ui.inspect.window import InsideWindow
 
 _KINDS = {
     "input_layernorm": (2048,),

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QWidget
 
-from app.events import Estimate
 from app.library.library import ModelEntry, ModelSource
 from app.library.manifest import FileOrigin
 from app.library.safetensors import FolderFacts
 from app.measure.ledger import Conditions, Figures, Measurement, SpeedFigures
+from app.measure.messages import Estimate
 from tests.ui.fake_engine import SAMPLE_MODEL
 from tests.ui.scenes import GB, Stage, sample_entries
-from ui.main import MODELS, WORKSHOP
-from ui.pages.workshop_page import COMPARE
+from ui.program import MODELS, WORKSHOP
+from ui.workshop.page import COMPARE
 
 FOLDER = Path("/models/qwen/Qwen3-1.7B")
 STANDARD = Conditions("bundled 1a2b3c4d", 512, 4080)

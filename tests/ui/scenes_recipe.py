@@ -8,32 +8,26 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QWidget
 
-from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, Step
-from app.events import Estimate, Offers, Progress
-from app.events import Stage as Phase
+from app.drafts.messages import DraftCost, DraftOption, DraftsPlanned
 from app.fit.judgement import MemoryBudget
+from app.fit.smaller_siblings import Sibling
 from app.fit.verdict import Verdict
-from app.hub.smaller_siblings import Sibling
 from app.library.library import ModelEntry
 from app.measure.ledger import Figures
-from app.pruning import (
-    DraftCost,
-    DraftOption,
-    DraftsPlanned,
-    LayerImportance,
-    PruneMethod,
-    RecipePlanned,
-    RecoverMethod,
-    ResultPlan,
-    StepPlan,
-)
-from app.requests import Quantize
+from app.measure.messages import Estimate
+from app.operation import Progress
+from app.operation import Stage as Phase
+from app.prune.messages import LayerImportance, PruneMethod
+from app.quantize.messages import Offers, Quantize
+from app.recipe.messages import RecipePlanned, ResultPlan, StepPlan
+from app.recipe.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, Step
+from app.recover.messages import RecoverMethod
 from tests.ui.scenes import GB, Stage
 from tests.ui.scenes_ledger import FOLDER, figures, fill, source, variants
 from tests.ui.scenes_smaller import offers
-from ui.before_after import found_words
-from ui.draft_making import DraftMaking
-from ui.main import WORKSHOP
+from ui.drafts.making import DraftMaking
+from ui.program import WORKSHOP
+from ui.workshop.counterparts import found_words
 from workers.jobs import Job, JobState, JobStatus
 from workers.protocol import Failure
 

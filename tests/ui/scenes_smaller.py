@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 from PySide6.QtWidgets import QWidget
 
-from app.compress.outputs import default_output
-from app.events import Offer, Offers, Progress
-from app.events import Stage as Step
-from app.fit.need import MemoryNeed
-from app.requests import Quantize
+from app.engine.need import MemoryNeed
+from app.operation import Progress
+from app.operation import Stage as Step
+from app.quantize.messages import Offer, Offers, Quantize
+from app.quantize.outputs import default_output
 from tests.ui.scenes import GB, Stage
 from tests.ui.scenes_ledger import FOLDER, fill, source
-from ui.main import MODELS
-from ui.widgets.quantize_dialog import QuantizeDialog
+from ui.models.quantize_dialog import QuantizeDialog
+from ui.program import MODELS
 from workers.jobs import Job, JobState, JobStatus
 from workers.protocol import Failure
 

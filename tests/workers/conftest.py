@@ -11,9 +11,9 @@ import shiboken6
 from PySide6.QtCore import QTimer
 from pytestqt.qtbot import QtBot
 
-from app.paths import Paths, default_paths
-from app.requests import Generate, LoadModel, Message, Role
-from workers.chat_engine import ChatEngine
+from app.engine.messages import Generate, LoadModel, Message, Role
+from app.system.paths import Paths, default_paths
+from workers.engine.client import ChatEngine
 from workers.process import ChildProcess
 
 MISBEHAVING = (sys.executable, "-X", "faulthandler", "-u", str(Path(__file__).with_name("misbehaving_child.py")))

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 from app.engine.loading_marker import LoadingStage
-from app.events import Stage
-from app.paths import default_paths
+from app.operation import Stage
+from app.system.paths import default_paths
 from workers import child
 
 

@@ -9,9 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from app.convert.messages import Convert
 from app.engine.stop_flag import StopFlag
-from app.paths import Paths
-from app.requests import CollectImportance, Convert, MeasureQuality, Quantize, Request
+from app.measure.messages import MeasureQuality
+from app.operation import Request
+from app.quantize.messages import CollectImportance, Quantize
+from app.system.paths import Paths
 from workers.operations import Operations
 
 

@@ -19,23 +19,26 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from app.engine import loading_marker
-from app.errors import AppError, Cancelled
-from app.events import (
+from app.engine.messages import (
     AnswerStatistics,
     ConversationOpened,
+    CountTokens,
+    Generate,
+    LoadModel,
+    MeasureThreads,
     ModelLoaded,
-    Notice,
-    Progress,
+    OpenConversation,
     PromptReady,
-    Stage,
     StopReason,
+    ThreadCounts,
     Token,
     TokenCount,
     TooLarge,
 )
-from app.fit.need import MemoryNeed
-from app.paths import default_paths
-from app.requests import CountTokens, Generate, LoadModel, MeasureThreads, OpenConversation, ThreadCounts
+from app.engine.need import MemoryNeed
+from app.errors import AppError, Cancelled
+from app.operation import Notice, Progress, Stage
+from app.system.paths import default_paths
 from workers.child import Outbox, serve
 from workers.protocol import End, Line
 

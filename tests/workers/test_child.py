@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.events import Token
-from app.requests import CountTokens, LoadModel, Message, Role
+from app.engine.messages import CountTokens, LoadModel, Message, Role, Token
 from tests.workers.conftest import MISBEHAVING, ask
 from workers.process import worker_command
 from workers.protocol import End, Hello, Line, Stop, decode, encode
@@ -117,7 +116,8 @@ def test_the_child_knows_no_qt() -> None:
     code = """
 import sys
 sys.modules["PySide6"] = None
-import workers.child, workers.operations, workers.protocol, app.process_outcome, workers.recovery, workers.request_queue
+import workers.child, workers.operations, workers.protocol, workers.engine.rescue, workers.engine.queue
+import app.system.process_outcome
 assert "llama_cpp" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,10 +13,10 @@ from pytestqt.qtbot import QtBot
 
 from app.hub.endpoint import Hub
 from app.hub.listing import open_repository
+from app.hub.messages import DownloadPlan
 from app.hub.plan import make_plan
 from app.hub.unfinished import unfinished_downloads
-from app.paths import Paths
-from app.requests import DownloadPlan
+from app.system.paths import Paths
 from tests.hub_server import Fault, HubServer
 from tests.hub_server.fixtures import hub
 from tests.workers.conftest import TIMEOUT_MS

@@ -12,13 +12,13 @@ import pytest
 import shiboken6
 from pytestqt.qtbot import QtBot
 
+from app.engine.messages import KvType
 from app.fit.judgement import Judgement
 from app.fit.judging import MADE_TYPES, made_key
 from app.hub.endpoint import Hub
 from app.hub.listing import open_repository
 from app.hub.repository import Repository
-from app.paths import STARTER_MODEL, Paths
-from app.requests import KvType
+from app.system.paths import STARTER_MODEL, Paths
 from tests.app.hub.gguf_headers import entry, llama_8b, number, text, write
 from tests.hub_server import Fault, HubServer
 from tests.hub_server.fixtures import hub, starter_repository

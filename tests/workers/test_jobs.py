@@ -9,8 +9,9 @@ import pytest
 import shiboken6
 from pytestqt.qtbot import QtBot
 
-from app.paths import Paths
-from app.requests import CountTokens, LoadModel, MeasureThreads, Request, ThreadCounts
+from app.engine.messages import CountTokens, LoadModel, MeasureThreads, ThreadCounts
+from app.operation import Request
+from app.system.paths import Paths
 from tests.workers.conftest import MISBEHAVING, TIMEOUT_MS, model
 from workers import process
 from workers.jobs import Job, JobQueue, JobState, JobStatus

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from app.compress.convert.conversion import convert
-from app.compress.importance import read_importance
+from app.convert.conversion import convert
+from app.convert.messages import Convert
 from app.library.gguf_file import read_header
 from app.library.library import scan
 from app.library.manifest import origin_of
 from app.library.verify import sha256_of
 from app.measure.ledger import figures_of, read_ledger
-from app.paths import Paths
-from app.requests import Convert
+from app.quantize.importance import read_importance
 from app.settings import Settings
+from app.system.paths import Paths
 from tests.real_models import CALIBRATION, STDLIB_3M
 from tests.workers.killable import JOBS, matrix_of, model_folder, output_of, source_of, text_of
 

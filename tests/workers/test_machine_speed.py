@@ -9,7 +9,7 @@ import pytest
 import shiboken6
 from pytestqt.qtbot import QtBot
 
-from app.paths import Paths
+from app.system.paths import Paths
 from tests.workers.conftest import TIMEOUT_MS
 from workers.jobs import JobQueue
 from workers.machine_speed import SpeedService

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 
-from app import machine
-from app.compress.convert.conversion import convert
+from app.convert.conversion import convert
+from app.convert.messages import Convert
+from app.engine import machine_record
 from app.measure.ledger import figures_of
-from app.paths import Paths, default_paths
-from app.requests import Convert, MeasureQuality
+from app.measure.messages import MeasureQuality
+from app.system.paths import Paths, default_paths
 from tests.real_models import EVAL_CODE, STDLIB_3M
 from workers.jobs import Job, JobQueue, JobState, JobStatus
 
@@ -22,7 +23,7 @@ TIMEOUT_MS = 60_000
 @pytest.fixture
 def paths(bantam_home: Path) -> Paths:
     paths = default_paths().ensure()
-    machine.remember_safe_mode(paths.machine, "a test")
+    machine_record.remember_safe_mode(paths.machine, "a test")
     return paths
 
 

@@ -12,8 +12,9 @@ from PySide6.QtCore import QTimer
 from pytestqt.qtbot import QtBot
 
 from app.engine.environment import engine_environment
-from app.events import Notice, Token
-from app.process_outcome import Ending, ProcessOutcome
+from app.engine.messages import Token
+from app.operation import Notice
+from app.system.process_outcome import Ending, ProcessOutcome
 from tests.workers.conftest import MISBEHAVING, TIMEOUT_MS, ask
 from workers import process
 from workers.process import ChildProcess

@@ -8,9 +8,24 @@ from typing import Any
 
 import pytest
 
-from app.events import AnswerStatistics, ConversationOpened, ModelLoaded, Progress, Stage, StopReason, Token, TooLarge
-from app.fit.need import MemoryNeed
-from app.requests import FlashAttention, Generate, KvType, LoadModel, Message, Role, Sampling, ThreadCounts
+from app.engine.messages import (
+    AnswerStatistics,
+    ConversationOpened,
+    FlashAttention,
+    Generate,
+    KvType,
+    LoadModel,
+    Message,
+    ModelLoaded,
+    Role,
+    Sampling,
+    StopReason,
+    ThreadCounts,
+    Token,
+    TooLarge,
+)
+from app.engine.need import MemoryNeed
+from app.operation import Progress, Stage
 from workers.protocol import End, Failure, Hello, Line, ProtocolError, Stop, decode, encode
 
 NEED = MemoryNeed(1, 2, 3)

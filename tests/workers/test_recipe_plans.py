@@ -9,11 +9,13 @@ import pytest
 import shiboken6
 from pytestqt.qtbot import QtBot
 
-from app.compress.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep
-from app.events import Offers
-from app.paths import Paths
-from app.pruning import MakeDraft, PruneMethod, RecipePlanned
-from app.requests import KvType
+from app.drafts.messages import MakeDraft
+from app.engine.messages import KvType
+from app.prune.messages import PruneMethod
+from app.quantize.messages import Offers
+from app.recipe.messages import RecipePlanned
+from app.recipe.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep
+from app.system.paths import Paths
 from tests.real_models import STDLIB_3M
 from workers.recipe_plans import RecipePlans
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.paths import Paths
 from app.settings import Settings, Theme, load_settings
+from app.system.paths import Paths
 from workers.protocol import Failure
 from workers.settings_store import SettingsStore
 

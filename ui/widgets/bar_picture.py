@@ -6,7 +6,7 @@ from PySide6.QtCore import QRectF, QSize
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from ui.theme import color, text_font, tokens
+from ui.look.theme import color, text_font, tokens
 
 
 class BarPicture(QWidget):

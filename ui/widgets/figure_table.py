@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
-from ui.theme import text_font
+from ui.look.theme import text_font
 from ui.widgets.elided_label import ElidedLabel
 
 _NAME_WIDTH = 152

@@ -6,7 +6,7 @@ from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QStyle, QStyleOptionViewItem
 
-from ui.theme import color, text_font, tokens
+from ui.look.theme import color, text_font, tokens
 
 ROW_HEIGHT = 48
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.chat.conversation import Conversation
 from app.chat.store import ChatStore
-from app.events import AnswerStatistics, StopReason
+from app.engine.messages import AnswerStatistics, StopReason
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.chat.conversation import TITLE_LENGTH, UNTITLED, Conversation, StoredMessage, title_from
-from app.requests import Message, Role
+from app.engine.messages import Message, Role
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from app.chat.conversation import Conversation, MessageState
 from app.chat.export import to_json, to_markdown
 from app.chat.reasoning import Parts, split_reasoning
 from app.chat.store import ChatStore
-from app.events import AnswerStatistics
+from app.engine.messages import AnswerStatistics
 
 Say = Callable[..., Conversation]
 

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from app.chat.conversation import Conversation, MessageState
 from app.chat.rows import decode_message, decode_sampling, decode_statistics, encode_sampling, encode_statistics
 from app.chat.store import ChatStore
-from app.drafting import DraftFigures
-from app.events import AnswerStatistics
-from app.requests import Role, Sampling
+from app.engine.draft_messages import DraftFigures
+from app.engine.messages import AnswerStatistics, Role, Sampling
 
 Say = Callable[..., Conversation]
 

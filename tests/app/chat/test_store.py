@@ -12,9 +12,8 @@ import pytest
 from app.chat.conversation import UNTITLED, Conversation, MessageState
 from app.chat.presets import BALANCED, PRECISE, SamplingPreset, preset_named
 from app.chat.store import ChatStore
+from app.engine.messages import AnswerStatistics, Role, Sampling
 from app.errors import StorageError
-from app.events import AnswerStatistics
-from app.requests import Role, Sampling
 
 SAMPLING = Sampling(
     temperature=0.1, top_k=3, top_p=0.5, min_p=0.2, repeat_penalty=1.2, seed=9, stop=("a", "b"), max_tokens=5

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from app import machine
 from app.cli import COMMANDS
-from app.paths import STARTER_MODEL, default_paths
+from app.engine import machine_record
+from app.system.paths import STARTER_MODEL, default_paths
 
 CRASHING = Path(__file__).parent / "crashing_child"
 WILD = ("--temperature", "2", "--top-p", "1", "--min-p", "0", "--top-k", "0")
@@ -167,7 +167,7 @@ def test_a_death_in_the_first_decode_leads_to_safe_mode_once_and_for_all(tmp_pat
     assert done.returncode == 0, done.stderr
     assert "path" in done.stdout
     assert done.stderr.count("safe mode") == 1
-    assert machine.needs_safe_mode(default_paths().machine)
+    assert machine_record.needs_safe_mode(default_paths().machine)
     again = bantam(*PROMPT, **crashing(tmp_path, "once"))
     assert again.returncode == 0
     assert "safe mode" not in again.stderr

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from app.events import MachineSpeed, TensorSpeed
+from app.engine.messages import MachineSpeed, TensorSpeed
 from app.fit.judging import MADE_TYPES
-from app.fit.speed_book import SpeedBook, write_speed_book
-from app.paths import STARTER_MODEL, Paths, default_paths
+from app.fit.speed_record import SpeedBook, write_speed_book
+from app.system.paths import STARTER_MODEL, Paths, default_paths
 from tests.app.engine.drafts import draft_file
 from tests.hub_server import Fault, HubServer
 from tests.hub_server.fixtures import hub, starter_repository

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.commands import importance
-from app.compress.importance import read_importance
 from app.errors import StorageError
-from app.paths import STARTER_MODEL
+from app.quantize.importance import read_importance
+from app.system.paths import STARTER_MODEL
 from tests.real_models import CALIBRATION
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from app.paths import RESOURCES
+from app.system.paths import RESOURCES
 
 # What `isolated` starts is this file again, as the program would be.
 PROGRAM = """

@@ -1,8 +1,8 @@
 import json
 
-from app import machine
+from app.engine import machine_record
 from app.measure.ledger import figures_of
-from app.paths import STARTER_MODEL, default_paths
+from app.system.paths import STARTER_MODEL, default_paths
 from tests.app.commands.test_commands import bantam
 from tests.real_models import EVAL_CODE
 
@@ -11,7 +11,7 @@ SHORT = (*STARTER, "--text", str(EVAL_CODE), "--context", "256", "--chunks", "2"
 
 
 def test_json_keeps_the_digits_of_small_figures():
-    machine.remember_safe_mode(default_paths().ensure().machine, "a test")
+    machine_record.remember_safe_mode(default_paths().ensure().machine, "a test")
     done = bantam(*SHORT, "--reference", str(STARTER_MODEL), "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -22,7 +22,7 @@ def test_json_keeps_the_digits_of_small_figures():
 
 
 def test_as_a_table_with_the_bundled_text():
-    machine.remember_safe_mode(default_paths().ensure().machine, "a test")
+    machine_record.remember_safe_mode(default_paths().ensure().machine, "a test")
     said = bantam(*STARTER, "--chunks", "1", "--reference", str(STARTER_MODEL)).stdout
     assert "bundled " in said
     assert "255 tokens scored in windows of 512" in said
@@ -30,7 +30,7 @@ def test_as_a_table_with_the_bundled_text():
 
 
 def test_speed_alone():
-    machine.remember_safe_mode(default_paths().ensure().machine, "a test")
+    machine_record.remember_safe_mode(default_paths().ensure().machine, "a test")
     said = bantam(*STARTER, "--only-speed").stdout
     assert [line.split("  ")[0] for line in said.splitlines()] == ["A token takes", "First token after", "Peak memory"]
 
@@ -46,7 +46,7 @@ def test_what_cannot_be_measured_is_one_sentence_and_exit_code_1(tmp_path):
 
 def test_what_was_measured_stands_in_the_ledger():
     paths = default_paths().ensure()
-    machine.remember_safe_mode(paths.machine, "a test")
+    machine_record.remember_safe_mode(paths.machine, "a test")
     assert figures_of(paths.ledger, [STARTER_MODEL]) == {}
     assert bantam(*SHORT, "--speed").returncode == 0
     figures = figures_of(paths.ledger, [STARTER_MODEL])[STARTER_MODEL]

@@ -10,8 +10,8 @@ import pytest
 
 from app.commands import prune
 from app.errors import Cancelled, PruneError
-from app.events import Report, ShouldStop
-from app.pruning import Prune
+from app.operation import Report, ShouldStop
+from app.prune.messages import Prune
 from tests.real_models import CALIBRATION, STDLIB_3M
 
 Run = Callable[..., int]
@@ -88,6 +88,6 @@ def test_ctrl_c_stops_it_and_says_how_to_go_on(
         assert stop()
         raise Cancelled
 
-    monkeypatch.setattr("app.compress.prune.prune.prune", interrupted)
+    monkeypatch.setattr("app.prune.prune.prune", interrupted)
     assert run("--method", "wanda", "--amount", "0.5", "--output", str(tmp_path / "out")) == 130
     assert "Run it again to go on" in capsys.readouterr().err

@@ -10,29 +10,34 @@ from pathlib import Path
 import pytest
 
 from app.cli import COMMANDS
-from app.drafting import Difference, DraftCheck, DraftFigures, DraftLoaded
-from app.events import (
-    AnswerStatistics,
-    BenchResult,
-    Converted,
-    Downloaded,
-    ImportanceCollected,
-    ModelLoaded,
-    Quality,
-    Quantized,
-    Verified,
-)
+from app.convert.messages import Converted
+from app.drafts.messages import DraftMade
+from app.engine.draft_messages import Difference, DraftCheck, DraftFigures, DraftLoaded
+from app.engine.messages import AnswerStatistics, BenchResult, ModelLoaded, ThreadCounts
+from app.engine.need import MemoryNeed
+from app.fit.draft_suggestions import DraftSuggestion
 from app.fit.drafts import DraftCandidate
 from app.fit.judgement import MemoryBudget
-from app.fit.need import MemoryNeed
 from app.fit.verdict import FitVerdict
-from app.hub.draft_suggestions import DraftSuggestion
-from app.inside.said import ChannelPicture, GroupCost, Histogram, MethodError, TensorLook, TensorRow, TypesSuggested
+from app.hub.messages import Downloaded
+from app.inspect.messages import (
+    ChannelPicture,
+    GroupCost,
+    Histogram,
+    MethodError,
+    TensorLook,
+    TensorRow,
+    TypesSuggested,
+)
 from app.library.gguf_file import GgufHeader
 from app.library.library import ModelEntry
 from app.library.manifest import FileOrigin
-from app.pruning import DraftMade, Pruned, RecipePlanned, Recovered, RecoveryPlanned, ResultPlan, StepPlan
-from app.requests import ThreadCounts
+from app.library.messages import Verified
+from app.measure.messages import Quality
+from app.prune.messages import Pruned
+from app.quantize.messages import ImportanceCollected, Quantized
+from app.recipe.messages import RecipePlanned, ResultPlan, StepPlan
+from app.recover.messages import Recovered, RecoveryPlanned
 
 README = (Path(__file__).resolve().parents[3] / "README.md").read_text("utf-8")
 

@@ -1,9 +1,9 @@
 import json
 import shutil
 
-from app.compress.recipe import PruneStep, QuantizeStep, Recipe, builtin_recipes, write_recipe
-from app.paths import STARTER_MODEL
-from app.pruning import PruneMethod
+from app.prune.messages import PruneMethod
+from app.recipe.recipe import PruneStep, QuantizeStep, Recipe, builtin_recipes, write_recipe
+from app.system.paths import STARTER_MODEL
 from tests.app.commands.test_commands import bantam
 from tests.real_models import STDLIB_3M
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from app.engine.messages import Generate, LoadModel, Message, Role, Sampling, ThreadCounts, Token
 from app.engine.session import Session
 from app.engine.stop_flag import StopFlag
-from app.events import Event, Token
-from app.paths import STARTER_MODEL, Paths, default_paths
-from app.requests import Generate, LoadModel, Message, Role, Sampling, ThreadCounts
+from app.operation import Event
+from app.system.paths import STARTER_MODEL, Paths, default_paths
 
 GREEDY = Sampling(temperature=0.0, max_tokens=40)
 QUESTION = Message(Role.USER, "What does os.path.join do?")

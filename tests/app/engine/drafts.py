@@ -8,10 +8,10 @@ import gguf
 import numpy as np
 from gguf.quants import dequantize, quantize
 
-from app.compress.convert.conversion import convert
+from app.convert.conversion import convert
+from app.convert.messages import Convert
 from app.engine.batch_costs import BatchCosts
 from app.engine.stop_flag import StopFlag
-from app.requests import Convert
 from tests.real_models import STDLIB_3M
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.compress.importance_file import Collector
 from app.engine import activations
 from app.engine.activations import Activation, ActivationReader
 from app.engine.llama import Model, ModelOptions
 from app.errors import Cancelled, LoadError
-from tests.app.compress.reading import WINDOW, WINDOWS, model, read_windows, windows
-from tests.app.compress.small_mixture import EXPERTS, USED, write_mixture
+from app.quantize.importance_file import Collector
+from tests.app.quantize.reading import WINDOW, WINDOWS, model, read_windows, windows
+from tests.app.quantize.small_mixture import EXPERTS, USED, write_mixture
 from tests.real_models import CALIBRATION
 
 __all__ = ["model", "windows"]

@@ -5,9 +5,9 @@ import pytest
 from app.engine import draft_trial
 from app.engine.draft_trial import PROMPTS_FILE, check_draft, compare_draft
 from app.engine.kv_cache import KvCache
+from app.engine.messages import CheckDraft, CompareDraft, Generate, Message, Role, Sampling
 from app.errors import AppError, Cancelled
-from app.events import Progress, Stage
-from app.requests import CheckDraft, CompareDraft, Generate, Message, Role, Sampling
+from app.operation import Progress, Stage
 from tests.app.engine.conftest import QUESTION, Recorder
 from tests.app.engine.drafts import draft_file
 

@@ -9,10 +9,10 @@ import pytest
 
 from app.engine.first_decode import died_in_first_answer, died_in_warm_up
 from app.engine.loading_marker import LoadingMarker
-from app.events import ModelLoaded, Stage
-from app.fit.need import MemoryNeed
-from app.process_outcome import Ending, ProcessOutcome
-from app.requests import ThreadCounts
+from app.engine.messages import ModelLoaded, ThreadCounts
+from app.engine.need import MemoryNeed
+from app.operation import Stage
+from app.system.process_outcome import Ending, ProcessOutcome
 
 SEGFAULT = ProcessOutcome(Ending.CRASHED, signal.SIGSEGV)
 KILLED = ProcessOutcome(Ending.CRASHED, signal.SIGKILL)

@@ -9,7 +9,7 @@ import pytest
 from app.engine import llama
 from app.engine.llama import LOG, ModelOptions
 from app.errors import LoadError
-from app.paths import STARTER_MODEL
+from app.system.paths import STARTER_MODEL
 
 ERROR, INFO = 4, 2
 
@@ -41,7 +41,7 @@ import resource
 from pathlib import Path
 from app.engine.llama import Context, Model, ModelOptions
 from app.errors import LoadError
-from app.requests import FlashAttention, KvType
+from app.engine.messages import FlashAttention, KvType
 model = Model(Path({str(STARTER_MODEL)!r}), ModelOptions(), lambda share: True)
 with open("/proc/self/statm") as statm:
     used = int(statm.read().split()[0]) * resource.getpagesize()

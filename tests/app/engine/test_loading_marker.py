@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.engine.loading_marker import loading, read_marker
-from app.events import Stage
+from app.operation import Stage
 
 MODEL = Path("/models/x.gguf")
 
@@ -31,7 +31,7 @@ def test_gone_after_an_exception(tmp_path):
 def test_stays_after_a_death(tmp_path):
     marker = tmp_path / "loading.json"
     code = (
-        "import ctypes, pathlib, app.engine.loading_marker as m, app.events as e\n"
+        "import ctypes, pathlib, app.engine.loading_marker as m, app.operation as e\n"
         f"with m.loading(pathlib.Path({str(marker)!r}), pathlib.Path('/m.gguf'), False) as stage:\n"
         "    stage.enter(e.Stage.WARM_UP)\n"
         "    import os; os.kill(os.getpid(), 11) if os.name == 'posix' else os._exit(1)\n"

@@ -1,8 +1,8 @@
 import pytest
 
+from app.engine.messages import Message, Role
 from app.engine.prompt import PromptBuilder
 from app.errors import ContextError, TemplateError
-from app.requests import Message, Role
 
 QUESTION = Message(Role.USER, "Hi")
 

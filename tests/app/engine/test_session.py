@@ -2,25 +2,28 @@ import dataclasses
 
 import pytest
 
-from app import machine
+from app.engine import machine_record
 from app.engine.loading_marker import read_marker
-from app.engine.session import Session
-from app.engine.stop_flag import StopFlag
-from app.engine.threads import AdaptiveThreads
-from app.errors import Cancelled, ContextError, LoadError, ModelFileError
-from app.events import Progress, PromptReady, Stage, StopReason, TooLarge
-from app.paths import STARTER_MODEL
-from app.requests import (
+from app.engine.messages import (
     CountTokens,
     FlashAttention,
     KvType,
     LoadModel,
     Message,
     OpenConversation,
+    PromptReady,
     Role,
     Sampling,
+    StopReason,
     ThreadCounts,
+    TooLarge,
 )
+from app.engine.session import Session
+from app.engine.stop_flag import StopFlag
+from app.engine.threads import AdaptiveThreads
+from app.errors import Cancelled, ContextError, LoadError, ModelFileError
+from app.operation import Progress, Stage
+from app.system.paths import STARTER_MODEL
 from tests.app.engine.conftest import GREEDY, QUESTION, Recorder
 
 
@@ -290,7 +293,7 @@ def test_count_tokens_is_the_length_of_the_prompt(starter):
 
 
 def test_a_model_larger_than_memory_is_a_question_with_the_arithmetic(paths, monkeypatch):
-    monkeypatch.setattr("app.fit.memory.available_memory_bytes", lambda: 50_000_000)
+    monkeypatch.setattr("app.engine.memory.available_memory_bytes", lambda: 50_000_000)
     asked = Session.load(LoadModel(STARTER_MODEL), paths, Recorder(), StopFlag())
     assert isinstance(asked, TooLarge)
     assert asked.available_bytes == 50_000_000
@@ -300,7 +303,7 @@ def test_a_model_larger_than_memory_is_a_question_with_the_arithmetic(paths, mon
 
 def test_safe_mode_is_used_once_it_is_remembered(load, paths):
     assert not load().session.loaded.safe_mode
-    machine.remember_safe_mode(paths.machine, "SIGSEGV in the first decode")
+    machine_record.remember_safe_mode(paths.machine, "SIGSEGV in the first decode")
     safe = load()
     assert safe.session.loaded.safe_mode
     assert "path" in safe.answer(QUESTION)[0]
@@ -316,17 +319,17 @@ def test_thread_counts_are_measured_once_and_remembered(load, paths):
 
 
 def test_the_user_s_thread_count_wins(load, paths):
-    machine.remember_thread_counts(paths.machine, machine.size_class(22_308_864), ThreadCounts(2, 2))
+    machine_record.remember_thread_counts(paths.machine, machine_record.size_class(22_308_864), ThreadCounts(2, 2))
     assert load(threads=ThreadCounts(1, 0)).session.loaded.threads == ThreadCounts(1, 2)
 
 
 def test_a_correction_of_the_measurement_does_not_remember_what_the_user_set(load, paths, monkeypatch):
-    size_class = machine.size_class(22_308_864)
-    machine.remember_thread_counts(paths.machine, size_class, ThreadCounts(1, 4))
+    size_class = machine_record.size_class(22_308_864)
+    machine_record.remember_thread_counts(paths.machine, size_class, ThreadCounts(1, 4))
     loaded = load(threads=ThreadCounts(0, 1))
     monkeypatch.setattr(AdaptiveThreads, "best", property(lambda self: 2))
     loaded.answer(QUESTION)
-    assert machine.thread_counts(paths.machine, size_class) == ThreadCounts(2, 4)
+    assert machine_record.thread_counts(paths.machine, size_class) == ThreadCounts(2, 4)
     assert loaded.session._threads == ThreadCounts(2, 1)
 
 
@@ -339,7 +342,7 @@ def test_llama_cpp_never_sees_a_header_that_is_not_sound(paths, tmp_path):
 
 
 def _generate(*messages: Message):
-    from app.requests import Generate
+    from app.engine.messages import Generate
 
     return Generate("one", messages, GREEDY)
 

@@ -4,9 +4,9 @@ import threading
 import pytest
 
 from app.engine import template as module
+from app.engine.messages import Message, Role
 from app.engine.template import CHATML, PLAIN, ChatTemplate
 from app.errors import TemplateError
-from app.requests import Message, Role
 
 USER = Message(Role.USER, "Hi")
 SYSTEM = Message(Role.SYSTEM, "Be brief.")

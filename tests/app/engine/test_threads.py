@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from app.engine.messages import ThreadCounts
 from app.engine.threads import AdaptiveThreads, candidate_thread_counts, measure
 from app.errors import Cancelled
-from app.events import Event, Progress, Stage
-from app.requests import ThreadCounts
+from app.operation import Event, Progress, Stage
 
 
 @dataclass

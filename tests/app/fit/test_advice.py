@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from app.engine.need import MemoryNeed
 from app.fit.advice import Choice, best
 from app.fit.judgement import main_type
-from app.fit.need import MemoryNeed
 from app.fit.verdict import FitVerdict, Verdict
 
 

@@ -3,13 +3,13 @@ import shutil
 
 import pytest
 
+from app.engine.memory import draft_need
+from app.engine.messages import KvType, LoadModel
 from app.fit import drafts
 from app.fit.drafts import draft_candidates, memory_beside, predicted_speed_up
-from app.fit.memory import draft_need
 from app.library.gguf_file import read_header
 from app.library.library import ModelEntry, ModelSource
-from app.paths import STARTER_MODEL
-from app.requests import KvType, LoadModel
+from app.system.paths import STARTER_MODEL
 from tests.app.engine.drafts import draft_file, rewrite
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.events import MachineSpeed, TensorSpeed
+from app.engine.messages import MachineSpeed, TensorSpeed
 from app.fit.budget import budget_of
 from app.fit.first_choice import FirstChoice, first_choice, suggest
 from app.fit.judgement import MemoryBudget

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.events import ConversionPlanned, PlannedFile
-from app.fit.curve import FitCurve, FitPoint
+from app.engine.curve import FitCurve, FitPoint
+from app.engine.messages import KvType
 from app.fit.judgement import Judgement, ReadProfile, TypeBytes
-from app.fit.judging import derived, judgements_of_plan, made_key, relatives, to_be_read
+from app.fit.judging import derived, made_key, relatives, to_be_read
 from app.hub.repository import ModelFormat, RemoteFile, RemoteModel, Repository, RepositorySummary
-from app.requests import KvType
+from app.quantize.messages import ConversionPlanned, PlannedFile
 
 
 def remote(label: str, size: int, family: str = "m") -> RemoteModel:
@@ -31,7 +31,7 @@ def test_one_header_speaks_for_the_other_quantizations() -> None:
 def test_what_would_be_made_has_a_key_and_a_size_of_its_own() -> None:
     curve, reads = FitCurve(900, 4096, ()), ReadProfile((), 4)
     files = (PlannedFile("Q4_K_M", 300, curve, reads), PlannedFile("Q8_0", 500, curve, reads))
-    four, eight = judgements_of_plan("config.json", ConversionPlanned(Path(), files, 1000))
+    four, eight = ConversionPlanned(Path(), files, 1000).judgements("config.json")
     assert (four.key, eight.key) == (made_key("config.json", "Q4_K_M"), made_key("config.json", "Q8_0"))
     assert four.made is not None
     assert (four.made.size_bytes, four.made.working_bytes, four.made.refused) == (300, 1300, False)

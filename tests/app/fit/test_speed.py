@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from app.engine.llama import Model, ModelOptions
-from app.events import MachineSpeed, TensorSpeed
+from app.engine.messages import MachineSpeed, TensorSpeed
+from app.engine.need import MemoryNeed
+from app.engine.synthetic import SyntheticModel
 from app.fit.advice import Choice, best, ms_text, sentence
 from app.fit.judgement import MemoryBudget, ReadProfile, TypeBytes, main_type
-from app.fit.need import MemoryNeed
 from app.fit.speed import predicted_ms, type_bytes_per_second
-from app.fit.speed_book import MAX_ANSWERS, SpeedBook, SpokenAnswer, read_speed_book, write_speed_book
-from app.fit.synthetic import SyntheticModel
+from app.fit.speed_record import MAX_ANSWERS, SpeedBook, SpokenAnswer, read_speed_book, write_speed_book
 from app.fit.verdict import FitVerdict, Verdict
 from app.library.gguf_file import read_header
 

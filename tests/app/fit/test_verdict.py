@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from app.engine.messages import KvType
 from app.fit.verdict import Verdict, at_a_glance, upper_bound_bytes
 from app.library.gguf_file import GgufHeader
-from app.requests import KvType
 
 GB = 10**9
 

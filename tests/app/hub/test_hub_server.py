@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-from app.paths import STARTER_MODEL
+from app.system.paths import STARTER_MODEL
 from tests.hub_server import HubServer
 
 FILE = STARTER_MODEL.name

@@ -10,21 +10,22 @@ from typing import Any
 
 import pytest
 
-from app.compress.offers import plan_conversion
-from app.compress.quantize import quantize
+from app.engine.memory import memory_need
+from app.engine.messages import KvType, LoadModel
 from app.errors import GatedError, HubError
-from app.events import PlannedFile
 from app.fit.judging import MADE_TYPES
-from app.fit.memory import memory_need
 from app.hub import original
 from app.hub.download import download
 from app.hub.endpoint import Hub
 from app.hub.listing import open_repository
+from app.hub.messages import Download
 from app.hub.original import SparseFolder, fetch_sparse_folder
 from app.hub.plan import make_plan
 from app.hub.ranges import RemoteBeginning
 from app.hub.repository import Repository
-from app.requests import Download, KvType, LoadModel, PlanConversion, Quantize
+from app.quantize.messages import PlanConversion, PlannedFile, Quantize
+from app.quantize.preview import plan_conversion
+from app.quantize.quantize import quantize
 from tests.hub_server import HubServer
 from tests.real_models import STDLIB_3M
 

@@ -12,7 +12,7 @@ from app.hub.endpoint import Hub
 from app.hub.listing import open_repository
 from app.hub.remote import MAX_STUBS, fetch_stub
 from app.library.gguf_file import read_header
-from app.paths import STARTER_MODEL
+from app.system.paths import STARTER_MODEL
 from tests.app.hub.gguf_headers import entry, llama_8b, text, write
 from tests.hub_server import Fault, HubServer
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from app.hub.messages import DownloadPlan
 from app.hub.part import Expected, Part
 from app.hub.plan import plan_as_dict
 from app.hub.repository import RemoteFile
 from app.hub.unfinished import Unfinished, discard, forget, orphans, remember, unfinished_downloads
-from app.paths import Paths
-from app.requests import DownloadPlan
+from app.system.paths import Paths
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from app.errors import ModelFileError
 from app.library.architectures import KNOWN_ARCHITECTURES, NOT_FOR_CHAT
 from app.library.gguf_file import read_header
 from app.library.tensor_types import FILE_TYPES, TENSOR_TYPES, quantization_name
-from app.paths import STARTER_MODEL
+from app.system.paths import STARTER_MODEL
 
 MakeModel = Callable[..., Path]
 TYPE = gguf.GGMLQuantizationType

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.errors import ModelFileError
 from app.library.gguf_file import read_header
-from app.paths import STARTER_MODEL
+from app.system.paths import STARTER_MODEL
 
 HEADER_BYTES = 140_000
 CHANGES = 300

@@ -12,8 +12,8 @@ from app.errors import StorageError
 from app.library import library
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.library import ModelEntry, ModelSource, delete, including, purge_deleted, scan, without
-from app.paths import Paths
 from app.settings import Settings
+from app.system.paths import Paths
 
 MakeModel = Callable[..., Path]
 
@@ -21,7 +21,7 @@ MakeModel = Callable[..., Path]
 @pytest.fixture
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     """A data folder without a starter model."""
-    monkeypatch.setattr("app.paths.STARTER_MODEL", tmp_path / "no-starter.gguf")
+    monkeypatch.setattr("app.system.paths.STARTER_MODEL", tmp_path / "no-starter.gguf")
     return Paths(tmp_path / "home").ensure()
 
 

@@ -10,8 +10,8 @@ import pytest
 from app.library.library import scan
 from app.library.lineage import alteration
 from app.library.manifest import FileOrigin, Manifest, write_manifest
-from app.paths import Paths
 from app.settings import Settings
+from app.system.paths import Paths
 from tests.real_models import STDLIB_3M
 
 PRUNED = "FFN 768 to 512, refitted"

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from app.errors import Cancelled, StorageError
-from app.events import FileCheck
 from app.library.manifest import NAME, FileOrigin, Manifest, origin_of, read_manifest, write_manifest
+from app.library.messages import FileCheck, VerifyModel
 from app.library.verify import verify
-from app.paths import STARTER_MODEL
-from app.requests import VerifyModel
+from app.system.paths import STARTER_MODEL
 
 STARTER = STARTER_MODEL.read_bytes()
 ORIGIN = FileOrigin(hashlib.sha256(STARTER).hexdigest(), len(STARTER), "a/b", "c" * 40)
@@ -60,7 +59,7 @@ def test_the_starter_model_is_really_verified(monkeypatch: pytest.MonkeyPatch, t
     copy = tmp_path / STARTER_MODEL.name
     copy.write_bytes(STARTER[:-1] + bytes([STARTER[-1] ^ 1]))
     copy.with_name(NAME).write_bytes((STARTER_MODEL.parent / NAME).read_bytes())
-    monkeypatch.setattr("app.paths.STARTER_MODEL", copy)
+    monkeypatch.setattr("app.system.paths.STARTER_MODEL", copy)
     found = check(copy)
     assert found.check is FileCheck.DAMAGED
     assert found.sentence.endswith("it is not what came with Bantam. Install Bantam again.")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from app.library.names import MAX_NAME, model_name
-from app.paths import STARTER_MODEL
+from app.system.paths import STARTER_MODEL
 
 
 @pytest.mark.parametrize(

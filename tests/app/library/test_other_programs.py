@@ -8,8 +8,8 @@ import pytest
 
 from app.library.library import ModelSource, scan
 from app.library.other_programs import find_models
-from app.paths import STARTER_MODEL, Paths
 from app.settings import Settings
+from app.system.paths import STARTER_MODEL, Paths
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.library.library import ModelEntry, delete, scan
-from app.paths import Paths, default_paths
 from app.settings import Settings
+from app.system.paths import Paths, default_paths
 from tests.real_models import STDLIB_3M
 
 

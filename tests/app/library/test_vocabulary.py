@@ -5,7 +5,7 @@ import pytest
 from app.engine.llama import C, Model, ModelOptions
 from app.errors import ModelFileError
 from app.library.vocabulary import Vocabulary, read_vocabulary, vocabulary_problem
-from app.paths import STARTER_MODEL
+from app.system.paths import STARTER_MODEL
 from tests.app.engine.drafts import draft_file, rewrite
 
 NORMAL, UNUSED = 1, 5

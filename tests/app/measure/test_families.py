@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from app.errors import StorageError
-from app.events import Estimate
 from app.library.gguf_file import GgufHeader
 from app.library.library import ModelEntry, ModelSource
 from app.library.manifest import FileOrigin
 from app.library.safetensors import FolderFacts
 from app.measure.families import CSV_TITLES, families, reference_for, write_csv
 from app.measure.ledger import Conditions, Figures, Measurement, SpeedFigures
+from app.measure.messages import Estimate
 
 FOLDER = Path("/models/me/source")
 STANDARD = Conditions("bundled 1", 512, 4080)

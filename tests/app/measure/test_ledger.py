@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from app.engine.messages import BenchResult, ThreadCounts
+from app.engine.need import MemoryNeed
 from app.errors import StorageError
-from app.events import BenchResult, Estimate, Quality
-from app.fit.need import MemoryNeed
 from app.library.manifest import FileOrigin, Manifest, write_manifest
 from app.measure.ledger import MAX_MEASUREMENTS, figures_of, identity_of, read_ledger, record
-from app.requests import ThreadCounts
+from app.measure.messages import Estimate, Quality
 
 
 @pytest.fixture

@@ -13,16 +13,16 @@ import numpy as np
 import psutil
 import pytest
 
-from app import machine
-from app.engine import evaluation
+from app.engine import evaluation, machine_record
 from app.engine.llama import C, Context, Model, ModelOptions
+from app.engine.messages import FlashAttention, KvType
 from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled, LoadError, ModelFileError
-from app.events import Notice, Progress, Quality, Stage
 from app.measure import quality, scoring, speed, texts
+from app.measure.messages import MeasureQuality, Quality
 from app.measure.quality import default_windows, measure_quality
-from app.paths import STARTER_MODEL, Paths, default_paths
-from app.requests import FlashAttention, KvType, MeasureQuality
+from app.operation import Notice, Progress, Stage
+from app.system.paths import STARTER_MODEL, Paths, default_paths
 from tests.random_models import random_model
 from tests.real_models import EVAL_CODE
 
@@ -39,7 +39,7 @@ LLAMA_PERPLEXITY = 154.9876
 def paths() -> Paths:
     """Of a machine in safe mode: the repacked kernels may crash here, and one path is enough."""
     paths = default_paths().ensure()
-    machine.remember_safe_mode(paths.machine, "a test")
+    machine_record.remember_safe_mode(paths.machine, "a test")
     return paths
 
 
@@ -297,7 +297,7 @@ def test_a_16_bit_source_is_not_copied(paths, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation, "_load", lambda path, safe, *rest: (seen.append(safe), load(path, safe, *rest))[1])
     found = measure(dataclasses.replace(EIGHT, model=source), paths)
     assert seen == [True]
-    machine.remember_safe_mode(paths.machine, "a test")
+    machine_record.remember_safe_mode(paths.machine, "a test")
     assert found.perplexity.value == pytest.approx(measure(EIGHT, paths).perplexity.value, rel=0.02)
 
 
@@ -314,7 +314,7 @@ _STARTS_AND_DIES = """
 import os, sys
 from pathlib import Path
 from app.measure.speed import start
-from app.paths import STARTER_MODEL, default_paths
+from app.system.paths import STARTER_MODEL, default_paths
 process, _ = start(STARTER_MODEL, 0, default_paths())
 print(process.pid, flush=True)
 os._exit(9)
@@ -326,9 +326,9 @@ def test_the_speed_process_ends_with_the_one_that_asked(paths):
     done = subprocess.run([sys.executable, "-c", _STARTS_AND_DIES], capture_output=True, text=True, check=False)
     with contextlib.suppress(psutil.NoSuchProcess):
         psutil.Process(int(done.stdout)).wait(timeout=60)
-    assert not machine.read_record(paths.machine).threads
+    assert not machine_record.read_record(paths.machine).threads
     speed.measure_speed(STARTER_MODEL, 0, paths, Recorder(), StopFlag())
-    assert machine.read_record(paths.machine).threads
+    assert machine_record.read_record(paths.machine).threads
 
 
 def _brute_force_surprise(tokens: tuple[int, ...]) -> np.ndarray:

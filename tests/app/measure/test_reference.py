@@ -7,21 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from app import machine
-from app.compress.convert.conversion import convert
+from app.convert.conversion import convert
+from app.convert.messages import Convert
+from app.engine import machine_record
 from app.errors import AppError, Cancelled
-from app.events import Event, Progress, Stage
+from app.measure.messages import MeasureQuality
 from app.measure.quality import measure_quality
 from app.measure.reference import as_gguf
-from app.paths import STARTER_MODEL, Paths
-from app.requests import Convert, MeasureQuality
+from app.operation import Event, Progress, Stage
+from app.system.paths import STARTER_MODEL, Paths
 from tests.real_models import EVAL_CODE, STDLIB_3M
 
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     paths = Paths(tmp_path / "home").ensure()
-    machine.remember_safe_mode(paths.machine, "a test")
+    machine_record.remember_safe_mode(paths.machine, "a test")
     return paths
 
 

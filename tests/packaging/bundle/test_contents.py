@@ -38,7 +38,7 @@ def test_files_are_chosen(destination: str, wanted: bool) -> None:
 def test_modules_that_are_imported_by_name_are_there() -> None:
     modules = contents.modules()
     assert "app.commands.check_draft" in modules
-    assert "ui.pages.workshop_page" in modules
+    assert "ui.workshop.page" in modules
     assert "app.engine" in modules
     assert not [name for name in modules if name.endswith("__init__")]
 
@@ -72,7 +72,7 @@ def test_every_module_is_imported_without_what_is_excluded_but_for_those_of_prun
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     failed = [line.split() for line in done.stdout.splitlines()]
-    of_torch = ("app.compress.prune.", "app.compress.recover.")
+    of_torch = ("app.prune.", "app.recover.")
     assert [line for line in failed if not line[0].startswith(of_torch) or line[1] not in contents.TORCH_ROOTS] == []
 
 

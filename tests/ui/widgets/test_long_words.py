@@ -6,10 +6,10 @@ import pytest
 from PySide6.QtCore import QMimeData
 from PySide6.QtGui import QTextOption
 
-from ui.markdown_blocks import Paragraph, Run
-from ui.widgets.composer import ComposerField
+from ui.chat.composer import ComposerField
+from ui.chat.markdown_blocks import Paragraph, Run
+from ui.chat.prose_view import PlainView, ProseView
 from ui.widgets.long_words import LONGEST_WORD, wrap_mode
-from ui.widgets.prose_view import PlainView, ProseView
 
 ANYWHERE = QTextOption.WrapMode.WrapAnywhere
 BETWEEN_WORDS = QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere

@@ -1,1 +1,0 @@
-"""Making a model smaller: Hugging Face folder to GGUF, quantizing, calibrating. Runs in the child."""

@@ -1,1 +1,0 @@
-"""Hugging Face folder to GGUF, without torch or transformers: `conversion.convert` is the way in."""

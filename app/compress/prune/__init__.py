@@ -1,1 +1,0 @@
-"""Pruning a Hugging Face folder, a transformer block at a time."""

@@ -1,0 +1,136 @@
+"""config.json of a Hugging Face folder: the numbers of a model by any of the names they go by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from app.errors import ConversionError
+from app.library.gguf_reader import printable
+from app.system.files import read_json
+
+_LARGEST = 1 << 31
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST
+
+
+class Config:
+    """The values, those of `text_config` over those of the whole."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        inner = values.get("text_config")
+        self.values = {**values, **(inner if isinstance(inner, dict) else {})}
+        names = values.get("architectures")
+        self.architecture = str(names[0]) if isinstance(names, list) and names else ""
+
+    def get(self, *names: str, default: Any = None) -> Any:
+        """The first of these that is there and not null."""
+        return next((self.values[name] for name in names if self.values.get(name) is not None), default)
+
+    def count(self, *names: str, default: int | None = None) -> int:
+        """A positive number. Raises ConversionError."""
+        value = self.get(*names, default=default)
+        if not _is_count(value):
+            raise ConversionError(f"config.json does not say the model's “{names[0]}”.", "Download it again.")
+        return int(value)
+
+    def number(self, name: str) -> float:
+        """A number. Raises ConversionError."""
+        value = self.get(name)
+        if not isinstance(value, int | float):
+            raise ConversionError(f"config.json does not say the model's “{name}”.", "Download it again.")
+        return float(value)
+
+    def each(self, *names: str, default: int | None = None) -> tuple[int, ...]:
+        """A positive number for each layer: a list of them, or one that holds for all. Raises ConversionError."""
+        value = self.get(*names)
+        if not isinstance(value, list):
+            return (self.count(*names, default=default),) * self.layers
+        if len(value) != self.layers or not all(map(_is_count, value)):
+            raise ConversionError(
+                f"config.json does not say one “{names[0]}” for each of the model's {self.layers} layers.",
+                "A layer without attention or without FFN cannot be converted. Make the folder again.",
+            )
+        return tuple(value)
+
+    @property
+    def layers(self) -> int:
+        """Number of transformer blocks."""
+        return self.count("num_hidden_layers", "n_layer")
+
+    @property
+    def width(self) -> int:
+        """Length of an embedding."""
+        return self.count("hidden_size", "n_embd")
+
+    @property
+    def heads(self) -> int:
+        """Heads of the queries."""
+        return self.count("num_attention_heads", "n_head")
+
+    @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.count("num_key_value_heads", default=self.heads)
+
+    @property
+    def head(self) -> int:
+        """Width of one head."""
+        follows = self.get("head_dim") is None and not isinstance(self.get("num_attention_heads"), list)
+        return self.width // self.heads if follows else self.count("head_dim")
+
+    @property
+    def heads_of(self) -> tuple[int, ...]:
+        """Heads of the queries, by layer."""
+        return self.each("num_attention_heads", "n_head")
+
+    @property
+    def kv_heads_of(self) -> tuple[int, ...]:
+        """Heads of keys and values, by layer."""
+        given = self.get("num_key_value_heads") is not None
+        return self.each("num_key_value_heads") if given else self.heads_of
+
+    @property
+    def ffn_of(self) -> tuple[int, ...]:
+        """Width of the FFN, by layer."""
+        return self.each("intermediate_size", "n_inner", default=4 * self.width)
+
+    @property
+    def context(self) -> int:
+        """Longest context, in tokens."""
+        return self.count("max_position_embeddings", "n_positions", "n_ctx")
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the token embedding."""
+        return self.count("vocab_size")
+
+    @property
+    def tied(self) -> bool:
+        """Whether the token embedding is the output matrix too, as transformers assumes where nothing is said."""
+        return bool(self.get("tie_word_embeddings", default=True))
+
+
+def read_config(folder: Path) -> Config:
+    """Raises ConversionError."""
+    try:
+        values = read_json(folder / "config.json")
+    except FileNotFoundError as error:
+        raise ConversionError(
+            f"There is no config.json in {folder.name}.", "Choose the folder of the model."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ConversionError("config.json cannot be read.", "Download it again.") from error
+    if not isinstance(values, dict):
+        raise ConversionError("config.json is not an object.", "Download it again.")
+    config = Config(values)
+    quantized = config.get("quantization_config", "compression_config")
+    if quantized:
+        method = quantized.get("quant_method", "") if isinstance(quantized, dict) else ""
+        raise ConversionError(
+            f"The model is quantized already ({printable(str(method)) or 'in a way it does not name'}).",
+            "Take the original model, in 16 bits, or its GGUF files.",
+        )
+    return config

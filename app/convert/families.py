@@ -1,0 +1,179 @@
+"""What differs between the architectures that can be converted: their GGUF keys and what happens to their tensors.
+
+Sources: transformers' modeling files for what a weight means, llama.cpp's src/models/ for what it expects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import gguf
+from gguf import MODEL_ARCH
+
+from app.convert.configuration import Config
+from app.convert.rope import parameters
+from app.errors import ConversionError
+from app.library.gguf_reader import printable
+
+AddKeys = Callable[[gguf.GGUFWriter, Config], None]
+
+
+def _no_more(_writer: gguf.GGUFWriter, _config: Config) -> None:
+    """The common keys say all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One architecture."""
+
+    architecture: MODEL_ARCH
+    interleaved: bool = False
+    """llama.cpp rotates neighbours where transformers rotates halves: the rows of queries and keys are reordered."""
+    norm_offset: float = 0.0
+    """Added to the weights of norms: transformers' Gemma multiplies by 1 + weight."""
+    transposed: tuple[str, ...] = ()
+    """Ends of the names of matrices that are stored the other way round (GPT-2's Conv1D)."""
+    needs_output: bool = False
+    """llama.cpp wants an output matrix even where it is the token embedding."""
+    skips_output: bool = False
+    """llama.cpp has no output matrix of its own there."""
+    space_prefix: bool | None = None
+    """Whether SentencePiece puts a space before the text; None: as the tokenizer says."""
+    writes_head: bool = True
+    per_layer: bool = False
+    """Each layer has counts and widths of its own: lists in config.json under the usual names, arrays in GGUF."""
+    add_keys: AddKeys = _no_more
+
+
+def family_of(config: Config) -> Family:
+    """Raises ConversionError for an architecture that cannot be converted."""
+    family = _FAMILIES.get(config.architecture)
+    if family is None:
+        name = printable(config.architecture) or "an architecture it does not name"
+        raise ConversionError(
+            f"The model is a {name}, which cannot be converted here yet.",
+            f"Known are {', '.join(sorted({arch.name.title() for arch in _known()}))}. Look for its GGUF files.",
+        )
+    return family
+
+
+def add_common_keys(writer: gguf.GGUFWriter, config: Config, family: Family) -> None:
+    """What every architecture says."""
+    writer.add_block_count(config.layers)
+    writer.add_context_length(config.context)
+    writer.add_embedding_length(config.width)
+    if family.per_layer:
+        _add_widths_of_layers(writer, config)
+    else:
+        writer.add_feed_forward_length(config.count("intermediate_size", "n_inner", default=4 * config.width))
+        writer.add_head_count(config.heads)
+        if config.get("num_key_value_heads") is not None:
+            writer.add_head_count_kv(config.kv_heads)
+    if config.get("rms_norm_eps") is not None:
+        writer.add_layer_norm_rms_eps(config.number("rms_norm_eps"))
+    for name in ("layer_norm_eps", "layer_norm_epsilon"):
+        if config.get(name) is not None:
+            writer.add_layer_norm_eps(config.number(name))
+    if config.get("head_dim") is not None and family.writes_head:
+        writer.add_key_length(config.head)
+        writer.add_value_length(config.head)
+    family.add_keys(writer, config)
+
+
+def _add_widths_of_layers(writer: gguf.GGUFWriter, config: Config) -> None:
+    for layer, (heads, kv_heads) in enumerate(zip(config.heads_of, config.kv_heads_of, strict=True)):
+        if heads % kv_heads:
+            raise ConversionError(
+                f"Layer {layer} has {heads} heads, which do not divide among its {kv_heads} KV heads.",
+                "The folder is of another program, or damaged: make it again.",
+            )
+    writer.add_feed_forward_length(config.ffn_of)
+    writer.add_head_count(config.heads_of)
+    writer.add_head_count_kv(config.kv_heads_of)
+
+
+def _rotated(config: Config) -> int:
+    """How many elements of a head are rotated."""
+    return int(parameters(config)[0].get("partial_rotary_factor", 1.0) * config.head)
+
+
+def _llama(writer: gguf.GGUFWriter, config: Config) -> None:
+    writer.add_vocab_size(config.vocabulary)
+    writer.add_rope_dimension_count(config.head)
+
+
+def _deci(writer: gguf.GGUFWriter, config: Config) -> None:
+    """llama.cpp's graph has SILU, one rotation of whole heads, and neither q/k norms nor a sliding window."""
+    if config.get("hidden_act", default="silu") != "silu" or config.get("sliding_window") is not None:
+        raise ConversionError(
+            "The model's layers differ in width, and llama.cpp runs such models only with SILU and without a sliding "
+            "window.",
+            "Prune with the same width in all layers.",
+        )
+    _llama(writer, config)
+
+
+def _granite(writer: gguf.GGUFWriter, config: Config) -> None:
+    writer.add_vocab_size(config.vocabulary)
+    writer.add_rope_dimension_count(config.width // config.heads)
+    writer.add_attention_scale(config.number("attention_multiplier"))
+    writer.add_embedding_scale(config.number("embedding_multiplier"))
+    writer.add_residual_scale(config.number("residual_multiplier"))
+    writer.add_logit_scale(config.number("logits_scaling"))
+
+
+def _phi3(writer: gguf.GGUFWriter, config: Config) -> None:
+    full, _ = parameters(config)
+    original = full.get("original_max_position_embeddings") or config.get("original_max_position_embeddings")
+    writer.add_rope_scaling_orig_ctx_len(int(original or config.context))
+    writer.add_rope_dimension_count(_rotated(config))
+    writer.add_sliding_window(config.get("sliding_window", default=0))
+
+
+def _gemma2(writer: gguf.GGUFWriter, config: Config) -> None:
+    writer.add_attn_logit_softcapping(config.number("attn_logit_softcapping"))
+    writer.add_final_logit_softcapping(config.number("final_logit_softcapping"))
+    writer.add_sliding_window(config.count("sliding_window"))
+
+
+def _gemma3(writer: gguf.GGUFWriter, config: Config) -> None:
+    if config.get("final_logit_softcapping"):
+        writer.add_final_logit_softcapping(config.number("final_logit_softcapping"))
+    writer.add_sliding_window(config.count("sliding_window"))
+    _, sliding = parameters(config)
+    if "rope_theta" in sliding:
+        writer.add_rope_freq_base_swa(float(sliding["rope_theta"]))
+
+
+def _stablelm(writer: gguf.GGUFWriter, config: Config) -> None:
+    writer.add_rope_dimension_count(_rotated(config))
+    writer.add_parallel_residual(bool(config.get("use_parallel_residual", default=True)))
+
+
+_CONV1D = (".c_attn.weight", ".c_proj.weight", ".c_fc.weight")
+_LLAMA = Family(MODEL_ARCH.LLAMA, interleaved=True, add_keys=_llama)
+_GEMMA3 = Family(MODEL_ARCH.GEMMA3, norm_offset=1.0, space_prefix=False, add_keys=_gemma3)
+_FAMILIES = {
+    "LlamaForCausalLM": _LLAMA,
+    "MistralForCausalLM": _LLAMA,
+    "DeciLMForCausalLM": Family(MODEL_ARCH.DECI, interleaved=True, per_layer=True, add_keys=_deci),
+    "SmolLM3ForCausalLM": Family(MODEL_ARCH.SMOLLM3, interleaved=True, add_keys=_llama),
+    "GraniteForCausalLM": Family(MODEL_ARCH.GRANITE, interleaved=True, writes_head=False, add_keys=_granite),
+    "Qwen2ForCausalLM": Family(MODEL_ARCH.QWEN2),
+    "Qwen3ForCausalLM": Family(MODEL_ARCH.QWEN3),
+    "Phi3ForCausalLM": Family(MODEL_ARCH.PHI3, add_keys=_phi3),
+    "GemmaForCausalLM": Family(MODEL_ARCH.GEMMA, norm_offset=1.0, skips_output=True, space_prefix=False),
+    "Gemma2ForCausalLM": Family(
+        MODEL_ARCH.GEMMA2, norm_offset=1.0, skips_output=True, space_prefix=False, add_keys=_gemma2
+    ),
+    "Gemma3ForCausalLM": _GEMMA3,
+    "Gemma3ForConditionalGeneration": _GEMMA3,  # its language model; pictures need a second file
+    "Olmo2ForCausalLM": Family(MODEL_ARCH.OLMO2, needs_output=True),
+    "StableLmForCausalLM": Family(MODEL_ARCH.STABLELM, needs_output=True, add_keys=_stablelm),
+    "GPT2LMHeadModel": Family(MODEL_ARCH.GPT2, transposed=_CONV1D),
+}
+
+
+def _known() -> set[MODEL_ARCH]:
+    return {family.architecture for family in _FAMILIES.values()}

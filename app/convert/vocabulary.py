@@ -1,0 +1,182 @@
+"""The tokenizer of a folder as GGUF keys: byte-level BPE, or SentencePiece with or without its model file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gguf
+from gguf import TokenType
+
+from app.convert.configuration import Config
+from app.convert.pretokenizer import pre_tokenizer_of
+from app.errors import ConversionError
+from app.library.gguf_reader import printable
+
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+_SPACE = "▁"
+
+
+@dataclass(slots=True)
+class _Table:
+    """Text, score and type of each token id."""
+
+    texts: list[bytes]
+    scores: list[float]
+    types: list[int]
+
+    @staticmethod
+    def unused(size: int) -> _Table:
+        return _Table([f"[PAD{i}]".encode() for i in range(size)], [-10000.0] * size, [TokenType.UNUSED] * size)
+
+    def put(self, number: int, text: str, score: float, kind: int) -> None:
+        if 0 <= number < len(self.texts):  # beyond there is no row of the embedding
+            self.texts[number], self.scores[number], self.types[number] = text.encode(), score, kind
+
+
+def add_vocabulary(writer: gguf.GGUFWriter, folder: Path, config: Config, *, space_prefix: bool | None) -> None:
+    """Write the tokenizer's keys, special tokens and chat template. `space_prefix` None: as the tokenizer says.
+
+    Raises ConversionError for a tokenizer llama.cpp does not have.
+    """
+    logging.getLogger("gguf").setLevel(logging.ERROR)
+    tokenizer = _json(folder / "tokenizer.json")
+    settings = _json(folder / "tokenizer_config.json")
+    if (folder / "tokenizer.model").is_file():
+        _add_sentencepiece(writer, _model_file(folder, config), tokenizer, settings, space_prefix)
+    elif not tokenizer:
+        raise ConversionError(
+            f"There is no tokenizer that can be read in {folder.name}.",
+            "It needs tokenizer.json or tokenizer.model: download them too.",
+        )
+    elif (kind := (tokenizer.get("model") or {}).get("type")) != "BPE":
+        raise ConversionError(f"The tokenizer is of the kind “{printable(str(kind))}”; only BPE can be converted.")
+    elif tokenizer["model"].get("byte_fallback"):
+        _add_sentencepiece(writer, _from_merges(tokenizer, config), tokenizer, settings, space_prefix)
+    else:
+        _add_byte_level(writer, tokenizer, settings, config)
+    merges = not (folder / "tokenizer.model").is_file() and not tokenizer["model"].get("byte_fallback")
+    gguf.SpecialVocab(folder, load_merges=merges, n_vocab=config.vocabulary).add_to_gguf(writer, quiet=True)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in the file; empty where there is no such file. Raises ConversionError."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConversionError(f"“{path.name}” cannot be read.", "Download it again.") from error
+    if not isinstance(value, dict):
+        raise ConversionError(f"“{path.name}” is not an object.", "Download it again.")
+    return value
+
+
+def _added(tokenizer: dict[str, Any], settings: dict[str, Any]) -> dict[int, tuple[str, bool]]:
+    """Id -> (text, whether it is a mark of the format). transformers 5 names them in tokenizer.json alone."""
+    entries = {int(key): value for key, value in (settings.get("added_tokens_decoder") or {}).items()}
+    entries |= {int(entry["id"]): entry for entry in tokenizer.get("added_tokens") or ()}
+    found = {}
+    for number, entry in entries.items():
+        text = str(entry["content"])
+        found[number] = (text, bool(entry.get("special")) or (text.startswith("<|") and text.endswith("|>")))
+    return found
+
+
+def _add_byte_level(
+    writer: gguf.GGUFWriter, tokenizer: dict[str, Any], settings: dict[str, Any], config: Config
+) -> None:
+    table = _Table.unused(config.vocabulary)
+    for text, number in tokenizer["model"]["vocab"].items():
+        table.put(number, text, 0.0, TokenType.NORMAL)
+    for number, (text, special) in _added(tokenizer, settings).items():
+        table.put(number, text, 0.0, TokenType.CONTROL if special else TokenType.USER_DEFINED)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre_tokenizer_of(tokenizer))
+    writer.add_token_list(table.texts)
+    writer.add_token_types(table.types)
+    steps = tokenizer.get("pre_tokenizer") or {}
+    byte_level: dict[str, Any] = next(
+        (step for step in (steps.get("pretokenizers") or [steps]) if step.get("type") == "ByteLevel"), {}
+    )
+    writer.add_add_space_prefix(bool(byte_level.get("add_prefix_space", False)))
+
+
+def _model_file(folder: Path, config: Config) -> _Table:
+    """The pieces of tokenizer.model. Raises ConversionError."""
+    from sentencepiece import SentencePieceProcessor
+
+    model = SentencePieceProcessor()
+    try:
+        model.LoadFromFile(str(folder / "tokenizer.model"))
+    except (OSError, RuntimeError) as error:
+        raise ConversionError("“tokenizer.model” cannot be read.", "Download it again.") from error
+    table = _Table.unused(config.vocabulary)
+    for number in range(model.vocab_size()):
+        kind = TokenType.NORMAL
+        if model.IsUnknown(number):
+            kind = TokenType.UNKNOWN
+        elif model.IsControl(number):
+            kind = TokenType.CONTROL
+        elif model.IsUnused(number):
+            kind = TokenType.UNUSED
+        elif model.IsByte(number):
+            kind = TokenType.BYTE
+        table.put(number, model.IdToPiece(number), model.GetScore(number), kind)
+    return table
+
+
+def _from_merges(tokenizer: dict[str, Any], config: Config) -> _Table:
+    """SentencePiece without its model file: llama.cpp merges the pair with the highest score first, tokenizer.json the
+    one that stands first in its list, so the score of a token is minus the rank of its merge.
+    """
+    ranks: dict[str, int] = {}
+    for rank, merge in enumerate(tokenizer["model"]["merges"]):
+        pair = merge if isinstance(merge, list) else merge.split(" ")
+        ranks.setdefault("".join(pair), rank)
+    table = _Table.unused(config.vocabulary)
+    unknown = tokenizer["model"].get("unk_token")
+    for text, number in tokenizer["model"]["vocab"].items():
+        kind = TokenType.BYTE if _BYTE.fullmatch(text) else TokenType.NORMAL
+        table.put(number, text, -float(ranks.get(text, len(ranks))), TokenType.UNKNOWN if text == unknown else kind)
+    return table
+
+
+def _add_sentencepiece(
+    writer: gguf.GGUFWriter,
+    table: _Table,
+    tokenizer: dict[str, Any],
+    settings: dict[str, Any],
+    space_prefix: bool | None,
+) -> None:
+    for number, (text, special) in _added(tokenizer, settings).items():
+        if 0 <= number < len(table.types) and table.types[number] in (TokenType.UNKNOWN, TokenType.BYTE):
+            continue
+        text = text if special else text.replace(_SPACE, " ")
+        table.put(number, text, -1000.0, TokenType.CONTROL if special else TokenType.USER_DEFINED)
+    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(table.texts)
+    writer.add_token_scores(table.scores)
+    writer.add_token_types(table.types)
+    prefix = _says_prefix(tokenizer, settings) if space_prefix is None else space_prefix
+    if prefix is not None:
+        writer.add_add_space_prefix(prefix)
+
+
+def _says_prefix(tokenizer: dict[str, Any], settings: dict[str, Any]) -> bool | None:
+    """Whether a space is put before the text; None where nothing says it."""
+    if isinstance(settings.get("add_prefix_space"), bool):
+        return bool(settings["add_prefix_space"])
+    normalizer = tokenizer.get("normalizer") or {}
+    steps = normalizer.get("normalizers") or [normalizer]
+    if any(step.get("type") == "Prepend" for step in steps):
+        return True
+    scheme = (tokenizer.get("pre_tokenizer") or {}).get("prepend_scheme")
+    if scheme is not None:
+        return bool(scheme != "never")
+    return False if tokenizer.get("normalizer") else None

@@ -1,0 +1,142 @@
+"""How fast this machine decodes: synthetic models of one type each, through the engine itself. About 10 seconds.
+
+For a child process: it loads native code that has killed processes on some machines.
+"""
+
+from __future__ import annotations
+
+import datetime
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from app.engine import machine_record
+from app.engine.llama import Context, Model, ModelOptions
+from app.engine.messages import FlashAttention, KvType, MachineSpeed, TensorSpeed
+from app.engine.synthetic import SyntheticModel
+from app.engine.threads import candidate_thread_counts
+from app.errors import Cancelled, LoadError, StorageError
+from app.operation import Progress, Report, ShouldStop, Stage
+from app.system.hardware import available_memory_bytes, physical_cores, usable_cores
+from app.system.paths import Paths
+
+TYPES = ("Q4_0", "Q8_0", "Q4_K", "Q6_K", "Q5_K", "F16", "IQ4_XS", "Q3_K")
+"""In the order in which they are most often met."""
+_MODEL_BYTES = 200_000_000
+"""Of weights: several times the last-level cache of a laptop, so that memory is what is measured."""
+_LARGE_BYTES = (2_000_000_000, 10_000_000_000, 1_000_000_000)
+"""One of each size class whose models are larger than the caches, the likeliest first."""
+_MOST_COUNTS = 4
+_SHARE_OF_MEMORY = 0.25
+_SAMPLES = 12
+_DEPTH_TOKENS = 2048
+_GROUPED = {"width": 1024, "heads": 16, "kv_heads": 4, "ffn": 512}
+"""Four heads share a part of the KV cache, as in most models: each byte of it is computed with four times."""
+_SMALL = {"width": 256, "heads": 8, "kv_heads": 8, "ffn": 512}
+
+
+def measure_machine(paths: Paths, report: Report, stop: ShouldStop) -> MachineSpeed:
+    """Measure each type, the KV cache and the cost of a layer. Raises LoadError, StorageError, Cancelled."""
+    repack = not machine_record.needs_safe_mode(paths.machine)
+    steps = len(TYPES) + 2
+    with tempfile.TemporaryDirectory(prefix="bantam-speed-") as folder:
+        path = Path(folder) / "model.gguf"
+
+        def token_ms(threads: int) -> float:
+            return _run(path, threads, repack, stop, lambda context: _token_ms(context, 4, stop))
+
+        def bench(model: SyntheticModel, measure: Callable[[Context], float]) -> float:
+            _write(model, path)
+            return _run(path, threads, repack, stop, measure)
+
+        report(Progress(Stage.MEASURE_SPEED, 0, steps))
+        _write(_model(TYPES[0]), path)
+        threads = _decode_threads(paths, token_ms)
+        small = SyntheticModel("Q8_0", layers=24, **_SMALL)
+        ms_per_layer = bench(small, lambda context: _token_ms(context, 4, stop)) / small.layers
+        report(Progress(Stage.MEASURE_SPEED, 1, steps))
+        deep = SyntheticModel("Q8_0", layers=12, **_GROUPED)
+        kv_ms = bench(deep, lambda context: _depth_ms(context, stop))
+        kv_speed = deep.kv_bytes_per_token * _DEPTH_TOKENS / max(kv_ms, 1e-3) * 1000
+        speeds = []
+        for number, kind in enumerate(TYPES):
+            report(Progress(Stage.MEASURE_SPEED, number + 2, steps))
+            model = _model(kind)
+            ms = bench(model, lambda context: _token_ms(context, 4, stop))
+            seconds = max(ms - model.layers * ms_per_layer, 0.05 * ms) / 1000
+            speeds.append(TensorSpeed(kind, model.layers * model.layer_bytes / seconds))
+        report(Progress(Stage.MEASURE_SPEED, steps, steps))
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return MachineSpeed(tuple(speeds), kv_speed, ms_per_layer, threads, now)
+
+
+def _decode_threads(paths: Paths, run: Callable[[int], float]) -> int:
+    """As a chat with a model of some size would use: what was measured here for one, else the fastest of a few now.
+
+    What was measured for small models does not count: barriers make fewer threads faster for them. `run(threads)` is
+    the time of a token of a large one.
+    """
+    for weights_bytes in _LARGE_BYTES:
+        known = machine_record.thread_counts(paths.machine, machine_record.size_class(weights_bytes))
+        if known is not None:
+            return known.decode
+    counts = candidate_thread_counts(usable_cores(), physical_cores())[:_MOST_COUNTS]
+    return min(counts, key=run)
+
+
+def _model(kind: str) -> SyntheticModel:
+    """So many layers that the weights are far larger than the caches, and fit in what is free."""
+    one = SyntheticModel(kind, layers=1).layer_bytes
+    wanted = min(_MODEL_BYTES, int(available_memory_bytes() * _SHARE_OF_MEMORY))
+    return SyntheticModel(kind, layers=max(1, round(wanted / one)))
+
+
+def _write(model: SyntheticModel, path: Path) -> None:
+    try:
+        model.write(path)
+    except OSError as error:
+        raise StorageError(
+            f"The speed could not be measured, because a file for it could not be written: {error.strerror or error}."
+        ) from error
+
+
+def _run(path: Path, threads: int, repack: bool, stop: ShouldStop, measure: Callable[[Context], float]) -> float:
+    try:
+        model = Model(path, ModelOptions(repack=repack), lambda _share: not stop())
+    except LoadError:
+        if stop():
+            raise Cancelled from None
+        raise
+    try:
+        context = Context(model, _DEPTH_TOKENS + 512, KvType.F16, FlashAttention.AUTO)
+        try:
+            context.set_threads(threads, threads)
+            return measure(context)
+        finally:
+            context.close()
+    finally:
+        model.close()
+
+
+def _token_ms(context: Context, position: int, stop: ShouldStop) -> float:
+    """A low quantile of the times of single tokens: other programs only ever make them longer."""
+    times = []
+    for number in range(_SAMPLES + 2):
+        if stop():
+            raise Cancelled
+        start = time.perf_counter()
+        context.decode([1], position + number)
+        times.append(1000 * (time.perf_counter() - start))
+    return statistics.quantiles(times[2:], n=4)[0]
+
+
+def _depth_ms(context: Context, stop: ShouldStop) -> float:
+    """How much longer a token takes with _DEPTH_TOKENS in the KV cache."""
+    context.decode([1] * 4, 0)
+    shallow = _token_ms(context, 4, stop)
+    context.clear()
+    for start in range(0, _DEPTH_TOKENS, context.batch_tokens):
+        context.decode([1] * min(context.batch_tokens, _DEPTH_TOKENS - start), start)
+    return _token_ms(context, _DEPTH_TOKENS, stop) - shallow

@@ -1,0 +1,92 @@
+"""What every operation has in common: how it says how far it is, and how it learns that it should stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Request:
+    """Base of everything that can be asked of an operation: a frozen dataclass with plain fields."""
+
+    __slots__ = ()
+
+
+class Event:
+    """Base of everything that an operation says on the way: a frozen dataclass with plain fields."""
+
+    __slots__ = ()
+
+
+Result = object
+"""What an operation gives back at its end: a frozen dataclass with plain fields, or None."""
+
+
+class Stage(StrEnum):
+    """What is being waited for. The window has a plain word for each."""
+
+    LOAD = "load"
+    WARM_UP = "warm up"
+    MEASURE_THREADS = "measure threads"
+    MEASURE = "measure"
+    PREFILL = "prefill"
+    SAVE_CACHE = "save cache"
+    RESTORE_CACHE = "restore cache"
+    MEASURE_SPEED = "measure speed"
+    VERIFY = "verify"
+    CONVERT = "convert"
+    CALIBRATE = "calibrate"
+    """Collecting an importance matrix."""
+    FOLD = "fold"
+    """AWQ: moving scales between layers, without changing what the model computes."""
+    QUANTIZE = "quantize"
+    REROUND = "re-round"
+    """GPTQ: choosing the 4-bit values again, each for what the others got wrong."""
+    REFERENCE = "reference"
+    """Reading the evaluation text with the source."""
+    QUALITY = "quality"
+    """Reading the evaluation text with the model that is measured."""
+    LOAD_DRAFT = "load draft"
+    MEASURE_DRAFT = "measure draft"
+    """Timing batches of drafted tokens, once for a model on this machine."""
+    COMPARE_DRAFT = "compare draft"
+    CHECK_DRAFT = "check draft"
+    PRUNE = "prune"
+    """A block at a time: reading what flows through it, cutting it, reading again."""
+    RANK_LAYERS = "rank layers"
+    WRITE_TEXT = "write text"
+    """The teacher writes the text that the pruned model learns from."""
+    RECOVER = "recover"
+    HELD_OUT = "held out"
+    """Reading held-out text with teacher and pruned model, before and after."""
+    SENSITIVITY = "sensitivity"
+    """Storing a group of tensors in 4 bits, and seeing how much the model minds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Event):
+    """`done` of `total` in the stage's own unit: per mille of the weights, tokens, tensors, measurements."""
+
+    stage: Stage
+    done: int
+    total: int
+    seconds_left: float = 0.0
+    """Of this stage; 0 while it is not known."""
+    loss: float | None = None
+    """Of the last step of a training, in nats a token; None elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice(Event):
+    """One line the user should read, though nothing failed."""
+
+    sentence: str
+
+
+Report = Callable[[Event], None]
+"""How an operation says something on the way."""
+
+
+ShouldStop = Callable[[], bool]
+"""Polled by an operation where it can stop: returns True once the user wants that."""

@@ -1,0 +1,147 @@
+"""Magnitude pruning (Han et al. 2015, arXiv 1506.02626): the weights nearest to zero, of each matrix or of all.
+
+The threshold is found exactly and without sorting: the bits of a positive float32 are in the order of its value, so a
+histogram of their upper half finds the bin, and one of the lower half the value in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from app.errors import PruneError
+from app.prune.block_model import BlockModel
+from app.prune.method import Inputs, Plan, Tick
+from app.prune.sparse import SORTED, SparseMethod, zero_lowest_in_groups
+from app.prune.weights import linear_layers, parts, stretches
+
+_HALF_BITS = 16
+_BINS = 1 << _HALF_BITS
+_STRETCH = 1 << 22
+
+Pass = Callable[[], Iterable[Tensor]]
+"""Goes through all weights once more, in pieces of any shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The k smallest magnitudes are those whose bits are below `bits`, and `ties` of those that are equal to it."""
+
+    bits: int
+    ties: int
+
+
+def smallest(weights: Pass, count: int) -> Threshold:
+    """The threshold of the `count` smallest magnitudes, exact, in two passes over the weights."""
+    if count == 0:
+        return Threshold(0, 0)
+    upper, below = _find(_histogram(weights, lambda bits: bits >> _HALF_BITS), count)
+    lower, rest = _find(_histogram(weights, lambda bits: bits[bits >> _HALF_BITS == upper] & (_BINS - 1)), below)
+    return Threshold(upper << _HALF_BITS | lower, rest)
+
+
+def zero(weights: Tensor, threshold: Threshold) -> int:
+    """Set what is under the threshold to zero, ties from the start on; returns how many of the ties were used."""
+    ties = threshold.ties
+    for part in _pieces(weights):
+        bits = _bits(part)
+        part[bits < threshold.bits] = 0
+        if ties:
+            equal = (bits == threshold.bits).flatten().nonzero()[:ties, 0]
+            part.view(-1)[equal] = 0
+            ties -= len(equal)
+    return threshold.ties - ties
+
+
+class Magnitude(SparseMethod):
+    """The smallest weights of each matrix."""
+
+    reads_text = False
+    name = "Magnitude"
+
+    def cut(self, index: int, block: nn.Module, inputs: Mapping[str, Inputs]) -> None:
+        """See Method."""
+        for layer in linear_layers(block).values():
+            weights = layer.weight.data
+            if self.pattern:
+                for rows in parts(weights, SORTED):
+                    zero_lowest_in_groups(rows, rows.abs(), self.pattern)
+            else:
+                count = int(weights.numel() * self.request.amount)
+                zero(weights, smallest(lambda weights=weights: _pieces(weights), count))  # type: ignore[misc]
+
+
+class GlobalMagnitude(SparseMethod):
+    """The smallest weights of all matrices together, so that some lose more than others."""
+
+    reads_text = False
+    name = "Magnitude over the whole model"
+
+    def check(self, model: BlockModel) -> None:
+        """See Method."""
+        if self.pattern:
+            raise PruneError(
+                "A pattern takes the same share of every group of weights, so there is nothing to compare over the "
+                "whole model.",
+                "Take magnitude for each matrix, or leave the pattern out.",
+            )
+
+    def survey(self, model: BlockModel, tick: Tick) -> Plan:
+        """The threshold, and how many weights that are equal to it go from each matrix."""
+        matrices = list(model.matrices())
+        total = sum(tensor.elements for _, _, tensor in matrices)
+        seen = 0
+
+        def weights() -> Iterable[Tensor]:
+            nonlocal seen
+            for _, _, tensor in matrices:
+                for _, rows in stretches(tensor):
+                    seen += rows.numel()
+                    tick(seen / (3 * total))
+                    yield rows.float()
+
+        threshold = smallest(weights, int(total * self.request.amount))
+        left, ties = threshold.ties, []
+        for _, _, tensor in matrices:
+            equal = sum(int((_bits(rows.float()) == threshold.bits).sum()) for _, rows in stretches(tensor))
+            ties.append(min(equal, left))
+            left -= ties[-1]
+            seen += tensor.elements
+            tick(min(seen / (3 * total), 1.0))
+        return {
+            "bits": threshold.bits,
+            "ties": {f"{index}.{name}": used for (index, name, _), used in zip(matrices, ties, strict=True)},
+        }
+
+    def cut(self, index: int, block: nn.Module, inputs: Mapping[str, Inputs]) -> None:
+        """See Method."""
+        for name, layer in linear_layers(block).items():
+            zero(layer.weight.data, Threshold(self.plan["bits"], self.plan["ties"][f"{index}.{name}"]))
+
+
+def _histogram(weights: Pass, bin_of: Callable[[Tensor], Tensor]) -> Tensor:
+    counts = torch.zeros(_BINS, dtype=torch.int64)
+    for values in weights():
+        for piece in _pieces(values):
+            counts += torch.bincount(bin_of(_bits(piece)).flatten(), minlength=_BINS)
+    return counts
+
+
+def _find(counts: Tensor, count: int) -> tuple[int, int]:
+    """The bin in which the `count`-th lies, and which one it is in there, counted from 1."""
+    sums = counts.cumsum(0)
+    place = int(torch.searchsorted(sums, count))
+    return place, count - (int(sums[place - 1]) if place else 0)
+
+
+def _bits(values: Tensor) -> Tensor:
+    """Of the magnitudes, as whole numbers in the same order."""
+    return values.abs().view(torch.int32)
+
+
+def _pieces(values: Tensor) -> Iterable[Tensor]:
+    """Flat views, short enough that whole numbers of 64 bits beside them are little."""
+    return parts(values.view(-1), _STRETCH)

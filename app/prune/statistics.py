@@ -1,0 +1,88 @@
+"""What flows into the linear layers of a block, summed up while windows of text run through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from app.errors import PruneError
+from app.prune.method import Inputs, Statistic
+from app.prune.weights import linear_layers
+
+Run = Callable[[], None]
+
+
+def collect(index: int, block: nn.Module, needs: Mapping[str, Statistic], run: Run) -> dict[str, Inputs]:
+    """The inputs of the linear layers named in `needs` while `run` sends windows through the block.
+
+    Layers that are given the very same tensor share their `Inputs`: it is summed up once. Raises PruneError where
+    something is not a number; `index` is for that sentence.
+    """
+    sums = _Sums(needs)
+    with _hooked(block, needs, sums):
+        run()
+    for name, found in sums.inputs.items():
+        if not found.sum_squares.isfinite().all():
+            raise not_a_number(index, f"in what flows into “{name}”")
+    return {name: sums.inputs[leader] for name, leader in sums.leaders.items()}
+
+
+def not_a_number(index: int, where: str) -> PruneError:
+    """For activations."""
+    return PruneError(
+        f"Block {index} of the model computes a value that is not a number, {where}.",
+        "A model like this cannot be measured or run. Its files are damaged, or its training went wrong.",
+    )
+
+
+class _Sums:
+    def __init__(self, needs: Mapping[str, Statistic]) -> None:
+        self._needs = needs
+        self.inputs: dict[str, Inputs] = {}
+        self.leaders: dict[str, str] = {}
+        """For each layer the one whose sums it shares: itself, or the first that was given the same tensor."""
+        self._current: dict[tuple[int, Statistic], tuple[str, Tensor]] = {}
+
+    def next_window(self) -> None:
+        self._current.clear()
+
+    def see(self, name: str, hidden: Tensor) -> None:
+        kind = self._needs[name]
+        # The tensor is held with its number: another one made in the meantime could have the same.
+        leader, _ = self._current.setdefault((id(hidden), kind), (name, hidden))
+        if self.leaders.setdefault(name, leader) == name:
+            self._add(name, kind, hidden.reshape(-1, hidden.shape[-1]))
+
+    def _add(self, name: str, kind: Statistic, rows: Tensor) -> None:
+        width = rows.shape[1]
+        if name not in self.inputs:
+            self.inputs[name] = Inputs(0, torch.zeros(width))
+            if kind is Statistic.GRAM:
+                self.inputs[name].gram, self.inputs[name].sums = torch.zeros(width, width), torch.zeros(width)
+        inputs = self.inputs[name]
+        inputs.tokens += len(rows)
+        inputs.sum_squares += rows.square().sum(0)
+        if inputs.gram is not None and inputs.sums is not None:
+            inputs.gram.addmm_(rows.T, rows)
+            inputs.sums += rows.sum(0)
+        if kind is Statistic.VALUES:
+            inputs.values.append(rows)
+
+
+@contextmanager
+def _hooked(block: nn.Module, needs: Mapping[str, Statistic], sums: _Sums) -> Iterator[None]:
+    layers = linear_layers(block)
+    hooks = [layers[name].register_forward_pre_hook(_sees(sums, name)) for name in needs]
+    hooks.append(block.register_forward_pre_hook(lambda *_: sums.next_window()))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _sees(sums: _Sums, name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    return lambda _layer, arguments: sums.see(name, arguments[0])

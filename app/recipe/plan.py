@@ -1,0 +1,253 @@
+"""What a recipe would make of a model, and what each step would take, before anything is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.convert.configuration import read_config
+from app.engine.messages import KvType, MachineSpeed
+from app.errors import AppError, Cancelled, RecoverError
+from app.fit.budget import memory_budget
+from app.fit.speed import predicted_ms
+from app.fit.speed_record import read_speed_book
+from app.library.lineage import original_of
+from app.measure.quality import default_windows
+from app.operation import ShouldStop
+from app.prune.memory import memory_bytes
+from app.prune.messages import Prune
+from app.prune.process_memory import PROGRAM_BYTES
+from app.quantize.importance import estimate_chunks
+from app.quantize.messages import ConversionPlanned, PlanConversion, PlannedFile
+from app.quantize.native import BUFFER_BYTES
+from app.quantize.preview import plan_conversion
+from app.recipe.cut_stub import CutStub, cut_stub, write_stub
+from app.recipe.effort import Pace, Work, prune_multiplications, read_pace, recover_multiplications
+from app.recipe.messages import PlanRecipe, RecipePlanned, ResultPlan, StepPlan
+from app.recipe.recipe import QuantizeStep, Recipe, Step, read_recipe
+from app.recipe.shape import Shape, shape_of
+from app.recipe.words import changes
+from app.recipe.work import ModelStep, RecipeWork, model_steps, place_for, work_of
+from app.recover.messages import Recover
+from app.system.disk import free_bytes, lack_of_room
+from app.system.frozen import require_torch
+from app.system.paths import Paths
+from app.units import size_text
+
+_WEIGHTS_A_SECOND = 3e7
+"""Quantized on one core, K-quants; measured 1.2e8 for Q4_0 on two. Reading, writing and hashing are in it."""
+_GUESSED_BYTES_A_SECOND = 5e9
+"""Of weights, in answering, where this computer's speed was not measured yet; laptops read 5 to 50 GB/s."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What all parts of the planning need."""
+
+    request: PlanRecipe
+    recipe: Recipe
+    work: RecipeWork
+    chain: tuple[ModelStep, ...]
+    stubs: dict[Shape, CutStub]
+    paths: Paths
+
+    def stub(self, shape: Shape) -> CutStub:
+        """Made once: rounds and recoveries share shapes."""
+        if shape not in self.stubs:
+            self.stubs[shape] = cut_stub(self.request.source, shape)
+        return self.stubs[shape]
+
+    @property
+    def final(self) -> Shape:
+        return self.chain[-1].shape if self.chain else shape_of(self.request.source)
+
+
+def plan_recipe(request: PlanRecipe, paths: Paths, stop: ShouldStop) -> RecipePlanned:
+    """Exact sizes for uniform cuts, memory as llama.cpp plans it, predicted ms a token; time and disk of every step.
+
+    `request.recipe` is the text of a recipe's file. Never raises for a recipe or a model that does not do: then
+    `problem` says why. Raises Cancelled.
+    """
+    place = place_for(request.source, paths)
+    free = free_bytes(place) or 0
+    try:
+        recipe = read_recipe(request.recipe)
+        work = work_of(recipe, request.source, place)
+        plan = _Plan(request, recipe, work, model_steps(recipe, request.source), {}, paths)
+        with tempfile.TemporaryDirectory(prefix="bantam-") as folder:
+            return _planned(plan, Path(folder), free, stop)
+    except AppError as error:
+        problem = f"{error.sentence} {error.hint}".strip()
+        return RecipePlanned(request.source, (), (), 0, 0, free, problem)
+
+
+def _planned(plan: _Plan, folder: Path, free: int, stop: ShouldStop) -> RecipePlanned:
+    final = plan.stub(plan.final)
+    stub = folder / plan.work.model.resolve().name  # the name is in the header, and so in the size
+    write_stub(final, stub, plan.request.source)
+    types = tuple(dict.fromkeys(k for s in plan.recipe.steps if isinstance(s, QuantizeStep) for k in s.types))
+    made = plan_conversion(PlanConversion(stub, types or ("Q4_K_M",), (plan.request.context_tokens,)), stop)
+    steps = []
+    for number, step in enumerate(plan.recipe.steps):
+        if stop():
+            raise Cancelled
+        steps.append(_step(plan, number, step, folder, made))
+    peak = _peak_disk(plan, steps, made)
+    result = RecipePlanned(
+        source=plan.request.source,
+        steps=tuple(steps),
+        results=tuple(_result(plan, file) for file in made.files if file.type in types),
+        parameters_after=final.parameters,
+        disk_bytes=peak,
+        free_disk_bytes=free,
+        notice=plan.work.notice,
+        then=plan.work.then,
+    )
+    return dataclasses.replace(result, problem=made.problem or _problem(plan, result))
+
+
+def _problem(plan: _Plan, planned: RecipePlanned) -> str:
+    """What this machine has not: PyTorch, room on the disk, memory."""
+    if plan.chain and (missing := _missing_torch()):
+        return missing
+    if full := lack_of_room("On the way it takes up to", planned.disk_bytes, planned.free_disk_bytes):
+        return f"{full} Free some space, or move the model to a larger disk."
+    most = max((step.peak_memory_bytes for step in planned.steps), default=0)
+    budget = memory_budget().machine_bytes
+    if most > budget:
+        return (
+            f"It takes about {size_text(most)} of memory, and this computer has {size_text(budget)} for it. "
+            "Take fewer tokens of a text at a time, LoRA instead of all weights, or a smaller model."
+        )
+    return ""
+
+
+def _missing_torch() -> str:
+    try:
+        require_torch()
+    except AppError as error:
+        return f"{error.sentence} {error.hint}"
+    return ""
+
+
+def _result(plan: _Plan, file: PlannedFile) -> ResultPlan:
+    speed = read_speed_book(plan.paths.speed).speed
+    need = file.curve.need(plan.request.context_tokens, KvType.F16)
+    ms = predicted_ms(file.reads, 0, speed) if speed else None
+    return ResultPlan(file.type, file.size_bytes, need.resident_bytes, ms)
+
+
+def _step(plan: _Plan, number: int, step: Step, folder: Path, made: ConversionPlanned) -> StepPlan:
+    if isinstance(step, QuantizeStep):
+        return _quantize_step(plan, step, made)
+    mine = [one for one in plan.chain if one.step == number]
+    before = _before(plan, number)
+    costs = [
+        _cost(plan, one, shape, folder) for one, shape in zip(mine, [before, *(o.shape for o in mine)], strict=False)
+    ]
+    cuts = sum(isinstance(one.request, Prune) for one in mine)
+    size = plan.stub(mine[-1].shape).size_bytes
+    return StepPlan(
+        seconds=sum(cost.seconds for cost in costs),
+        peak_memory_bytes=max(cost.memory_bytes for cost in costs),
+        disk_bytes=max(plan.stub(one.shape).size_bytes for one in mine),
+        kept_bytes=size if mine[-1] is plan.chain[-1] else 0,
+        changes=changes(step, before, mine[-1].shape, cuts, any(not cost.measured for cost in costs)),
+    )
+
+
+def _before(plan: _Plan, number: int) -> Shape:
+    earlier = [one.shape for one in plan.chain if one.step < number]
+    return earlier[-1] if earlier else shape_of(plan.request.source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    seconds: float
+    memory_bytes: int
+    measured: bool
+
+
+def _cost(plan: _Plan, one: ModelStep, before: Shape, folder: Path) -> _Cost:
+    """Of one request, on a model that has the shape `before`."""
+    source = plan.request.source
+    if isinstance(one.request, Prune):
+        stub, pace = plan.stub(before), read_pace(plan.paths.effort, Work.PRUNE)
+        config = read_config(source)
+        count = prune_multiplications(one.request, config, before, stub.parameters)
+        tokens = one.request.chunks * one.request.context_tokens
+        memory = PROGRAM_BYTES + memory_bytes(one.request, stub.tensors, tokens)
+        return _Cost(pace.seconds(count), memory, pace.measured)
+    stub, pace = plan.stub(one.shape), read_pace(plan.paths.effort, Work.RECOVER)
+    teacher = plan.stub(shape_of(source)).parameters
+    seconds = _recover_seconds(pace, one.request, stub.parameters, teacher)
+    return _Cost(seconds, _recover_memory(plan, one, folder), pace.measured)
+
+
+def _recover_seconds(pace: Pace, request: Recover, parameters: int, teacher: int) -> float:
+    return pace.seconds(recover_multiplications(request, parameters, teacher))
+
+
+def _recover_memory(plan: _Plan, one: ModelStep, folder: Path) -> int:
+    """As recovery itself counts it, in the way with the least memory that it knows where no other fits."""
+    from app.recover.memory import Way, choose_way, need_of
+    from app.recover.memory import shape_of as weights_of
+
+    assert isinstance(one.request, Recover)
+    tensors = plan.stub(one.shape)
+    stub = folder / f"shape-{list(plan.stubs).index(one.shape)}"
+    if not stub.exists():
+        write_stub(tensors, stub, plan.request.source)
+    model, teacher = weights_of(stub), weights_of(original_of(plan.request.source))
+    sparse = one.shape.zeros > 0
+    try:
+        return choose_way(one.request, model, teacher, sparse=sparse).peak_bytes
+    except RecoverError:
+        return need_of(one.request, model, teacher, Way(1, True), sparse=sparse).peak_bytes
+
+
+def _quantize_step(plan: _Plan, step: QuantizeStep, made: ConversionPlanned) -> StepPlan:
+    files = [file for file in made.files if file.type in step.types]
+    sizes = [file.size_bytes for file in files]
+    parameters = plan.stub(plan.final).parameters
+    seconds = len(files) * parameters / _WEIGHTS_A_SECOND
+    speed = read_speed_book(plan.paths.speed).speed
+    seconds += sum(_measuring_seconds(plan, file, parameters, step, speed) for file in files)
+    source_bytes = plan.stub(shape_of(plan.request.source)).size_bytes
+    libraries = PROGRAM_BYTES if plan.chain else 0  # they stay in the process that has pruned
+    # Rows of a tensor as they are and in f32 twice over: a buffer at the most, and no more than all of a small model.
+    quantizing = min(3 * BUFFER_BYTES, 5 * source_bytes)
+    needs = [file.curve.need(plan.request.context_tokens, KvType.F16).resident_bytes for file in files]
+    return StepPlan(
+        seconds=seconds,
+        peak_memory_bytes=libraries + max([quantizing, *(need + source_bytes for need in needs)]),
+        disk_bytes=sum(sizes) + max(made.between_bytes, source_bytes),
+        kept_bytes=sum(sizes),
+        changes=changes(step, plan.final, plan.final, 1, speed is None),
+    )
+
+
+def _measuring_seconds(
+    plan: _Plan, file: PlannedFile, parameters: int, step: QuantizeStep, speed: MachineSpeed | None
+) -> float:
+    """The importance matrix, and the evaluation text read with source and result."""
+    ms = predicted_ms(file.reads, 0, speed) if speed else 1000 * file.size_bytes / _GUESSED_BYTES_A_SECOND
+    source = plan.stub(shape_of(plan.request.source)).parameters
+    windows = default_windows(source, 512)
+    reading = windows * 512 * ms / 1000 / 3.5 * (1 + 3 * source / max(1, parameters))
+    calibrating = 3 * estimate_chunks() * 512 * ms / 1000 / 3.5 if step.calibrate or step.best else 0.0
+    return reading + calibrating
+
+
+def _peak_disk(plan: _Plan, steps: Sequence[StepPlan], made: ConversionPlanned) -> int:
+    """Two models on the way are there at a time; at the end the result and its files."""
+    sizes = [plan.stub(one.shape).size_bytes for one in plan.chain]
+    pairs = [one + other for one, other in zip([0, *sizes], sizes, strict=False)]
+    last = sizes[-1] if sizes else 0
+    files = [
+        step.disk_bytes for step, one in zip(steps, plan.recipe.steps, strict=True) if isinstance(one, QuantizeStep)
+    ]
+    return max([*pairs, last + sum(files)])

@@ -1,0 +1,95 @@
+"""Pruning and recovery as the child and a recipe run them: how fast each went is noted for later plans, and a recovery
+that wins nothing back need not end what comes after it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from app.convert.configuration import read_config
+from app.errors import NotBetterError, StorageError
+from app.library.safetensors import facts_of
+from app.operation import Notice, Report, ShouldStop
+from app.prune.messages import Prune, Pruned
+from app.recipe.effort import Work, prune_multiplications, recover_multiplications, remember_pace
+from app.recipe.shape import shape_of
+from app.recover.messages import Recover, Recovered
+from app.system.frozen import require_torch
+from app.system.hardware import peak_resident_bytes
+from app.system.paths import Paths
+
+
+def prune_step(request: Prune, paths: Paths, report: Report, stop: ShouldStop) -> Pruned:
+    """As `prune`. Raises AppError where PyTorch is not installed."""
+    require_torch()
+    from app.prune.prune import prune
+
+    begun, goes_on = time.monotonic(), _work(request.output).exists()
+    result = prune(request, report, stop)
+    if not goes_on:
+        config, parameters = read_config(request.source), facts_of(request.source).parameters
+        count = prune_multiplications(request, config, shape_of(request.source), parameters)
+        remember_pace(paths.effort, Work.PRUNE, count, time.monotonic() - begun)
+    return result
+
+
+def recover_step(request: Recover, paths: Paths, report: Report, stop: ShouldStop) -> Recovered:
+    """As `recover`, but for `request.or_keep`: then the divergence may be afterwards what it was before.
+
+    Raises AppError where PyTorch is not installed.
+    """
+    require_torch()
+    from app.recover.recover import recover
+
+    begun, goes_on = time.monotonic(), _work(request.output).exists()
+    try:
+        result = recover(request, report, stop)
+    except NotBetterError as error:
+        if not request.or_keep or request.model.samefile(request.teacher):
+            raise
+        result = _kept(request, error, begun, report)
+    if not goes_on:
+        parameters, teacher = (facts_of(folder).parameters for folder in (request.model, request.teacher))
+        count = recover_multiplications(request, parameters, teacher)
+        remember_pace(paths.effort, Work.RECOVER, count, time.monotonic() - begun)
+    return result
+
+
+def _kept(request: Recover, error: NotBetterError, begun: float, report: Report) -> Recovered:
+    """The model as it was, under the new name."""
+    _copy(request.model, request.output)
+    report(Notice(f"{error.sentence.rpartition(':')[0]}: it goes on with the model as it was."))
+    teacher, model = error.perplexities
+    seconds = time.monotonic() - begun
+    return Recovered(request.output, "", 0, error.kl, error.kl, teacher, model, model, seconds, peak_resident_bytes())
+
+
+def _copy(model: Path, output: Path) -> None:
+    """Whole or not at all; a file is only linked where the disk can do that."""
+    part = _work(output)
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(model, part, copy_function=_link)
+        part.rename(output)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise StorageError(
+            f"“{output.name}” could not be written: {error.strerror or error}.",
+            "See that there is room on the disk and that the folder may be written to.",
+        ) from error
+
+
+def _link(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:
+        return shutil.copy2(source, target)
+    return target
+
+
+def _work(output: Path) -> Path:
+    """Where both operations keep what they can go on from."""
+    return output.with_name(f".{output.name}.work")

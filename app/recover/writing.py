@@ -1,0 +1,95 @@
+"""The recovered folder: a copy of the pruned one, byte for byte, in which the trained tensors are overwritten in place.
+
+So names, order, dtypes, shards and whatever lies beside the weights stay as they were, for any layout of a model.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from app.convert.checkpoint import SourceTensor, open_checkpoint
+from app.errors import Cancelled, RecoverError
+from app.library.manifest import NAME as MANIFEST
+from app.operation import ShouldStop
+from app.recover.adapters import Training
+from app.recover.language_model import DTYPES
+from app.system.disk import require_room
+
+_LEFT_OUT = (".gguf", ".bin", ".pt", ".pth", ".pkl", ".part")
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def files_to_copy(folder: Path) -> list[Path]:
+    """What makes up the model: weights, configuration, tokenizer, licence. No folders, nothing hidden, no GGUF."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name[0] != "." and path.name != MANIFEST and path.suffix not in _LEFT_OUT
+    ]
+
+
+def check_room(source: Path, output: Path, checkpoint_bytes: int) -> None:
+    """Raises DiskFullError where result and checkpoints would not fit."""
+    needed = sum(f.stat().st_size for f in files_to_copy(source)) + 2 * checkpoint_bytes
+    hint = "Free some space, or choose a folder on another disk."
+    require_room("Recovery takes up to", needed, output.parent, hint)
+
+
+def write_folder(source: Path, result: Path, training: Training, stop: ShouldStop) -> None:
+    """Make the folder `result` anew. Raises Cancelled, RecoverError for weights that are no numbers, OSError."""
+    tensors = open_checkpoint(source)
+    missing = [name for name in training.weights if name not in tensors and not _is_tied(name, tensors)]
+    if missing:
+        raise RecoverError(
+            f"“{source.name}” stores its weights under other names than transformers: “{missing[0]}” is not there.",
+            "Models of this kind cannot be recovered here yet.",
+        )
+    shutil.rmtree(result, ignore_errors=True)
+    result.mkdir(parents=True)
+    for file in files_to_copy(source):
+        if stop():
+            raise Cancelled
+        shutil.copyfile(file, result / file.name)
+    for name, trained in training.weights.items():
+        if name in tensors:
+            _overwrite(tensors[name], result, trained)
+    for file in result.glob("*.safetensors"):
+        with file.open("rb+") as stream:
+            os.fsync(stream.fileno())
+
+
+def _is_tied(name: str, tensors: dict[str, SourceTensor]) -> bool:
+    """The output matrix is the embedding in many models, and in no file then."""
+    return name == "lm_head.weight" and name not in tensors
+
+
+def _overwrite(tensor: SourceTensor, result: Path, trained: Callable[[Tensor], Tensor]) -> None:
+    value = trained(_read(tensor)).to(DTYPES[tensor.dtype])
+    if tuple(value.shape) != tensor.shape:
+        raise RecoverError(f"“{tensor.name}” has another shape in memory than in the file.")
+    if not torch.isfinite(value).all():
+        raise RecoverError(
+            f"Training made “{tensor.name}” into values that are not numbers: nothing was written.",
+            "Try a lower learning rate.",
+        )
+    with (result / tensor.file.name).open("rb+") as file:
+        file.seek(tensor.offset)
+        for row in _pieces(value):
+            file.write(row)
+
+
+def _read(tensor: SourceTensor) -> Tensor:
+    data = torch.from_numpy(tensor.rows(0, tensor.shape[0]))
+    return data.view(DTYPES[tensor.dtype])
+
+
+def _pieces(value: Tensor) -> Iterator[bytes]:
+    bits = value.contiguous().view(_BITS[value.element_size()])
+    for piece in torch.split(bits, 4096):
+        yield piece.numpy().tobytes()

@@ -1,0 +1,1 @@
+"""What the operating system gives: paths, files, disk, processors and memory, how a process ended."""

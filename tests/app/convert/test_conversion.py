@@ -1,0 +1,249 @@
+"""The file that is written: types, shards, the header alone, cancel; and what is refused, with nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+
+from app.convert import checkpoint, conversion
+from app.convert.conversion import check, convert, write_header
+from app.convert.messages import Convert
+from app.errors import Cancelled, ConversionError, DiskFullError, StorageError
+from app.operation import Progress, Stage
+from tests.app.convert.small_models import change_config, make
+from tests.real_models import STDLIB_3M, write_safetensors
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(STDLIB_3M, tmp_path / "model"))
+
+
+def run(folder: Path, output: Path, kind: str = "bf16") -> Path:
+    return convert(Convert(folder, output, kind), lambda _event: None, lambda: False).path
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    return {
+        name: checkpoint.as_float32(tensor.rows(0, tensor.shape[0]), tensor.dtype)
+        for name, tensor in checkpoint.open_checkpoint(folder).items()
+    }
+
+
+@pytest.mark.parametrize(("kind", "matrix"), [("f32", "F32"), ("f16", "F16"), ("bf16", "BF16"), ("q8_0", "Q8_0")])
+def test_types(model: Path, tmp_path: Path, kind: str, matrix: str) -> None:
+    tensors = {t.name: t for t in gguf.GGUFReader(run(model, tmp_path / "m.gguf", kind)).tensors}
+    assert tensors["blk.0.ffn_up.weight"].tensor_type.name == matrix
+    assert tensors["blk.0.attn_norm.weight"].tensor_type.name == "F32"
+    written = gguf.quants.dequantize(
+        tensors["blk.1.ffn_down.weight"].data, tensors["blk.1.ffn_down.weight"].tensor_type
+    )
+    source = weights(model)["model.layers.1.mlp.down_proj.weight"]
+    np.testing.assert_allclose(written, source, atol=np.abs(source).max() / 250 if kind == "q8_0" else 1e-4)
+
+
+def test_rows_that_do_not_divide_into_blocks_become_f16(tmp_path: Path) -> None:
+    folder = make("llama", tmp_path / "odd", intermediate_size=500)
+    tensors = {t.name: t for t in gguf.GGUFReader(run(folder, tmp_path / "m.gguf", "q8_0")).tensors}
+    assert tensors["blk.0.ffn_down.weight"].tensor_type.name == "F16"
+    assert tensors["blk.0.ffn_up.weight"].tensor_type.name == "Q8_0"
+
+
+def test_shards_give_the_same_file(model: Path, tmp_path: Path) -> None:
+    whole = run(model, tmp_path / "whole.gguf").read_bytes()
+    shard(model)
+    assert run(model, tmp_path / "sharded.gguf").read_bytes() == whole
+
+
+def test_small_stretches_give_the_same_file(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from app.convert import tensors
+
+    whole = run(model, tmp_path / "whole.gguf", "q8_0").read_bytes()
+    monkeypatch.setattr(tensors, "_STRETCH_BYTES", 20_000)
+    assert run(model, tmp_path / "stretches.gguf", "q8_0").read_bytes() == whole
+
+
+def test_the_header_alone_is_that_of_the_file(model: Path, tmp_path: Path) -> None:
+    file, stub = run(model, tmp_path / "m.gguf"), tmp_path / "stub.gguf"
+    write_header(model, stub, "bf16")
+    start = int(gguf.GGUFReader(file).data_offset)
+    assert stub.read_bytes()[:start] == file.read_bytes()[:start]
+    assert stub.stat().st_size == file.stat().st_size
+    assert stub.stat().st_blocks * 512 < file.stat().st_size / 2, "a hole takes no disk"
+
+
+def test_progress_counts_the_tensors(model: Path, tmp_path: Path) -> None:
+    said: list[Any] = []
+    convert(Convert(model, tmp_path / "m.gguf", "f16"), said.append, lambda: False)
+    assert [(event.stage, event.done) for event in said] == [(Stage.CONVERT, n + 1) for n in range(len(said))]
+    assert said[-1] == Progress(Stage.CONVERT, len(weights(model)), len(weights(model)))
+
+
+@pytest.mark.parametrize("after", [0, 1, 7, 15])
+def test_cancel_leaves_nothing(model: Path, tmp_path: Path, after: int) -> None:
+    asked = iter(range(100))
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(Cancelled):
+        convert(Convert(model, out / "m.gguf"), lambda _: None, lambda: next(asked) >= after)
+    assert list(out.iterdir()) == []
+
+
+def shard(folder: Path) -> None:
+    """Split the single file into two, with an index."""
+    tensors = list(weights(folder).items())
+    parts = {"model-00001-of-00002.safetensors": tensors[:9], "model-00002-of-00002.safetensors": tensors[9:]}
+    for name, members in parts.items():
+        write_safetensors(folder / name, dict(members))
+    index = {name: file for file, members in parts.items() for name, _ in members}
+    (folder / checkpoint.INDEX).write_text(json.dumps({"metadata": {}, "weight_map": index}))
+    (folder / checkpoint.SINGLE).unlink()
+
+
+def missing_shard(folder: Path) -> None:
+    shard(folder)
+    (folder / "model-00002-of-00002.safetensors").unlink()
+
+
+def wrong_index(folder: Path) -> None:
+    shard(folder)
+    index = json.loads((folder / checkpoint.INDEX).read_text())
+    index["weight_map"]["model.layers.9.mlp.up_proj.weight"] = "model-00001-of-00002.safetensors"
+    (folder / checkpoint.INDEX).write_text(json.dumps(index))
+
+
+def hostile_index(folder: Path) -> None:
+    (folder / checkpoint.INDEX).write_text(json.dumps({"weight_map": {"a": "../../secret"}}))
+
+
+def truncated(folder: Path) -> None:
+    with (folder / checkpoint.SINGLE).open("r+b") as file:
+        file.truncate((folder / checkpoint.SINGLE).stat().st_size - 1000)
+
+
+def with_weights(folder: Path, **changes: np.ndarray | None) -> None:
+    tensors = weights(folder) | changes
+    write_safetensors(folder / checkpoint.SINGLE, {k: v for k, v in tensors.items() if v is not None})
+
+
+def not_a_number(folder: Path) -> None:
+    bad = weights(folder)["model.layers.1.mlp.up_proj.weight"].copy()
+    bad[700, 3] = np.nan
+    with_weights(folder, **{"model.layers.1.mlp.up_proj.weight": bad})
+
+
+def wrong_shape(folder: Path) -> None:
+    with_weights(folder, **{"model.layers.0.mlp.down_proj.weight": np.zeros((256, 512), np.float32)})
+
+
+def unknown_tensor(folder: Path) -> None:
+    with_weights(folder, **{"model.layers.0.mystery.weight": np.zeros((256, 256), np.float32)})
+
+
+def missing_tensor(folder: Path) -> None:
+    with_weights(folder, **{"model.layers.1.mlp.up_proj.weight": None})
+
+
+def pickles(folder: Path) -> None:
+    (folder / checkpoint.SINGLE).rename(folder / "pytorch_model.bin")
+
+
+def set_config(**changes: Any) -> Any:
+    return lambda folder: change_config(folder, **changes)
+
+
+def rubbish(folder: Path) -> None:
+    (folder / checkpoint.SINGLE).write_bytes(b"<html>not found</html>" * 100)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (missing_shard, "1 of the model's 2 files are missing"),
+        (wrong_index, "index names other tensors"),
+        (hostile_index, "outside its folder"),
+        (truncated, "cut off: 1,000 bytes"),
+        (rubbish, "damaged"),
+        (not_a_number, "no numbers (NaN or infinity)"),
+        (wrong_shape, "not what config.json says"),
+        (unknown_tensor, "mystery"),
+        (missing_tensor, "lacks “ffn_up.weight”"),
+        (pickles, "a pickle"),
+        (set_config(architectures=["MambaForCausalLM"]), "MambaForCausalLM"),
+        (set_config(architectures=None), "does not name"),
+        (set_config(num_hidden_layers=3), "Layer 2 of 3 is missing"),
+        (set_config(hidden_size=None), "hidden_size"),
+        (set_config(rope_parameters={"rope_type": "spiral"}), "spiral"),
+        (set_config(rope_parameters={"rope_type": "linear"}), "factor"),
+        (set_config(quantization_config={"quant_method": "gptq"}), "gptq"),
+        (set_config(quantization_config={"quant_method": "awq"}), "awq"),
+        (set_config(quantization_config={"quant_method": "fp8"}), "fp8"),
+        (lambda folder: (folder / "config.json").write_text("[1]"), "not an object"),
+        (lambda folder: (folder / "config.json").unlink(), "no config.json"),
+    ],
+)
+def test_what_cannot_be_converted_says_why_and_leaves_nothing(
+    model: Path, tmp_path: Path, damage: Any, sentence: str
+) -> None:
+    damage(model)
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(ConversionError) as caught:
+        run(model, out / "m.gguf")
+    assert sentence in caught.value.sentence
+    assert caught.value.hint or sentence in ("hidden_size", "factor", "damaged")
+    assert list(out.iterdir()) == []
+
+
+def test_checking_reads_no_weights(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint.SourceTensor, "rows", lambda *_: pytest.fail("read"))
+    check(model)
+    not_there = set_config(architectures=["X"])
+    not_there(model)
+    with pytest.raises(ConversionError):
+        check(model)
+
+
+def test_an_output_that_is_there_stays(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").write_bytes(b"mine")
+    with pytest.raises(StorageError, match="there already"):
+        run(model, tmp_path / "m.gguf")
+    assert (tmp_path / "m.gguf").read_bytes() == b"mine"
+
+
+def test_no_folder_to_write_to(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="no folder"):
+        run(model, tmp_path / "away" / "m.gguf")
+
+
+def test_no_room(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.system.disk.free_bytes", lambda _folder: 1000)
+    with pytest.raises(DiskFullError, match="must stay free there"):
+        run(model, tmp_path / "m.gguf")
+
+
+def test_a_disk_that_fills_up_leaves_nothing(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(conversion, "_write_tensors", fail)
+    with pytest.raises(StorageError, match="No space left"):
+        run(model, out / "m.gguf")
+    assert list(out.iterdir()) == []
+
+
+def test_a_source_that_goes_while_it_runs(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(ConversionError, match="could not be read to its end"):
+        convert(Convert(model, out / "m.gguf"), lambda _: (model / checkpoint.SINGLE).unlink(True), lambda: False)
+    assert list(out.iterdir()) == []

@@ -1,0 +1,21 @@
+"""In the empty chat of a first start: what Bantam is, until there has been a first chat."""
+
+from __future__ import annotations
+
+from ui.chat.page import ChatPage
+from workers.settings_store import SettingsStore
+
+
+def greet(page: ChatPage, settings: SettingsStore) -> None:
+    """Greet, unless it was done; whoever comes with chats from an earlier version has been greeted."""
+    if settings.current.greeted:
+        return
+    page.empty.set_greeting(True)
+    chats = page.shelf.model
+
+    def on_chats() -> None:
+        if chats.rowCount() and not settings.current.greeted:
+            settings.update(greeted=True)
+            page.empty.set_greeting(False)
+
+    chats.modelReset.connect(on_chats)

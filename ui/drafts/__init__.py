@@ -1,0 +1,1 @@
+"""Draft models in the window: choosing one, making one, what it gains."""

@@ -1,0 +1,1 @@
+"""The window that shows a model's tensors."""

@@ -1,1 +1,0 @@
-"""Qt item models; a typed role returns the row as a dataclass."""

@@ -1,0 +1,67 @@
+"""What the buttons that make a model smaller set off: offers from a child, the dialog with all types, jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Qt
+
+from app.inspect.messages import TypesSuggested
+from app.library.library import ModelEntry
+from app.quantize.messages import Offers
+from ui.models.make_smaller import SHOWN
+
+if TYPE_CHECKING:
+    from ui.models.page import ModelsPage
+    from ui.models.quantize_dialog import QuantizeDialog
+    from ui.program import Program
+
+
+def connect_make_smaller(page: ModelsPage, program: Program) -> Quantizing:
+    """Connect the page's buttons with the services; once. The services are made when they are first needed."""
+    return Quantizing(page, program)
+
+
+class Quantizing(QObject):
+    """The slots. Lives as long as the page."""
+
+    def __init__(self, page: ModelsPage, program: Program) -> None:
+        super().__init__(page)
+        self._page, self._program = page, program
+        self._dialog: QuantizeDialog | None = None
+        self._listens = False
+        smaller = page.details.smaller
+        smaller.offers_wanted.connect(lambda entry: self._ask(entry, SHOWN))
+        smaller.requested.connect(lambda requests: program.hub.quantize(requests))
+        smaller.more_requested.connect(self.open_dialog)
+
+    def open_dialog(self, entry: ModelEntry, found: TypesSuggested | None = None) -> None:
+        """The dialog with all types; with those that were suggested for its tensors filled in."""
+        from ui.models.quantize_dialog import TYPES, QuantizeDialog
+
+        self._dialog = QuantizeDialog(entry, self._page.window())
+        if found is not None:
+            self._dialog.fill_in(found.type, found.overrides)
+        self._dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self._dialog.requested.connect(lambda requests: self._program.hub.quantize(requests))
+        self._dialog.finished.connect(self._on_closed)
+        self._ask(entry, tuple(TYPES))
+        self._dialog.open()
+
+    def _ask(self, entry: ModelEntry, types: tuple[str, ...]) -> None:
+        offers, settings = self._program.hub.offers, self._program.settings.current
+        if self._program.hub.speed.speed is None:
+            self._program.hub.speed.measure()  # for the ms a token; they appear when the row is looked at again
+        if not self._listens:
+            self._listens = True
+            offers.answered.connect(self._on_answered)
+            offers.refused.connect(self._page.details.smaller.refuse)
+        offers.ask(entry.path, types, settings.context_tokens, settings.kv_type)
+
+    def _on_answered(self, offers: Offers) -> None:
+        self._page.details.smaller.show_offers(offers)
+        if self._dialog is not None:
+            self._dialog.show_offers(offers)
+
+    def _on_closed(self) -> None:
+        self._dialog = None

@@ -1,0 +1,335 @@
+"""The services, the window and its pages, and their life from the first paint to the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, QTimer
+from PySide6.QtWidgets import QApplication, QWidget
+
+from app import __version__
+from app.diagnostics.last_run import BadEnd
+from app.engine.draft_choices import read_choice
+from app.fit.budget import budget_of, memory_budget
+from app.fit.judgement import MemoryBudget
+from app.library.library import purge_deleted
+from app.library.names import family_name
+from app.recipe.begun import BegunRecipe, begun_recipe
+from app.settings import set_aside_damaged
+from app.system import paths as app_paths
+from app.system.hardware import total_memory_bytes
+from app.system.paths import Paths
+from ui.chat.greeting import greet
+from ui.chat.page import ChatPage
+from ui.drafts.choice import Drafts
+from ui.look.theme import ThemeWatcher
+from ui.models.models_model import ModelsModel
+from ui.startup.first_load import Start, decide, forget_marker, stale_marker
+from ui.startup.notices import tell
+from ui.startup.opened_file import open_file
+from ui.startup.restore import place, restore_chat, state_of
+from ui.startup.single_instance import Visit
+from ui.startup.window_state import load_window_state, save_window_state
+from ui.window.leaving import quit_question
+from ui.window.main_window import MainWindow
+from workers.chat_storage import ChatStorage
+from workers.current_model import CurrentModel
+from workers.engine.client import ChatEngine
+from workers.memory_sampler import MemorySample, MemorySampler
+from workers.process import ChildProcess
+from workers.protocol import Failure
+from workers.settings_store import SettingsStore
+from workers.tasks import TaskRunner
+
+if TYPE_CHECKING:
+    from app.library.library import ModelEntry
+    from ui.discover.page import DiscoverPage
+    from ui.models.measuring import Measuring
+    from ui.models.page import ModelsPage
+    from ui.settings.page import SettingsPage
+    from ui.startup.first_run import FirstRun
+    from ui.workshop.page import WorkshopPage
+    from workers.services import HubServices
+
+CHAT, DISCOVER, MODELS, WORKSHOP, SETTINGS, ABOUT = range(6)
+
+
+class Program(QObject):
+    """The services, the window and its pages, and their life from the first paint to the end."""
+
+    def __init__(self, paths: Paths, theme: ThemeWatcher, engine: ChatEngine | None = None) -> None:
+        super().__init__()
+        self._paths = paths
+        self.told_at_start: tuple[str, ...] = ()
+        """Sentences for the user, beside what the start itself finds."""
+        self._settings_notice = set_aside_damaged(paths.settings)
+        self.begun_recipe: BegunRecipe | None = None
+        """A recipe that the last run did not see the end of."""
+        self.leave_out_recipe: Callable[[], None] = lambda: None
+        self._file: Path | None = None
+        self._bad_end: BadEnd | None = None
+        self.settings = SettingsStore(paths.settings, self)
+        self.engine = engine or ChatEngine(paths, parent=self)
+        self.storage = ChatStorage(paths.chats, self)
+        self.tasks = TaskRunner(self)
+        self.sampler = MemorySampler(lambda: self.engine.child_pid, self, self._child_pids)
+        self.models = ModelsModel(self)
+        self.current = CurrentModel(self.engine, self.settings, self, self._chosen_draft)
+        self._hub: HubServices | None = None
+        self._first_run: FirstRun | None = None
+        self._measuring: Measuring | None = None
+        self.told_by_pages: set[int] = set()
+        """Jobs whose end a page tells the user itself."""
+        self.window = MainWindow(self.engine, self.settings, self.models, self.current)
+        self.chat_page = ChatPage(self.engine, self.storage, self.settings, self.tasks)
+        self.drafts = Drafts(
+            self.window.top.draft, self.engine, self.current, self.models, self.settings, self.tasks, paths,
+            self.window.notice, lambda: self.chat_page.conversation.asked_last(), self,
+        )  # fmt: skip
+        greet(self.chat_page, self.settings)
+        self._add_pages()
+        self._connect(theme)
+
+    @property
+    def models_page(self) -> ModelsPage:
+        """Made when it is first asked for, like the settings page."""
+        return self.window.page(MODELS)  # type: ignore[return-value]
+
+    @property
+    def workshop_page(self) -> WorkshopPage:
+        return self.window.page(WORKSHOP)  # type: ignore[return-value]
+
+    @property
+    def settings_page(self) -> SettingsPage:
+        return self.window.page(SETTINGS)  # type: ignore[return-value]
+
+    @property
+    def hub(self) -> HubServices:
+        """Made when it is first asked for, which is after the first paint."""
+        if self._hub is None:
+            from ui.window.job_notices import connect_hub
+            from workers.services import HubServices
+
+            self._hub = HubServices(self._paths, self.settings, self.tasks, self)
+            connect_hub(self, self._hub)
+        return self._hub
+
+    @property
+    def discover_page(self) -> DiscoverPage:
+        return self.window.page(DISCOVER)  # type: ignore[return-value]
+
+    def show(self, file: Path | None = None, bad_end: BadEnd | None = None) -> None:
+        """Show the window as it was left, or with a model `file` to open; the rest begins after the first paint.
+
+        `bad_end` is how the last run ended, where that was not in order.
+        """
+        self._file, self._bad_end = file, bad_end
+        self._left = load_window_state(self._paths.window_state)
+        place(self.window, self._left.geometry_bytes())
+        self.window.show()
+        self.window.show_page(CHAT)
+        if self._left.conversation:
+            restore_chat(self.chat_page, self.storage, self._left.conversation)
+        QTimer.singleShot(0, self._begin)
+
+    def receive(self, visit: Visit) -> None:
+        """A second start wants something of this window."""
+        if visit.version not in ("", __version__):
+            words = f"Bantam {visit.version} was started while this one ({__version__}) is open."
+            self.window.notice.show_notice(f"{words} Close this one first to use that.")
+        if visit.file is not None:
+            open_file(self, visit.file)
+
+    def end(self) -> None:
+        """Save, stop, wait, all bounded. The window is hidden by now."""
+        save_window_state(self._paths.window_state, state_of(self.window, self.chat_page))
+        self.chat_page.unsent.flush()
+        self.sampler.stop()
+        self.models_page.purge_deleted()
+        if self._first_run is not None:
+            self._first_run.close()
+        if self._hub is not None:
+            self._hub.close()
+        self.engine.close()
+        self.storage.close()
+        self.tasks.close()
+        forget_marker(self._paths)
+
+    def _child_pids(self) -> list[int]:
+        return [child.pid for child in self.findChildren(ChildProcess) if child.pid is not None]
+
+    def _chosen_draft(self, model: Path) -> Path | None:
+        draft = read_choice(self._paths.drafts, model).draft
+        return Path(draft) if draft else None
+
+    def _begin(self) -> None:
+        start = self._load_first_model()
+        self.begun_recipe = begun_recipe(self._paths)
+        notices = (self._settings_notice, *self.told_at_start)
+        self.leave_out_recipe = tell(
+            self.window.notice, notices, start, self._bad_end, self._paths, self.current.load,
+            self.begun_recipe, self._go_on_with_recipe,
+        )  # fmt: skip
+        if self._file is None and self._left.page:
+            self.window.show_page(self._left.page)
+        self.sampler.start()
+        self.tasks.run(purge_deleted, self._paths)
+        QTimer.singleShot(0, self, lambda: self.models_page.refresh())
+        QTimer.singleShot(0, self, self._begin_hub)
+
+    def _go_on_with_recipe(self, begun: BegunRecipe) -> None:
+        self.window.show_page(WORKSHOP)
+        self.workshop_page.make.run_requested.emit(begun.source, begun.recipe)
+
+    def _begin_hub(self) -> None:
+        from ui.startup.first_run import FirstRun
+        from ui.window.job_notices import offer_what_is_here
+
+        self.hub.begin()
+        self._first_run = FirstRun(self, self.hub)
+        offer_what_is_here(self, self.hub, self._paths)
+
+    def _load_first_model(self) -> Start:
+        start = decide(self.settings.current, stale_marker(self._paths), app_paths.STARTER_MODEL)
+        if start.suspect is not None:
+            forget_marker(self._paths)
+            if self.settings.current.last_model == str(start.suspect):
+                self.settings.update(last_model="")
+        if self._file is not None:
+            open_file(self, self._file, start.load)
+        elif start.load is not None:
+            self.current.load(start.load)
+        return start
+
+    def _on_closed(self) -> None:
+        QTimer.singleShot(0, self._end_and_quit)  # after the window system has taken the window away
+
+    def _end_and_quit(self) -> None:
+        self.end()
+        QApplication.quit()
+
+    def _add_pages(self) -> None:
+        self.window.add_page("Chat", "message-square", lambda: self.chat_page)
+        self.window.add_page("Discover", "compass", self._make_discover_page)
+        self.window.add_page("Models", "boxes", self._make_models_page)
+        self.window.add_page("Workshop", "wrench", self._make_workshop_page)
+        self.window.add_page("Settings", "settings", self._make_settings_page)
+        self.window.add_page("About", "info", self._make_about_page, at_foot=True)
+
+    def _make_discover_page(self) -> QWidget:
+        from ui.discover.page import DiscoverPage
+
+        hub = self.hub
+        page = DiscoverPage(hub.browser, hub.fits, hub.downloads, hub.makings, hub.speed, self.settings, self._paths)
+        page.chat_requested.connect(self.chat_with)
+        page.quantize_requested.connect(lambda request: hub.quantize((request,)))
+        page.token_given.connect(hub.give_token)
+        hub.token_changed.connect(lambda kept, _sentence: page.set_has_token(kept))
+        hub.token_changed.connect(lambda kept, sentence: page.token_kept(sentence) if kept and sentence else None)
+        hub.token_refused.connect(page.view.access.say)
+        self.sampler.sampled.connect(lambda sample: page.set_budget(_budget(sample), sample.total_bytes))
+        page.set_has_token(hub.has_token)
+        page.set_budget(memory_budget(), total_memory_bytes())
+        return page
+
+    def chat_with(self, path: Path) -> None:
+        """Load a model and show the chat."""
+        self.current.load(path)
+        self.window.show_page(CHAT)
+
+    def show_workshop(self) -> None:
+        """For a bar of another page."""
+        self.window.show_page(WORKSHOP)
+
+    def _make_models_page(self) -> QWidget:
+        from ui.inspect.controller import connect_inside
+        from ui.models.page import ModelsPage
+        from ui.models.quantizing import connect_make_smaller
+
+        page = ModelsPage(self.models, self.current, self.engine, self.settings, self.tasks, self._paths)
+        page.verify_requested.connect(lambda entry: self.hub.verify(entry.path, entry.name))
+        page.measure_requested.connect(lambda entry: self._measure((entry,)))
+        page.chat_requested.connect(self.chat_with)
+        connect_inside(page, self, self._paths, connect_make_smaller(page, self))
+        return page
+
+    def _make_workshop_page(self) -> QWidget:
+        from ui.drafts.making import DraftMaking
+        from ui.workshop.page import WorkshopPage
+        from ui.workshop.ready_made import connect_ready_made
+        from ui.workshop.recipe_runs import connect_recipes
+
+        page = WorkshopPage(self.models)
+        page.compare.chat_requested.connect(self.chat_with)
+        page.compare.measure_requested.connect(self._measure)
+        page.compare.models_requested.connect(lambda: self.window.show_page(MODELS))
+        page.make.discover_requested.connect(lambda: self.window.show_page(DISCOVER))
+        page.make.folder_requested.connect(self.models_page.ask_for_folder)
+        page.make.set_target(self.settings.current.target_ms_per_token)
+        page.make.set_budget(memory_budget())
+        self.settings.changed.connect(lambda settings: page.make.set_target(settings.target_ms_per_token))
+        self.sampler.sampled.connect(lambda sample: page.make.set_budget(_budget(sample)))
+        page.make.draft_requested.connect(DraftMaking(self).open)
+        connect_recipes(page, self, self._paths)
+        connect_ready_made(page.compare, self)
+        return page
+
+    def _measure(self, entries: tuple[ModelEntry, ...]) -> None:
+        if self._measuring is None:
+            from ui.models.measuring import Measuring
+
+            self._measuring = Measuring(self, self._paths)
+        self._measuring.measure(entries)
+
+    def _make_settings_page(self) -> QWidget:
+        from ui.settings.page import SettingsPage
+
+        return SettingsPage(self.settings, self.engine, self.current, self._paths, self.hub)
+
+    def _make_about_page(self) -> QWidget:
+        from ui.settings.about import make_about_page
+
+        return make_about_page(self, self._paths)
+
+    def _connect(self, theme: ThemeWatcher) -> None:
+        window = self.window
+        window.closed.connect(self._on_closed)
+        window.quit_question = lambda: quit_question(self._hub.jobs.jobs) if self._hub is not None else ""
+        window.top.draft.popup.search_requested.connect(self._search_draft)
+        window.top.picker.manage_requested.connect(lambda: window.show_page(MODELS))
+        self.sampler.sampled.connect(window.show_memory)
+        self.engine.model_loaded.connect(lambda model: self.models.set_loaded(model.path))
+        self.engine.state_changed.connect(lambda _: self.models.set_loaded(self._loaded_path()))
+        self.tasks.failed.connect(window.show_failure)
+        self.settings.failed.connect(window.show_failure)
+        self.settings.changed.connect(lambda settings: theme.choose(settings.theme))
+        self.storage.notice.connect(window.notice.show_notice)
+        self.storage.failed.connect(lambda sentence, hint: window.show_failure(Failure(sentence, hint)))
+        QApplication.instance().applicationStateChanged.connect(self._on_application_state)
+
+    def show_on_discover(self, text: str) -> None:
+        """Discover, with this to search for."""
+        self.window.show_page(DISCOVER)
+        self.discover_page.look_for(text)
+
+    def _search_draft(self) -> None:
+        """Discover, with the family's name to search for: its smaller members are the likeliest drafts."""
+        if self.engine.model is None:
+            self.window.show_page(DISCOVER)
+        else:
+            self.show_on_discover(family_name(self.engine.model.name))
+
+    def _loaded_path(self) -> Path | None:
+        return self.engine.model.path if self.engine.model else None
+
+    def _on_application_state(self) -> None:
+        """Back from another program, which may have added or removed files."""
+        if self.window.isActiveWindow():
+            self.models_page.refresh()
+
+
+def _budget(sample: MemorySample) -> MemoryBudget:
+    """What the loaded model would give back counts as free."""
+    return budget_of(sample.total_bytes, sample.available_bytes + sample.child_bytes)

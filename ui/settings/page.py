@@ -1,0 +1,230 @@
+"""The settings, generated from their declarations. A change is in force and saved at once; there is no OK button."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, QUrl
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from app import __version__
+from app.engine.messages import ThreadCounts
+from app.operation import Progress, Stage
+from app.settings import Declaration, Settings, declarations
+from app.system.paths import Paths
+from ui.errors import MessageBar
+from ui.settings.editors import EnumEditor, editor_for
+from ui.settings.hub_rows import SpeedRow, TokenRow
+from ui.widgets.scrolled import scrolled
+from workers.current_model import CurrentModel
+from workers.engine.states import EngineState
+
+if TYPE_CHECKING:
+    from workers.engine.client import ChatEngine
+    from workers.services import HubServices
+    from workers.settings_store import SettingsStore
+
+_LABEL_WIDTH = 208
+_FORM_WIDTH = 720
+_THREADS_GROUP = "Speed"
+_STORAGE_GROUP = "Storage"
+_HUB_GROUP = "Hub"
+
+
+class SettingsPage(QWidget):
+    """A form by groups; at the top a bar while the loaded model still has older settings."""
+
+    def __init__(
+        self,
+        settings: SettingsStore,
+        engine: ChatEngine,
+        current: CurrentModel,
+        paths: Paths,
+        hub: HubServices | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        """Without `hub` there are no rows for the access token and the computer's speed."""
+        super().__init__(parent)
+        self._hub = hub
+        self._settings, self._engine, self._current, self._paths = settings, engine, current, paths
+        self.editors: dict[str, QWidget] = {}
+        self._build()
+        self._show(settings.current)
+        settings.changed.connect(self._show)
+        engine.state_changed.connect(lambda _state: self._on_engine_changed())
+        engine.progress.connect(self._on_progress)
+        engine.threads_measured.connect(self._on_threads_measured)
+        self._on_engine_changed()
+
+    def _show(self, settings: Settings) -> None:
+        for name, editor in self.editors.items():
+            editor.show_value(getattr(settings, name))  # type: ignore[attr-defined]
+        self._show_reload()
+
+    def _on_edited(self, name: str, value: object) -> None:
+        self._settings.update(**{name: value})
+
+    # the model in memory
+
+    def _on_engine_changed(self) -> None:
+        ready = self._engine.state is EngineState.READY
+        self.measure.setEnabled(ready)
+        if self._engine.model is None:
+            self.threads.setText("Load a model to measure.")
+        elif ready:
+            self._on_threads_measured(self._engine.model.threads)
+        self._show_reload()
+
+    def _on_threads_measured(self, threads: ThreadCounts) -> None:
+        self.threads.setText(f"In use: {threads.decode} answering, {threads.prefill} reading.")
+
+    def _on_progress(self, progress: Progress) -> None:
+        if progress.stage is Stage.MEASURE_THREADS and progress.total:
+            self.threads.setText(f"Measuring, {progress.done} of {progress.total}…")
+
+    def _show_reload(self) -> None:
+        if not self._current.needs_reload or self._engine.state is EngineState.LOADING:
+            self.reload.hide()
+        elif self.reload.isHidden():
+            self.reload.say("The model in memory was loaded with other settings.")
+            self.reload.add_button("Reload now", self._current.reload, role="primary")
+
+    # how it is laid out
+
+    def _build(self) -> None:
+        self.setProperty("role", "page")
+        self.reload = MessageBar("notice", "refresh-cw", self, inline=True)
+        form = QWidget()
+        form.setMaximumWidth(_FORM_WIDTH)
+        self._form = QVBoxLayout(form)
+        self._form.setContentsMargins(24, 0, 24, 24)
+        self._form.setSpacing(0)
+        for group, members in groupby(_by_group(), key=lambda item: item[1].group):
+            self._add_group(group, [(name, declaration) for name, declaration in members])
+        self._form.addSpacing(24)
+        self._form.addWidget(_label(f"Bantam {__version__}", "caption"))
+        self._form.addStretch()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(self._head())
+        self.scroll = scrolled(form)
+        column.addWidget(self.scroll, 1)
+
+    def _head(self) -> QVBoxLayout:
+        head = QVBoxLayout()
+        head.setContentsMargins(24, 16, 24, 8)
+        head.setSpacing(8)
+        head.addWidget(_label("Settings", "title"))
+        head.addWidget(self.reload)
+        return head
+
+    def _add_group(self, group: str, members: list[tuple[str, Declaration]]) -> None:
+        if self._form.count():
+            self._form.addSpacing(16)
+            line = QFrame()
+            line.setProperty("role", "hairline")
+            line.setFixedHeight(1)
+            self._form.addWidget(line)
+        self._form.addSpacing(16)
+        self._form.addWidget(_label(group, "strong"))
+        self._form.addSpacing(8)
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(16)
+        grid.setVerticalSpacing(4)
+        grid.setColumnMinimumWidth(0, _LABEL_WIDTH)
+        grid.setColumnStretch(1, 1)
+        for name, declaration in members:
+            self._add_setting(grid, name, declaration)
+        if group == _THREADS_GROUP:
+            self._add_measure(grid)
+        if group == _THREADS_GROUP and self._hub is not None:
+            help_text = "What predictions are made from. Measured once, 5 s; best while nothing else is busy."
+            self._add_row(grid, "This computer’s speed", SpeedRow(self._hub.speed), help_text)
+        if group == _STORAGE_GROUP:
+            self._add_data_folder(grid)
+        if group == _HUB_GROUP and self._hub is not None:
+            help_text = (
+                "For models whose authors ask for permission. Sent to the hub alone, never written in plain text."
+            )
+            self._add_row(grid, "Access token", TokenRow(self._hub), help_text)
+        self._form.addLayout(grid)
+
+    def _add_setting(self, grid: QGridLayout, name: str, declaration: Declaration) -> None:
+        editor = editor_for(name, getattr(Settings(), name), declaration)
+        editor.edited.connect(lambda value: self._on_edited(name, value))  # type: ignore[attr-defined]
+        self.editors[name] = editor
+        text = declaration.help + (" Takes effect when the model is loaded again." if declaration.reload else "")
+        self._add_row(grid, declaration.label, editor, text)
+
+    def _add_row(self, grid: QGridLayout, word: str, editor: QWidget, text: str) -> None:
+        row = grid.rowCount()
+        label = _label(word, "")
+        label.setBuddy(editor)
+        label.setMinimumHeight(30)
+        grid.addWidget(label, row, 0, Qt.AlignmentFlag.AlignTop)
+        if isinstance(editor, EnumEditor):
+            grid.addWidget(editor, row, 1, Qt.AlignmentFlag.AlignLeft)
+        else:
+            grid.addWidget(editor, row, 1)
+        help_text = _label(text, "caption")
+        help_text.setWordWrap(True)
+        grid.addWidget(help_text, row + 1, 1)
+        grid.setRowMinimumHeight(row + 2, 8)
+
+    def _add_measure(self, grid: QGridLayout) -> None:
+        self.threads = _label("", "secondary")
+        self.threads.setWordWrap(True)
+        self.measure = QPushButton("Measure again")
+        self.measure.setToolTip("Try all thread counts on this machine; takes about 10 s")
+        self.measure.clicked.connect(self._engine.measure_threads)
+        self._add_row(
+            grid,
+            "Fastest thread counts",
+            _side_by_side(self.measure, self.threads),
+            "Tries them on this machine with the loaded model, about 10 s. Best while nothing else is busy.",
+        )
+
+    def _add_data_folder(self, grid: QGridLayout) -> None:
+        path = _label(str(self._paths.home), "secondary")
+        path.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        path.setWordWrap(True)
+        show = QPushButton("Open")
+        show.setAccessibleName("Open the data folder")
+        show.clicked.connect(lambda: QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._paths.home))))
+        self._add_row(
+            grid,
+            "Data folder",
+            _side_by_side(show, path),
+            "Chats, models and settings. BANTAM_HOME, set before the start, moves it.",
+        )
+
+
+def _by_group() -> list[tuple[str, Declaration]]:
+    """The declarations with the members of each group together, groups in the order of their first member."""
+    declared = declarations()
+    order = list(dict.fromkeys(declaration.group for declaration in declared.values()))
+    names = [field.name for field in dataclasses.fields(Settings) if field.name in declared]
+    return sorted(((name, declared[name]) for name in names), key=lambda item: order.index(item[1].group))
+
+
+def _label(text: str, role: str) -> QLabel:
+    label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    if role:
+        label.setProperty("role", role)
+    return label
+
+
+def _side_by_side(left: QWidget, right: QWidget) -> QWidget:
+    pair = QWidget()
+    row = QHBoxLayout(pair)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(12)
+    row.addWidget(left)
+    row.addWidget(right, 1)
+    pair.setFocusProxy(left)
+    return pair

@@ -1,0 +1,3 @@
+"""How the window starts: the display, the one window on a data folder, what is restored, what is told of the
+last run.
+"""

@@ -1,0 +1,152 @@
+"""What the hub's services set off in the window: rows in the strip, notices, what is offered at the start."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject
+
+from app.engine.messages import AnswerStatistics
+from app.hub.part import remove_part
+from app.hub.unfinished import Orphan, orphans
+from app.library.messages import FileCheck, Verified
+from app.library.other_programs import OtherModel, find_models
+from app.operations import models_made
+from app.quantize.messages import Quantize, Quantized
+from app.system.paths import Paths
+from ui.errors import MessageBar
+from ui.words import size
+from workers.downloads import DownloadState, DownloadStatus
+from workers.hub_builds import kept_words
+from workers.jobs import JobState, JobStatus
+
+if TYPE_CHECKING:
+    from ui.program import Program
+    from workers.services import HubServices
+
+
+def connect_hub(program: Program, hub: HubServices) -> None:
+    """Connect the services with the window; once."""
+    _HubWiring(program, hub)
+
+
+class _HubWiring(QObject):
+    """The slots. Lives as long as the services."""
+
+    def __init__(self, program: Program, hub: HubServices) -> None:
+        super().__init__(hub)
+        self._program, self._hub = program, hub
+        strip = program.window.strip
+        hub.downloads.changed.connect(strip.show_status)
+        hub.downloads.ended.connect(self._on_download_ended)
+        self._told: dict[type[object], tuple[MessageBar, str]] = {}
+        """By what a job does in the end: the bar that says how the last of its kind ended, and its sentence."""
+        hub.jobs.changed.connect(strip.show_job)
+        hub.jobs.changed.connect(self._on_job_changed)
+        hub.jobs.ended.connect(self._on_job_ended)
+        hub.speed.failed.connect(program.window.show_failure)
+        strip.pause_requested.connect(hub.downloads.pause)
+        strip.resume_requested.connect(hub.downloads.resume)
+        strip.cancel_requested.connect(hub.downloads.cancel)
+        strip.job_cancel_requested.connect(hub.jobs.cancel)
+        program.engine.answer_finished.connect(self._on_answer_finished)
+
+    def _on_download_ended(self, status: DownloadStatus) -> None:
+        window = self._program.window
+        window.strip.remove(status.id)
+        self._program.models_page.refresh()
+        if status.state is not DownloadState.DONE:
+            return
+        path = status.plan.folder / status.plan.files[0].path
+        if path.suffix.lower() == ".gguf":
+            window.notice.show_notice(f"{status.plan.title} is here.", "Chat", lambda: self._program.chat_with(path))
+        else:
+            window.notice.show_notice(f"{status.plan.title} is here, in {status.plan.folder}.")
+
+    def _on_job_ended(self, status: JobStatus) -> None:
+        window = self._program.window
+        window.strip.show_job(status)
+        self._program.models_page.include(models_made(status.job.requests))
+        if status.id in self._program.told_by_pages:
+            return
+        if status.failure is not None:
+            hint = f"{status.failure.hint} {kept_words(status)}".strip()
+            window.show_failure(dataclasses.replace(status.failure, hint=hint))
+            self._told[_kind(status)] = window.error, window.error.sentence
+        elif status.state is JobState.CANCELLED and (kept := kept_words(status)):
+            window.notice.show_notice(f"Cancelled: {status.job.title}. {kept}")
+            self._told[_kind(status)] = window.notice, window.notice.sentence
+        elif status.state is JobState.DONE and isinstance(status.result, Verified):
+            result = status.result
+            words = f"{result.path.name}: {result.sentence}"
+            bar = window.error if result.check is FileCheck.DAMAGED else window.notice
+            bar.say(words)
+        elif status.state is JobState.DONE and isinstance(status.result, Quantized):
+            self._on_quantized(status.result)
+        if any(isinstance(request, Quantize) for request in status.job.requests):
+            self._program.models_page.refresh()
+
+    def _on_job_changed(self, status: JobStatus) -> None:
+        """One more of a kind has begun: how the last one did not end well is not news any more."""
+        if status.progress is None and (told := self._told.pop(_kind(status), None)) is not None:
+            bar, sentence = told
+            if bar.sentence == sentence:
+                bar.hide()
+
+    def _on_quantized(self, result: Quantized) -> None:
+        self._program.models_page.select(result.path)
+        words = f"{result.path.name} is here: {size(result.source_bytes)} became {size(result.size_bytes)}."
+        notice = self._program.window.notice
+        notice.show_notice(words, "Chat", lambda: self._program.chat_with(result.path))
+
+    def _on_answer_finished(self, statistics: AnswerStatistics | None) -> None:
+        model = self._program.engine.model
+        if model is not None and statistics is not None:
+            self._hub.speed.record(model, statistics)
+
+
+def _kind(status: JobStatus) -> type[object]:
+    return type(status.job.requests[-1])
+
+
+def offer_what_is_here(program: Program, hub: HubServices, paths: Paths) -> None:
+    """Look, in a thread, for parts that nobody remembers and for models of other programs; offer what is new."""
+    known = [status.plan for status in hub.downloads.statuses]
+    offered = set(program.settings.current.offered_files) | set(program.settings.current.model_files)
+
+    def look() -> tuple[tuple[Orphan, ...], tuple[OtherModel, ...]]:
+        return orphans(paths, known), tuple(m for m in find_models() if str(m.path) not in offered)
+
+    def on_result(found: tuple[tuple[Orphan, ...], tuple[OtherModel, ...]]) -> None:
+        if program.window.notice.sentence:
+            return  # what a start has to say stays; nothing is lost, the next one offers it
+        if found[0]:
+            _offer_orphans(program, hub, found[0])
+        elif found[1]:
+            _offer_models(program, found[1])
+
+    program.tasks.run(look, on_result=on_result, receiver=hub)
+
+
+def _offer_orphans(program: Program, hub: HubServices, found: tuple[Orphan, ...]) -> None:
+    notice = program.window.notice
+    total = size(sum(orphan.size_bytes for orphan in found))
+    what = f"“{found[0].target.name}”" if len(found) == 1 else f"{len(found)} files"
+    notice.say(f"{what} of an earlier download did not arrive whole ({total}).")
+    plans = dict.fromkeys(orphan.plan for orphan in found if orphan.plan is not None)
+    if plans:
+        notice.add_button("Go on", lambda: [hub.downloads.add(plan) for plan in plans], role="primary")
+    notice.add_button("Remove", lambda: [remove_part(orphan.target) for orphan in found])
+
+
+def _offer_models(program: Program, found: tuple[OtherModel, ...]) -> None:
+    settings, paths = program.settings, tuple(str(model.path) for model in found)
+    programs = " and ".join(dict.fromkeys(model.program for model in found))
+    settings.update(offered_files=(*settings.current.offered_files, *paths))
+    what = f"“{Path(paths[0]).name}”" if len(found) == 1 else f"{len(found)} models"
+    program.window.notice.say(f"{what} of {programs} can be used where they lie; nothing is copied.")
+    program.window.notice.add_button(
+        "Add to my models", lambda: settings.update(model_files=(*settings.current.model_files, *paths))
+    )

@@ -1,0 +1,241 @@
+"""The window: rail, top bar, bars for what concerns the model, the pages, the performance panel, the global keys.
+
+It puts together what it is given and renders states; the services are made in `ui.program`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+
+from app.engine.messages import TooLarge
+from app.settings import Settings
+from ui.errors import ErrorBar, NoticeBar
+from ui.models.models_model import ModelsModel
+from ui.widgets.bar_area import BarArea
+from ui.widgets.focus import stay_around
+from ui.window.job_strip import DownloadStrip
+from ui.window.leaving import ask_to_quit
+from ui.window.performance_panel import PerformancePanel
+from ui.window.rail import Rail
+from ui.window.too_large_bar import TooLargeBar
+from ui.window.top_bar import TopBar
+from workers.current_model import CurrentModel
+from workers.engine.states import EngineState
+from workers.memory_sampler import MemorySample
+from workers.protocol import Failure
+
+if TYPE_CHECKING:
+    from workers.engine.client import ChatEngine
+    from workers.settings_store import SettingsStore
+
+SMALLEST = (900, 600)
+USUAL = (1280, 800)
+_TITLE_BAR = 40
+
+
+class MainWindow(QMainWindow):
+    """Pages are added once, in the order of the rail, and made when they are first wanted."""
+
+    closed = Signal()
+    """The window is hidden and the program may end."""
+
+    def __init__(self, engine: ChatEngine, settings: SettingsStore, models: ModelsModel, current: CurrentModel) -> None:
+        super().__init__()
+        self._engine, self._settings, self._current = engine, settings, current
+        self._models = models
+        self.quit_question: Callable[[], str] = lambda: ""
+        """What the user should know before the window is closed now; "" where there is nothing."""
+        self.setWindowTitle("Bantam")
+        self.setMinimumSize(*SMALLEST)
+        self.resize(usual_size(self.screen().availableSize()))
+        self.rail = Rail()
+        self.pages = QStackedWidget()
+        self._makers: list[Callable[[], QWidget] | None] = []
+        self.top = TopBar(engine, models, settings.current)
+        self.error, self.notice, self.too_large = ErrorBar(), NoticeBar(), TooLargeBar()
+        self.strip = DownloadStrip()
+        self.panel = PerformancePanel(engine, settings.current.target_ms_per_token)
+        self._lay_out()
+        self._connect()
+        self._add_keys()
+        self._on_settings_changed(settings.current)
+
+    def add_page(self, word: str, icon: str, make: Callable[[], QWidget], *, at_foot: bool = False) -> None:
+        """One more page at the end of the rail, or at its foot. `make` is called when the page is first wanted."""
+        number = self.pages.addWidget(QWidget())
+        self._makers.append(make)
+        self.rail.add(word, icon, at_foot=at_foot)
+        self._key(f"Ctrl+{number + 1}", lambda: self.show_page(number))
+        if number == 0:
+            self.rail.choose(0)
+
+    def page(self, number: int) -> QWidget:
+        """The page, made now if nobody has wanted it yet."""
+        make, self._makers[number] = self._makers[number], None
+        if make is not None:
+            place = self.pages.widget(number)
+            self.pages.insertWidget(number, make())
+            self.pages.removeWidget(place)
+            place.deleteLater()
+        return self.pages.widget(number)
+
+    def show_page(self, number: int) -> None:
+        """Show a page and give it the focus."""
+        if number < self.pages.count():
+            page = self.page(number)
+            self.pages.setCurrentIndex(number)
+            self.rail.choose(number)
+            page.setFocus()
+
+    def show_memory(self, sample: MemorySample) -> None:
+        """Connected to the sampler."""
+        self.top.picker.verdict.available_bytes = sample.available_bytes + sample.child_bytes
+        self.top.picker.verdict.total_bytes = sample.total_bytes
+        if self.panel.isVisible():
+            self.panel.show_memory(sample)
+
+    def show_failure(self, failure: Failure) -> None:
+        """For what belongs to no page: the engine, the except hook."""
+        self.error.show_failure(failure)
+        if self._engine.state is EngineState.CRASHED and self._current.request is not None:
+            self.error.add_button("Load the model again", self._current.reload)
+
+    def raise_to_front(self) -> None:
+        """A second start wants this window."""
+        self.setWindowState(self.windowState() & ~Qt.WindowState.WindowMinimized)
+        self.show()
+        self.raise_()
+        self.activateWindow()
+
+    def close_now(self) -> None:
+        """Without a question: nobody is there to answer it, or it was answered."""
+        self.quit_question = lambda: ""
+        self.close()
+
+    # what happens
+
+    def _on_settings_changed(self, settings: Settings) -> None:
+        self.panel.setVisible(settings.show_performance_panel)
+        self.panel.set_target(settings.target_ms_per_token)
+        self.top.picker.verdict.settings = settings
+
+    def _on_too_large(self, question: TooLarge) -> None:
+        request = self._current.request
+        self.too_large.ask(question, request.context_tokens if request else 0)
+
+    def _on_asked(self) -> None:
+        self.too_large.hide()
+        self.error.hide()
+
+    def _toggle_panel(self) -> None:
+        self._settings.update(show_performance_panel=not self._settings.current.show_performance_panel)
+
+    def _on_state_changed(self, state: EngineState) -> None:
+        # Where there is nothing to stop, Esc belongs to what has the focus: a field, a message being edited.
+        self._stop_key.setEnabled(state in (EngineState.LOADING, EngineState.GENERATING))
+
+    def _on_stop(self) -> None:
+        if self._stop_key.isEnabled():
+            self._engine.stop()
+
+    def _on_new_chat(self) -> None:
+        self.show_page(0)
+        self._ask_page("new_chat")
+
+    def _on_find(self) -> None:
+        for name in ("focus_search", "focus_filter"):
+            self._ask_page(name)
+
+    def _ask_page(self, name: str) -> None:
+        """Pages offer what makes sense for them: `new_chat`, `focus_search`, `focus_filter`."""
+        if callable(function := getattr(self.pages.currentWidget(), name, None)):
+            function()
+
+    # how it is put together
+
+    def _connect(self) -> None:
+        engine, current = self._engine, self._current
+        engine.failed.connect(self.show_failure)
+        engine.notice.connect(self.notice.show_notice)
+        engine.too_large.connect(self._on_too_large)
+        current.asked.connect(self.top.show_asked)
+        current.asked.connect(lambda _path: self._on_asked())
+        self.too_large.load_anyway.connect(current.load_anyway)
+        self.too_large.without_draft.connect(current.load_without_draft)
+        self.too_large.smaller_context_chosen.connect(current.load_with_context)
+        self.rail.chosen.connect(self.show_page)
+        self.top.picker.picked.connect(current.load)
+        self.top.stop_requested.connect(self._on_stop)
+        self.top.panel_toggled.connect(self._toggle_panel)
+        self._settings.changed.connect(self._on_settings_changed)
+
+    def _add_keys(self) -> None:
+        for keys, slot in (
+            ("Ctrl+N", self._on_new_chat),
+            ("Ctrl+L", self.top.picker.open),
+            ("Ctrl+F", self._on_find),
+            ("F9", self._toggle_panel),
+            ("Ctrl+Q", self.close),
+        ):
+            self._key(keys, slot)
+        self._stop_key = self._key("Esc", self._on_stop)
+        self._on_state_changed(self._engine.state)
+        self._engine.state_changed.connect(self._on_state_changed)
+
+    def _key(self, keys: str, slot: Callable[[], object]) -> QShortcut:
+        shortcut = QShortcut(QKeySequence(keys), self)
+        shortcut.activated.connect(slot)
+        return shortcut
+
+    def _lay_out(self) -> None:
+        middle = QVBoxLayout()
+        middle.setContentsMargins(0, 0, 0, 0)
+        middle.setSpacing(0)
+        middle.addWidget(self.top)
+        middle.addWidget(_hairline(horizontal=True))
+        middle.addWidget(BarArea(self.too_large, self.error, self.notice))
+        middle.addWidget(self.pages, 1)
+        middle.addWidget(self.strip)
+        whole = QWidget()
+        whole.setProperty("role", "page")
+        row = QHBoxLayout(whole)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        row.addWidget(self.rail)
+        row.addWidget(_hairline(horizontal=False))
+        row.addLayout(middle, 1)
+        row.addWidget(_hairline(horizontal=False))
+        row.addWidget(self.panel)
+        self.setCentralWidget(whole)
+
+    # Qt overrides
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        return stay_around(self) or super().focusNextPrevChild(forward)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        if question := self.quit_question():
+            event.ignore()
+            self.raise_to_front()
+            ask_to_quit(self, question, self.close_now)
+            return
+        event.accept()
+        self.hide()
+        self.closed.emit()
+
+
+def usual_size(screen: QSize) -> QSize:
+    """How large the window is at its first start: the system does not keep one that is larger than its screen in it."""
+    return QSize(*USUAL).boundedTo(screen - QSize(0, _TITLE_BAR)).expandedTo(QSize(*SMALLEST))
+
+
+def _hairline(*, horizontal: bool) -> QFrame:
+    line = QFrame()
+    line.setProperty("role", "hairline")
+    line.setFixedHeight(1) if horizontal else line.setFixedWidth(1)
+    return line

@@ -1,0 +1,1 @@
+"""The page where recipes are made and run, and where models are compared."""

@@ -1,0 +1,190 @@
+"""What the Workshop's recipe sets off: plans from a child, one job, and what comes of it in the window."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject
+
+from app.errors import AppError
+from app.measure.messages import MeasureQuality
+from app.recipe.begun import BegunRecipe, forget, remember
+from app.recipe.messages import FinishModel
+from app.recipe.recipe import QuantizeStep, Recipe
+from app.recipe.work import place_for
+from app.recover.messages import Recovered
+from app.system.paths import Paths
+from ui.errors import NoticeBar
+from ui.words import KEPT
+from ui.workshop.counterparts import PLAIN_TYPE
+from ui.workshop.page import MAKE
+from ui.workshop.recipe_words import recovered_words
+from workers.jobs import FINAL_JOB_STATES, JobState, JobStatus
+from workers.protocol import Failure
+from workers.recipe_jobs import recipe_job
+
+if TYPE_CHECKING:
+    from ui.program import Program
+    from ui.workshop.page import WorkshopPage
+
+
+def connect_recipes(page: WorkshopPage, program: Program, paths: Paths) -> None:
+    """Connect the page's recipe with the services; once."""
+    _Recipes(page, program, paths)
+
+
+class _Recipes(QObject):
+    """The slots. Lives as long as the page."""
+
+    def __init__(self, page: WorkshopPage, program: Program, paths: Paths) -> None:
+        super().__init__(page)
+        self._page, self._pane, self._program, self._paths = page, page.make, program, paths
+        self._running: tuple[int, Path, Recipe] | None = None
+        self._result: Path | None = None
+        """A file that is shown as soon as the list of models has it."""
+        hub, pane = program.hub, page.make
+        pane.plan_wanted.connect(self._on_plan_wanted)
+        pane.run_requested.connect(self._on_run)
+        pane.cancel_requested.connect(self._on_cancel)
+        hub.recipes.planned.connect(pane.show_plan)
+        page.compare.offers_wanted.connect(self._ask_for_offers)
+        hub.recipes.offered.connect(pane.show_offers)
+        hub.recipes.offered.connect(page.compare.show_offers)
+        hub.recipes.refused.connect(pane.refuse)
+        hub.jobs.changed.connect(self._on_job)
+        hub.jobs.ended.connect(self._on_job)
+        hub.speed.changed.connect(self._on_speed)
+        pane.source.activated.connect(lambda _number: self._remember_source())
+        if program.settings.current.last_source:
+            pane.choose(Path(program.settings.current.last_source))
+        self._show_begun()
+        program.models.modelReset.connect(self._show_result)
+        program.models.dataChanged.connect(lambda *_: self._show_result())
+
+    def _show_begun(self) -> None:
+        """The recipe that the last run did not see the end of stands here, whatever the user said to the notice.
+
+        The bar above all pages speaks of it no longer: nobody needs to read it twice.
+        """
+        if (begun := self._program.begun_recipe) is not None:
+            bar = self._pane.notice
+            self._program.leave_out_recipe()
+            self._pane.show_for(begun.source, begun.recipe)
+            bar.show_notice(begun.sentence, "Go on", lambda: self._on_run(begun.source, begun.recipe))
+            bar.when_dismissed(lambda: forget(self._paths))
+
+    def _remember_source(self, source: Path | None = None) -> None:
+        """What was used last, or what is chosen now, is chosen at the next start."""
+        entry, settings = self._pane.entry, self._program.settings
+        path = str(source or (entry.path if entry is not None else ""))
+        if path and path != settings.current.last_source:
+            settings.update(last_source=path)
+
+    def _on_plan_wanted(self, source: Path, recipe: Recipe) -> None:
+        hub, settings = self._program.hub, self._program.settings.current
+        if hub.speed.speed is None:
+            hub.speed.measure()  # for the ms a token; the plan is asked again when it is there
+        hub.recipes.plan(source, recipe, settings.context_tokens)
+        wanted = [PLAIN_TYPE, *(kind for s in recipe.steps if isinstance(s, QuantizeStep) for kind in s.types)]
+        missing = tuple(kind for kind in dict.fromkeys(wanted) if not self._pane.knows(source, kind))
+        if missing:
+            self._ask_for_offers(source, missing)
+
+    def _ask_for_offers(self, source: Path, types: tuple[str, ...]) -> None:
+        settings = self._program.settings.current
+        self._program.hub.recipes.offers(source, types, settings.context_tokens, settings.kv_type)
+
+    def _on_speed(self) -> None:
+        if not self._program.hub.speed.is_measuring:
+            self._pane.forget_offers()
+            self._page.compare.forget_offers()
+            self._pane.refresh()
+
+    def _on_run(self, source: Path, recipe: Recipe) -> None:
+        try:
+            job = recipe_job(recipe, source, place_for(source, self._paths), self._paths)
+        except AppError as error:
+            self._pane.error.show_failure(Failure(error.sentence, error.hint))
+            return
+        for bar in (self._pane.notice, self._pane.error, self._page.compare.notice):
+            bar.hide()  # what is told there is of an earlier run
+        self._remember_source(source)
+        remember(self._paths, BegunRecipe(source, recipe))
+        number = self._program.hub.jobs.next_id
+        self._running = (number, source, recipe)
+        self._program.told_by_pages.add(number)
+        self._program.hub.jobs.add(job)
+
+    def _on_cancel(self) -> None:
+        if self._running is not None:
+            self._program.hub.jobs.cancel(self._running[0])
+
+    def _on_job(self, status: JobStatus) -> None:
+        if self._running is None or status.id != self._running[0]:
+            return
+        self._pane.show_job(status)
+        if status.state not in FINAL_JOB_STATES:
+            return
+        _, source, recipe = self._running
+        self._running = None
+        if not self._program.hub.jobs.is_closing:
+            forget(self._paths)
+        self._program.models_page.refresh()
+        self._pane.refresh()  # what the plan says of earlier results and of the time is not so any more
+        if status.state is JobState.DONE:
+            self._on_done(status)
+        elif status.failure is not None:
+            self._on_failed(status.failure, source, recipe)
+        else:
+            self._pane.notice.show_notice(f"Cancelled: {status.job.title}. {KEPT}")
+
+    def _on_done(self, status: JobStatus) -> None:
+        files = [request.model for request in status.job.requests if isinstance(request, MeasureQuality)]
+        self._program.models_page.read_figures()
+        self._result = files[0] if files else None
+        words = " ".join((_made_words(status, files), *status.notices))
+        if not self._is_shown:
+            self._tell(self._program.window.notice, words, files, self._program.show_workshop)
+        else:
+            self._tell(self._page.compare.notice, words, files)
+            self._tell(self._pane.notice, words, files, lambda: self._page.show_result(files[0]))
+        self._show_result()
+
+    def _tell(
+        self, bar: NoticeBar, words: str, files: Sequence[Path], compare: Callable[[], object] | None = None
+    ) -> None:
+        """With the ways to what was made: `compare` where that is not what is seen already."""
+        bar.say(words)
+        if files:
+            bar.add_button("Chat", lambda: self._program.chat_with(files[0]))
+        if files and compare is not None:
+            bar.add_button("Compare", compare)
+        if not files:
+            bar.add_button("Models", self._page.compare.models_requested.emit)
+
+    def _on_failed(self, failure: Failure, source: Path, recipe: Recipe) -> None:
+        told = dataclasses.replace(failure, hint=f"{failure.hint} {KEPT}".strip())
+        bars = (self._pane.error,) if self._is_shown else (self._pane.error, self._program.window.error)
+        for bar in bars:
+            bar.show_failure(told)
+            bar.add_button("Run again", lambda: self._on_run(source, recipe))
+        self._page.show_view(MAKE)
+
+    def _show_result(self) -> None:
+        if self._result is not None and self._program.models.entry(self._result) is not None:
+            path, self._result = self._result, None
+            self._page.show_result(path)
+
+    @property
+    def _is_shown(self) -> bool:
+        return self._program.window.pages.currentWidget() is self._page
+
+
+def _made_words(status: JobStatus, files: Sequence[Path]) -> str:
+    folders = [request.model for request in status.job.requests if isinstance(request, FinishModel)]
+    made = " and ".join(path.name for path in files or folders[-1:])
+    words = f"{made} {'are' if len(files) > 1 else 'is'} here." if made else f"Done: {status.job.title}."
+    return words + "".join(f" {recovered_words(one)}" for one in status.results if isinstance(one, Recovered))
