@@ -8,7 +8,6 @@ from pathlib import Path
 from app.convert.messages import Convert, Converted
 from app.drafts.messages import DraftMade, DraftsPlanned, MakeDraft, PlanDraft
 from app.engine.curve import FitCurve
-from app.engine.draft_messages import DraftCheck, DraftFigures, DraftVerdict
 from app.engine.messages import (
     Bench,
     BenchResult,
@@ -16,6 +15,9 @@ from app.engine.messages import (
     CompareDraft,
     ConversationOpened,
     CountTokens,
+    DraftCheck,
+    DraftFigures,
+    DraftVerdict,
     Generate,
     LoadModel,
     MachineSpeed,

@@ -25,12 +25,18 @@ from ui.errors import ExceptHook
 from ui.look.icons import icon
 from ui.look.theme import ThemeWatcher
 from ui.program import Program
-from ui.startup.application import Application
-from ui.startup.display import HINT, display_problem, fatal_as_sentence
-from ui.startup.log import open_log
-from ui.startup.opened_file import file_of_argument
-from ui.startup.refuse import leave_to_other, refuse, tell_failed_start
-from ui.startup.signals import EndSignals
+from ui.startup.application import (
+    HINT,
+    Application,
+    EndSignals,
+    display_problem,
+    fatal_as_sentence,
+    leave_to_other,
+    open_log,
+    refuse,
+    tell_failed_start,
+)
+from ui.startup.restore import file_of_argument
 from ui.startup.single_instance import Claim, SingleInstance, Visit
 
 

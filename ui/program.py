@@ -11,9 +11,9 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from app import __version__
 from app.diagnostics.last_run import BadEnd
-from app.engine.draft_choices import read_choice
-from app.fit.budget import budget_of, memory_budget
+from app.engine.machine_record import read_choice
 from app.fit.judgement import MemoryBudget
+from app.fit.verdict import budget_of, memory_budget
 from app.library.library import purge_deleted
 from app.library.names import family_name
 from app.recipe.begun import BegunRecipe, begun_recipe
@@ -26,13 +26,10 @@ from ui.chat.page import ChatPage
 from ui.drafts.choice import Drafts
 from ui.look.theme import ThemeWatcher
 from ui.models.models_model import ModelsModel
-from ui.startup.first_load import Start, decide, forget_marker, stale_marker
-from ui.startup.notices import tell
-from ui.startup.opened_file import open_file
-from ui.startup.restore import place, restore_chat, state_of
+from ui.startup.first_load import Start, decide, forget_marker, stale_marker, tell
+from ui.startup.restore import load_window_state, open_file, place, restore_chat, save_window_state, state_of
 from ui.startup.single_instance import Visit
-from ui.startup.window_state import load_window_state, save_window_state
-from ui.window.leaving import quit_question
+from ui.window.job_notices import quit_question
 from ui.window.main_window import MainWindow
 from workers.chat_storage import ChatStorage
 from workers.current_model import CurrentModel
@@ -46,8 +43,8 @@ from workers.tasks import TaskRunner
 if TYPE_CHECKING:
     from app.library.library import ModelEntry
     from ui.discover.page import DiscoverPage
-    from ui.models.measuring import Measuring
     from ui.models.page import ModelsPage
+    from ui.models.quantizing import Measuring
     from ui.settings.page import SettingsPage
     from ui.startup.first_run import FirstRun
     from ui.workshop.page import WorkshopPage
@@ -258,8 +255,7 @@ class Program(QObject):
     def _make_workshop_page(self) -> QWidget:
         from ui.drafts.making import DraftMaking
         from ui.workshop.page import WorkshopPage
-        from ui.workshop.ready_made import connect_ready_made
-        from ui.workshop.recipe_runs import connect_recipes
+        from ui.workshop.recipe_runs import connect_ready_made, connect_recipes
 
         page = WorkshopPage(self.models)
         page.compare.chat_requested.connect(self.chat_with)
@@ -278,7 +274,7 @@ class Program(QObject):
 
     def _measure(self, entries: tuple[ModelEntry, ...]) -> None:
         if self._measuring is None:
-            from ui.models.measuring import Measuring
+            from ui.models.quantizing import Measuring
 
             self._measuring = Measuring(self, self._paths)
         self._measuring.measure(entries)
@@ -289,7 +285,7 @@ class Program(QObject):
         return SettingsPage(self.settings, self.engine, self.current, self._paths, self.hub)
 
     def _make_about_page(self) -> QWidget:
-        from ui.settings.about import make_about_page
+        from ui.settings.about_page import make_about_page
 
         return make_about_page(self, self._paths)
 

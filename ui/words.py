@@ -7,7 +7,7 @@ from app.operation import Progress
 from app.operation_words import STAGE_WORDS
 from app.recover.messages import OVERNIGHT_TOKENS, SHORT_TOKENS
 from app.units import grouped, percent, size_text
-from workers.engine.states import EngineState
+from workers.engine.client import EngineState
 from workers.jobs import JobStatus
 
 STATE_WORDS = {

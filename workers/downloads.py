@@ -1,6 +1,6 @@
 """Downloads side by side, each in a child of its own: pausing is the end of the child, its part stays on disk.
 
-What is not finished is on disk too (`app.hub.unfinished`): after a restart, or a crash, it goes on.
+What is not finished is on disk too (`app.hub.part`): after a restart, or a crash, it goes on.
 """
 
 from __future__ import annotations

@@ -13,20 +13,19 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from app.engine.curve import FitCurve
 from app.engine.messages import MeasureFit
 from app.errors import ConversionError
-from app.fit.judgement import Judgement
-from app.fit.judging import (
+from app.fit.judgement import (
     CONTEXTS,
     KV_TYPES,
     MADE_TYPES,
+    Judgement,
     derived,
     judgement_of,
     refusal,
     relatives,
     to_be_read,
 )
-from app.hub.endpoint import Hub
 from app.hub.repository import ModelFormat, RemoteModel, Repository
-from app.hub.transport import Call
+from app.hub.transport import Call, Hub
 from app.library.gguf_file import GgufHeader
 from app.quantize.messages import ConversionPlanned, PlanConversion
 from app.system.paths import Paths

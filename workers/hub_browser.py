@@ -8,9 +8,8 @@ from functools import partial
 from PySide6.QtCore import QObject, Signal
 
 from app.errors import OfflineError
-from app.hub.endpoint import Hub
 from app.hub.repository import Repository, SearchQuery
-from app.hub.transport import Call
+from app.hub.transport import Call, Hub
 from workers.protocol import Failure
 from workers.tasks import TaskRunner
 
@@ -100,12 +99,12 @@ class HubBrowser(QObject):
         )
 
     def _open(self, repository_id: str, call: Call) -> Repository:
-        from app.hub.listing import open_repository
+        from app.hub.repository import open_repository
 
         return open_repository(self._hub(), repository_id, call=call)
 
     def _read_card(self, repository: Repository, call: Call) -> str:
-        from app.hub.card import model_card
+        from app.hub.repository import model_card
 
         return model_card(self._hub(), repository.id, repository.revision, call)
 

@@ -6,8 +6,7 @@ from PySide6.QtCore import QObject, Signal
 
 from app.engine.messages import AnswerStatistics, MachineSpeed, MeasureMachine, ModelLoaded, StopReason
 from app.fit.judgement import ReadProfile
-from app.fit.speed import predicted_ms
-from app.fit.speed_record import SpeedBook, SpeedError, SpokenAnswer, read_speed_book, write_speed_book
+from app.fit.speed import SpeedBook, SpeedError, SpokenAnswer, predicted_ms, read_speed_book, write_speed_book
 from app.library.gguf_file import GgufHeader, read_header
 from app.system.paths import Paths
 from workers.jobs import Job, JobQueue, JobState, JobStatus

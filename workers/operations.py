@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from app.convert.messages import Convert, Converted
 from app.drafts.messages import DraftMade, DraftsPlanned, MakeDraft, PlanDraft
 from app.engine.curve import FitCurve
-from app.engine.draft_messages import DraftCheck, DraftVerdict
 from app.engine.messages import (
     Bench,
     BenchResult,
@@ -16,6 +15,8 @@ from app.engine.messages import (
     CompareDraft,
     ConversationOpened,
     CountTokens,
+    DraftCheck,
+    DraftVerdict,
     Generate,
     LoadModel,
     MachineSpeed,
@@ -219,7 +220,7 @@ class Operations:
         return plan_recovery(request, report, stop)
 
     def _finish_model(self, request: FinishModel, report: Report, stop: StopFlag) -> None:
-        from app.recipe.finish_model import finish_model
+        from app.recipe.steps import finish_model
 
         finish_model(request)
 
@@ -229,8 +230,7 @@ class Operations:
         return plan_recipe(request, self._paths, stop)
 
     def _plan_draft(self, request: PlanDraft, report: Report, stop: StopFlag) -> DraftsPlanned:
-        from app.drafts.costs import draft_costs
-        from app.drafts.options import draft_options
+        from app.drafts.options import draft_costs, draft_options
 
         options = draft_options(request.draft, self._paths, stop)
         return DraftsPlanned(request.draft, options, draft_costs(request.draft, self._paths, stop))

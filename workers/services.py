@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
-from app.hub.endpoint import Hub, endpoint_of
 from app.hub.token import TokenStore, user_name
+from app.hub.transport import Hub, endpoint_of
 from app.library.messages import VerifyModel
 from app.quantize.messages import Quantize
 from app.quantize.outputs import part_paths, workspace
@@ -17,14 +17,11 @@ from workers.downloads import Downloads
 from workers.fits import Fits
 from workers.hub_browser import HubBrowser
 from workers.hub_builds import Makings
-from workers.inspection import InsideService
 from workers.jobs import Job, JobQueue
 from workers.machine_speed import SpeedService
-from workers.previews import OfferService
 from workers.protocol import Failure
-from workers.recipe_plans import RecipePlans
+from workers.recipe_plans import InsideService, OfferService, ReadyMade, RecipePlans
 from workers.settings_store import SettingsStore
-from workers.sibling_search import ReadyMade
 from workers.tasks import TaskRunner
 
 

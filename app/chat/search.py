@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.chat.conversation import ConversationSummary
-from app.chat.rows import as_text, as_time
+from app.chat.database import as_text, as_time
 
 NEWEST_HITS = 5000
 """So many of the newest messages with a hit are grouped into conversations: bounds the work for "the"."""

@@ -12,25 +12,22 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from app.chat import search as searching
-from app.chat.conversation import (
-    UNTITLED,
-    Conversation,
-    ConversationSummary,
-    MessageState,
-    StoredMessage,
-)
-from app.chat.database import connect, is_damage, is_search_damage, storage_error
-from app.chat.presets import BUILT_IN_PRESETS, SamplingPreset
-from app.chat.rows import (
+from app.chat.conversation import UNTITLED, Conversation, ConversationSummary, MessageState, StoredMessage
+from app.chat.database import (
     as_text,
     as_time,
     clean_text,
+    connect,
     decode_sampling,
     encode_sampling,
     encode_statistics,
+    is_damage,
+    is_search_damage,
+    rebuild_search,
+    storage_error,
 )
+from app.chat.presets import BUILT_IN_PRESETS, SamplingPreset
 from app.chat.salvage import salvage, set_aside_damaged_wal
-from app.chat.schema import rebuild_search
 from app.chat.tree import (
     all_messages,
     conversation_gone,

@@ -6,7 +6,7 @@ import sqlite3
 from collections import defaultdict
 
 from app.chat.conversation import UNTITLED, Conversation, StoredMessage, title_from
-from app.chat.rows import MESSAGE_COLUMNS, as_text, decode_message, decode_sampling
+from app.chat.database import MESSAGE_COLUMNS, as_text, decode_message, decode_sampling
 from app.errors import StorageError
 
 

@@ -16,8 +16,7 @@ from app.commands.console import (
     whole,
 )
 from app.commands.isolation import isolated
-from app.engine.draft_messages import Difference, DraftCheck
-from app.engine.messages import CheckDraft, Sampling, TooLarge
+from app.engine.messages import CheckDraft, Difference, DraftCheck, Sampling, TooLarge
 from app.errors import AppError
 from app.measure.texts import read_text
 from app.settings import load_settings

@@ -50,7 +50,7 @@ def _run(parsed: argparse.Namespace) -> int:
 
 def _suggestions(target: ModelEntry, paths: Paths, settings: Settings) -> tuple[DraftSuggestion, ...] | None:
     """None where the hub cannot be reached, which is said: what is here counts all the same."""
-    from app.commands.hub import hub_of
+    from app.commands.console import hub_of
     from app.fit.draft_suggestions import draft_suggestions
 
     try:

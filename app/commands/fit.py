@@ -10,17 +10,16 @@ from app.commands.console import StderrReport, as_dict, print_json, whole
 from app.commands.isolation import isolated
 from app.engine.messages import LEAST_CONTEXT_TOKENS, KvType, MeasureFit
 from app.errors import AppError, ConversionError
-from app.fit.advice import Choice, best, choice_of, sentence
 from app.fit.judgement import Judgement, MemoryBudget
-from app.fit.verdict import arithmetic
+from app.fit.verdict import Choice, arithmetic, best, choice_of, sentence
 from app.quantize.messages import PlanConversion
 from app.settings import Settings, load_settings
 from app.system.paths import Paths, default_paths
 from app.units import size_text
 
 if TYPE_CHECKING:
-    from app.hub.endpoint import Hub
     from app.hub.repository import RemoteModel, Repository
+    from app.hub.transport import Hub
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from app.fit.budget import memory_budget
+    from app.fit.verdict import memory_budget
 
     paths = default_paths().ensure()
     settings = load_settings(paths.settings)
@@ -68,7 +67,7 @@ def _judge(
 
 def _judge_file(path: Path, context: int, kv_type: KvType) -> tuple[list[tuple[str, int]], list[Judgement]]:
     from app.engine.memory import measure_fit
-    from app.fit.judging import judgement_of
+    from app.fit.judgement import judgement_of
     from app.library.gguf_file import read_header
 
     header = read_header(path)
@@ -79,9 +78,9 @@ def _judge_file(path: Path, context: int, kv_type: KvType) -> tuple[list[tuple[s
 def _judge_repository(
     parsed: argparse.Namespace, paths: Paths, settings: Settings, context: int, kv_type: KvType
 ) -> tuple[list[tuple[str, int]], list[Judgement]]:
-    from app.commands.hub import find_repository, hub_of, pick_model
+    from app.commands.console import find_repository, hub_of, pick_model
     from app.engine.memory import measure_fit
-    from app.fit.judging import derived, judgement_of, relatives, to_be_read
+    from app.fit.judgement import derived, judgement_of, relatives, to_be_read
     from app.hub.remote import fetch_stub
     from app.hub.repository import ModelFormat
 
@@ -106,7 +105,7 @@ def _judge_original(
     hub: Hub, repository: Repository, model: RemoteModel, paths: Paths, points: tuple[int, ...], kv_type: KvType
 ) -> list[tuple[tuple[str, int], Judgement]]:
     """What would be made of original weights, from their headers; one refusal where they cannot be converted."""
-    from app.fit.judging import MADE_TYPES, refusal
+    from app.fit.judgement import MADE_TYPES, refusal
     from app.hub.original import fetch_sparse_folder
     from app.quantize.preview import plan_conversion
 
@@ -121,7 +120,7 @@ def _judge_original(
 
 
 def _points(context: int) -> tuple[int, ...]:
-    from app.fit.judging import CONTEXTS
+    from app.fit.judgement import CONTEXTS
 
     return tuple(sorted({context, *CONTEXTS}))
 
@@ -129,7 +128,7 @@ def _points(context: int) -> tuple[int, ...]:
 def _speed(paths: Paths) -> Any:
     """What was measured here; measured now where it never was."""
     from app.engine.machine_speed import measure_machine
-    from app.fit.speed_record import read_speed_book, write_speed_book
+    from app.fit.speed import read_speed_book, write_speed_book
 
     book = read_speed_book(paths.speed)
     if book.speed is None:

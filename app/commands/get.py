@@ -7,12 +7,11 @@ import contextlib
 import sys
 import time
 
-from app.commands.console import as_dict, print_json
-from app.commands.hub import find_repository, hub_of, pick_model
+from app.commands.console import as_dict, find_repository, hub_of, pick_model, print_json
 from app.errors import AppError
-from app.hub.endpoint import Hub
 from app.hub.messages import Download, Downloaded, DownloadPhase, DownloadProgress
 from app.hub.repository import RemoteModel, Repository
+from app.hub.transport import Hub
 from app.operation import Event, Notice
 from app.settings import load_settings
 from app.system.paths import Paths, default_paths

@@ -8,20 +8,22 @@ again in the safe way.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 import psutil
 
 from app.engine import machine_record
 from app.engine.environment import engine_environment
-from app.engine.first_decode import died_in_warm_up, safe_mode_notice
-from app.engine.loading_marker import read_marker
+from app.engine.loading_marker import died_in_warm_up, read_marker, safe_mode_notice
+from app.engine.stop_flag import StopFlag
 from app.errors import AppError
 from app.system.frozen import program
 from app.system.paths import default_paths
@@ -78,3 +80,23 @@ def _run_child() -> tuple[ProcessOutcome, int]:
     if code < 0 or code >= 0xC0000000:
         return ProcessOutcome(Ending.CRASHED, abs(code)), child.pid
     return ProcessOutcome(Ending.EXITED, code), child.pid
+
+
+# Ctrl+C in a command that can stop in order and go on another time.
+
+
+@contextlib.contextmanager
+def finishing_in_order() -> Iterator[StopFlag]:
+    """The first Ctrl+C sets the flag that operations poll; the second ends the command where it is."""
+    stop = StopFlag()
+
+    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+        if stop():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -6,11 +6,10 @@ import argparse
 from pathlib import Path
 
 from app.commands.console import StderrReport, as_dict, print_json, whole
-from app.commands.interruption import finishing_in_order
-from app.commands.isolation import isolated
+from app.commands.isolation import finishing_in_order, isolated
 from app.drafts.messages import DraftMade, MakeDraft
 from app.drafts.names import default_draft
-from app.engine.draft_messages import PAYS_FROM
+from app.engine.messages import PAYS_FROM
 from app.recover.messages import BUNDLED_TEXT, TEACHER_TEXT, RecoverMethod
 from app.system.paths import default_paths
 from app.units import percent

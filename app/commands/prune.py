@@ -11,8 +11,7 @@ from app.commands.console import StderrReport, as_dict, number, print_json, whol
 from app.commands.isolation import isolated
 from app.errors import Cancelled
 from app.prune.messages import SPARSE, LayerImportance, Prune, Pruned, PruneMethod
-from app.recipe.shape import shape_of
-from app.recipe.words import rounding_words
+from app.recipe.words import rounding_words, shape_of
 from app.system.frozen import require_torch
 from app.units import percent, size_text
 

@@ -95,8 +95,8 @@ def _source(text: str) -> Path:
 
 
 def _download(name: str) -> Path:
+    from app.commands.console import find_repository, hub_of
     from app.commands.get import download_model
-    from app.commands.hub import find_repository, hub_of
     from app.convert.conversion import check
     from app.hub.original import fetch_sparse_folder
     from app.hub.repository import ModelFormat

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.commands.console import StderrReport, as_dict, print_json
-from app.commands.interruption import finishing_in_order
-from app.commands.isolation import isolated
+from app.commands.isolation import finishing_in_order, isolated
 from app.errors import Cancelled, RecipeError
 from app.measure.messages import Quality
 from app.operation import Result

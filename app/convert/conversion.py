@@ -14,14 +14,13 @@ import numpy as np
 
 from app.convert.checkpoint import open_checkpoint
 from app.convert.configuration import Config, read_config
-from app.convert.families import add_common_keys, family_of
+from app.convert.families import add_common_keys, add_rope, family_of
 from app.convert.messages import Convert, Converted
-from app.convert.rope import add_rope
 from app.convert.tensors import TYPES, OutputTensor, plan_tensors
 from app.convert.vocabulary import add_vocabulary
 from app.errors import Cancelled, ConversionError, StorageError
 from app.operation import Progress, Report, ShouldStop, Stage
-from app.system.disk import require_room
+from app.system.files import require_room
 
 _FILE_TYPES = {
     "f32": gguf.LlamaFileType.ALL_F32,

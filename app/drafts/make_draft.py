@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from app.drafts.messages import DraftMade, DraftOption, MakeDraft
 from app.drafts.names import workspace
-from app.engine.draft_choices import choose_draft, remember_ratio
+from app.engine.machine_record import choose_draft, remember_ratio
 from app.engine.messages import CompareDraft, LoadModel, Message, Role, TooLarge
 from app.errors import AppError, DraftError, ModelFileError, StorageError
 from app.fit.drafts import vocabularies_problem
@@ -32,7 +32,7 @@ from app.system.paths import Paths
 from app.units import percent
 
 if TYPE_CHECKING:
-    from app.engine.draft_messages import DraftVerdict
+    from app.engine.messages import DraftVerdict
     from app.engine.stop_flag import StopFlag
 
 _PROMPTS, _SECONDS_EACH = 3, 15.0
@@ -112,9 +112,8 @@ def _taught(
     request: MakeDraft, option: DraftOption, work: Path, paths: Paths, report: Report, stop: StopFlag
 ) -> _Taught:
     """The cut model after its training, or as it was where that was no better."""
-    from app.recipe.finish_model import finish_model
-    from app.recipe.shape import shape_of
-    from app.recipe.steps import prune_step, recover_step
+    from app.recipe.steps import finish_model, prune_step, recover_step
+    from app.recipe.words import shape_of
 
     layers = shape_of(request.source).layers
     cut, learned = work / "cut", work / "learned"

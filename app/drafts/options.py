@@ -11,19 +11,21 @@ import math
 import tempfile
 from pathlib import Path
 
-from app.drafts.messages import DraftOption, MakeDraft
+from app.drafts.messages import DraftCost, DraftOption, MakeDraft
 from app.engine.messages import LEAST_CONTEXT_TOKENS
 from app.errors import DraftError
 from app.fit.drafts import predicted_speed_up, vocabularies_problem
 from app.fit.judgement import ReadProfile
-from app.fit.speed import predicted_ms
-from app.fit.speed_record import read_speed_book
+from app.fit.speed import predicted_ms, read_speed_book
 from app.library.gguf_file import read_header
 from app.operation import ShouldStop
+from app.prune.messages import PruneMethod
 from app.quantize.messages import PlanConversion, PlannedFile
 from app.quantize.preview import plan_conversion
-from app.recipe.cut_stub import cut_stub, write_stub
-from app.recipe.shape import Shape, shape_of
+from app.recipe.messages import PlanRecipe
+from app.recipe.plan import cut_stub, plan_recipe, write_stub
+from app.recipe.recipe import PruneStep, Recipe, RecoverStep, as_toml
+from app.recipe.words import Shape, shape_of
 from app.system.paths import Paths
 
 SHALLOW_ACCEPTANCE, DEEP_ACCEPTANCE = 0.35, 0.7
@@ -86,3 +88,45 @@ def _cost(request: MakeDraft, draft: PlannedFile, paths: Paths) -> float:
     if speed is None:
         return draft.reads.total_bytes / max(1, target.total_bytes)
     return predicted_ms(draft.reads, 0, speed) / predicted_ms(target, 0, speed)
+
+
+# What making a draft takes, before anything is done: the plan of a recipe that cuts and teaches in the same way.
+
+
+TRIAL_SECONDS = 90.0
+"""Three questions, each answered with and without the draft: see app.drafts.make_draft."""
+
+
+def draft_costs(request: MakeDraft, paths: Paths, stop: ShouldStop) -> tuple[DraftCost, ...]:
+    """One for each number of layers below the model's own, as `draft_options` has them.
+
+    The fewest and the most are planned; between them all of it grows by the layer. Raises ConversionError, Cancelled.
+    """
+    layers = shape_of(request.source).layers
+    least, most = (_planned_cost(request, kept, layers, paths, stop) for kept in (1, layers - 1))
+    return tuple(_between(least, most, (kept - 1) / max(1, layers - 2)) for kept in range(1, layers))
+
+
+def _planned_cost(request: MakeDraft, kept: int, layers: int, paths: Paths, stop: ShouldStop) -> DraftCost:
+    steps = (
+        PruneStep(PruneMethod.LAYERS, 1 - kept / layers),
+        RecoverStep(request.method, request.budget_tokens, request.text),
+    )
+    recipe = as_toml(Recipe("Draft", steps))
+    plan = plan_recipe(PlanRecipe(request.source, recipe, LEAST_CONTEXT_TOKENS), paths, stop)
+    seconds = sum(step.seconds for step in plan.steps) + TRIAL_SECONDS
+    memory = max((step.peak_memory_bytes for step in plan.steps), default=0)
+    return DraftCost(seconds, memory, plan.disk_bytes, plan.free_disk_bytes, plan.problem)
+
+
+def _between(least: DraftCost, most: DraftCost, share: float) -> DraftCost:
+    def at(first: float, last: float) -> float:
+        return first + (last - first) * share
+
+    return DraftCost(
+        seconds=at(least.seconds, most.seconds),
+        memory_bytes=round(at(least.memory_bytes, most.memory_bytes)),
+        disk_bytes=round(at(least.disk_bytes, most.disk_bytes)),
+        free_disk_bytes=least.free_disk_bytes,
+        problem=least.problem,
+    )

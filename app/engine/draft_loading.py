@@ -8,13 +8,12 @@ from pathlib import Path
 
 from app.engine import loading_marker, machine_record
 from app.engine.batch_costs import BatchCosts, measure_batches
-from app.engine.draft_messages import DraftLoaded
 from app.engine.draft_model import DraftModel
 from app.engine.drafting import Drafting
 from app.engine.kv_cache import KvCache
 from app.engine.llama import Model
 from app.engine.memory import draft_need
-from app.engine.messages import LoadModel, ThreadCounts
+from app.engine.messages import DraftLoaded, LoadModel, ThreadCounts
 from app.engine.need import MemoryNeed
 from app.engine.prompt_lookup import PromptLookup
 from app.engine.stop_flag import StopFlag

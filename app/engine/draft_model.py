@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
+from app.engine.generation import GreedyGuess
 from app.engine.kv_cache import KvCache
 from app.engine.llama import LOG, Context, Model, ModelOptions
 from app.engine.messages import LoadModel
-from app.engine.sampler import GreedyGuess
 from app.engine.stop_flag import StopFlag
 from app.errors import Cancelled
 

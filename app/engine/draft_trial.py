@@ -9,12 +9,16 @@ import time
 from collections.abc import Sequence
 from statistics import median
 
-from app.engine.draft_messages import Difference, DraftCheck, DraftFigures, DraftVerdict
+from app.engine.generation import Sampler
 from app.engine.llama import C, Context, Model
 from app.engine.messages import (
     AnswerStatistics,
     CheckDraft,
     CompareDraft,
+    Difference,
+    DraftCheck,
+    DraftFigures,
+    DraftVerdict,
     Generate,
     Message,
     OpenConversation,
@@ -22,7 +26,6 @@ from app.engine.messages import (
     Sampling,
     StopReason,
 )
-from app.engine.sampler import Sampler
 from app.engine.session import Session
 from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled

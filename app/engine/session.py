@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from app.engine import loading_marker, machine_record, threads
-from app.engine.answer import AnswerClock
 from app.engine.draft_loading import DraftPlan, DraftTarget, LoadedDrafting, load_drafting, plan_draft
 from app.engine.drafting import Drafting
-from app.engine.generation import GenerationInput, generate_plain
-from app.engine.kv_cache import KvCache
-from app.engine.kv_store import KvStore
+from app.engine.generation import AnswerClock, GenerationInput, Sampler, generate_plain
+from app.engine.kv_cache import KvCache, KvStore
 from app.engine.llama import LOG, Context, Model, ModelOptions
 from app.engine.memory import context_tokens, memory_need, too_large
 from app.engine.messages import (
@@ -33,11 +31,10 @@ from app.engine.messages import (
     TooLarge,
 )
 from app.engine.need import MemoryNeed
-from app.engine.neighbours import BusyNeighbours
 from app.engine.prompt import PromptBuilder
-from app.engine.sampler import Sampler
 from app.engine.speculative import generate_speculative
 from app.engine.stop_flag import StopFlag
+from app.engine.threads import BusyNeighbours
 from app.errors import Cancelled, LoadError, ModelFileError
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import printable

@@ -10,12 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from app.engine.answer import AnswerClock
-from app.engine.draft_messages import DraftFigures
 from app.engine.drafting import Draft, Drafting
-from app.engine.generation import Answer, GenerationInput, read_prompt
+from app.engine.generation import Answer, AnswerClock, GenerationInput, read_prompt
 from app.engine.llama import DecodeError
-from app.engine.messages import Token
+from app.engine.messages import DraftFigures, Token
 from app.operation import Notice, Report, ShouldStop
 
 _SAY_EVERY = 16

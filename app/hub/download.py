@@ -8,25 +8,29 @@ hub now has another file.
 from __future__ import annotations
 
 import datetime
+import threading
 import time
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from app.errors import Cancelled, HubError, OfflineError
-from app.hub.disk import check_room
-from app.hub.endpoint import Hub
-from app.hub.messages import Download, Downloaded, DownloadPhase, DownloadPlan
-from app.hub.part import Digests, Expected, Part, name_taken, remove_part
+from app.hub.messages import Download, Downloaded, DownloadPhase, DownloadPlan, DownloadProgress
+from app.hub.part import SUFFIX, Digests, Expected, Part, name_taken, remove_part
 from app.hub.plan import checked, plan_as_dict
-from app.hub.progress import Meter
 from app.hub.repository import RemoteFile
-from app.hub.transport import Timeouts, Transport, check_status, retry_after_s
+from app.hub.transport import Hub, Timeouts, Transport, check_status, retry_after_s
 from app.library.manifest import FileOrigin, read_manifest, write_manifest
 from app.library.verify import sha256_of
 from app.operation import Notice, Report, ShouldStop
+from app.system.files import require_room
 
 if TYPE_CHECKING:
     import httpx2
+
 
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MAX_DAMAGED = 3
@@ -278,3 +282,114 @@ def _note_origin(plan: DownloadPlan, file: RemoteFile, sha256: str, revision: st
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     origin = FileOrigin(sha256, target.stat().st_size, plan.repository, revision, plan.endpoint, now)
     write_manifest(plan.folder, read_manifest(plan.folder).with_file(file.path, origin))
+
+
+# How far a download is, how fast, how long still: measured over the last seconds, said a few times a second.
+
+
+_SAY_EVERY_S = 0.25
+_WINDOW_S = 8.0
+_LEAST_SPAN_S = 0.5
+
+
+class Meter:
+    """Counts bytes of all files of a download, and says so from a thread: also while nothing arrives.
+
+    A context manager. The clock is monotonic: the wall clock may be changed meanwhile.
+    """
+
+    def __init__(self, report: Report, total_bytes: int) -> None:
+        self._report = report
+        self._total = total_bytes
+        self._finished = 0
+        self._file = 0
+        self._phase = DownloadPhase.CONNECTING
+        self._sentence = ""
+        self._arrived: deque[tuple[float, int]] = deque()
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._teller = threading.Thread(target=self._tell, name="download progress", daemon=True)
+
+    def __enter__(self) -> Meter:
+        self._teller.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, t: TracebackType | None) -> None:
+        self._over.set()
+        self._teller.join()
+
+    def skip(self, size_bytes: int) -> None:
+        """So much was there before."""
+        with self._lock:
+            self._finished += size_bytes
+
+    def next_file(self) -> None:
+        """The present file is whole."""
+        with self._lock:
+            self._finished, self._file = self._finished + self._file, 0
+
+    def set_file(self, size_bytes: int) -> None:
+        """So much of the present file is there; nothing of it arrived just now."""
+        with self._lock:
+            self._file = size_bytes
+            self._arrived.clear()
+
+    def add(self, size_bytes: int) -> None:
+        """So much more has arrived."""
+        now = time.monotonic()
+        with self._lock:
+            self._file += size_bytes
+            if self._arrived and now - self._arrived[-1][0] < _SAY_EVERY_S / 5:
+                self._arrived[-1] = (self._arrived[-1][0], self._arrived[-1][1] + size_bytes)
+            else:
+                self._arrived.append((now, size_bytes))
+
+    def say(self, phase: DownloadPhase, sentence: str = "") -> None:
+        """Another phase or sentence: a new phase is said at once, a sentence that counts down with the next turn."""
+        with self._lock:
+            is_new = phase is not self._phase
+            self._phase, self._sentence = phase, sentence
+            if is_new:
+                self._arrived.clear()
+        if is_new:
+            self._report(self._progress())
+
+    def _tell(self) -> None:
+        while not self._over.wait(_SAY_EVERY_S):
+            self._report(self._progress())
+
+    def _progress(self) -> DownloadProgress:
+        now = time.monotonic()
+        with self._lock:
+            while self._arrived and now - self._arrived[0][0] > _WINDOW_S:
+                self._arrived.popleft()
+            span = now - self._arrived[0][0] if self._arrived else 0.0
+            speed = sum(size for _, size in self._arrived) / span if span > _LEAST_SPAN_S else 0.0
+            done = min(self._finished + self._file, self._total)
+            left = (self._total - done) / speed if speed else 0.0
+            return DownloadProgress(self._phase, done, self._total, speed, left, self._sentence)
+
+
+# Whether there is room on the disk before a download begins.
+
+
+def needed_bytes(plan: DownloadPlan, missing: Sequence[RemoteFile]) -> int:
+    """What the disk must still take: what has not arrived, and the room that a conversion will need."""
+    arrived = sum(min(_part_bytes(plan.folder / file.path), file.size_bytes) for file in missing)
+    return sum(file.size_bytes for file in missing) - arrived + plan.reserve_bytes
+
+
+def check_room(plan: DownloadPlan, missing: Sequence[RemoteFile]) -> None:
+    """Raises DiskFullError where there is not enough."""
+    if not missing:
+        return
+    way = ", with the room to convert it" if plan.reserve_bytes else ""
+    hint = "Free some space, or move Bantam's folder to a larger disk. What has arrived is kept."
+    require_room(f"{plan.title} needs", needed_bytes(plan, missing), plan.folder, hint, way)
+
+
+def _part_bytes(target: Path) -> int:
+    try:
+        return target.with_name(target.name + SUFFIX).stat().st_size
+    except OSError:
+        return 0

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.errors import HubError, StorageError
-from app.hub.endpoint import Hub
-from app.hub.ranges import RemoteBeginning
-from app.hub.remote import drop_oldest
+from app.hub.remote import RemoteBeginning, drop_oldest
 from app.hub.repository import RemoteFile, RemoteModel, Repository
-from app.hub.transport import Call, Transport
+from app.hub.transport import Call, Hub, Transport
 from app.units import size_text
 
 MAX_SMALL_BYTES = 100_000_000

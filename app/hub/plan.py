@@ -8,8 +8,7 @@ from typing import Any
 
 from app.errors import HubError
 from app.hub.messages import DownloadPlan
-from app.hub.names import check_repository_id, is_safe_path
-from app.hub.repository import ModelFormat, RemoteFile, RemoteModel, Repository
+from app.hub.repository import ModelFormat, RemoteFile, RemoteModel, Repository, check_repository_id, is_safe_path
 from app.library.gguf_reader import printable
 
 _BYTES_TO_CONVERT = 1.6

@@ -6,11 +6,8 @@ import re
 from dataclasses import dataclass
 
 from app.errors import HubError
-from app.hub.endpoint import Hub
-from app.hub.listing import summary_of
-from app.hub.names import repository_id
-from app.hub.repository import RepositorySummary, SearchQuery
-from app.hub.transport import Call, Transport
+from app.hub.repository import RepositorySummary, SearchQuery, repository_id, summary_of
+from app.hub.transport import Call, Hub, Transport
 
 PAGE = 50
 _NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="next"')

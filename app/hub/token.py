@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.errors import HubError
-from app.hub.endpoint import Hub
-from app.hub.transport import Call, Transport
+from app.hub.transport import Call, Hub, Transport
 from app.library.gguf_reader import printable
 
 SERVICE = "Bantam"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from app.operation import Request
 from app.quantize.messages import TensorOverride
+from app.system.paths import Paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +195,12 @@ class TypesSuggested:
     scored_tokens: int
     better: bool
     sentence: str
+
+
+# Where the files lie that a suggestion of types makes on the way. No engine here: the window removes them too.
+
+
+def workspace(request: SuggestTypes, paths: Paths) -> Path:
+    """A folder that follows from the request; it is there only while the suggestion is worked on."""
+    digest = hashlib.sha256(f"{request.model.resolve()} {request.type}".encode()).hexdigest()[:16]
+    return paths.home / "cache" / "inside" / digest

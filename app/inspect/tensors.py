@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from app.convert.checkpoint import SourceTensor, as_float32, open_checkpoint
 from app.errors import AppError, ModelFileError
 from app.inspect.messages import TensorRow
+from app.library.gguf_file import parts_of
 from app.library.gguf_reader import MAGIC, RawHeader, TensorInfo, printable, read_raw
-from app.library.split import parts_of
 
 Rows = NDArray[np.float32]
 ReadRows = Callable[[int, int], Rows]
@@ -164,3 +164,20 @@ def _unreadable(path: Path, error: OSError) -> ModelFileError:
         f"“{printable(path.name)}” could not be read: {error.strerror or error}.",
         "See that the file and its drive are still there.",
     )
+
+
+# Which rows of a large tensor are looked at: a random choice with a fixed seed, the same at every look.
+
+
+SEED = 1
+HISTOGRAM_WEIGHTS = 1 << 22
+ERROR_WEIGHTS = 1 << 19
+"""Some seconds of k-means and of ggml's slowest quantizer on one core."""
+
+
+def sampled_rows(rows: int, columns: int, weights: int) -> NDArray[np.int64]:
+    """Ascending numbers of about `weights / columns` rows, all of them where the tensor has no more weights."""
+    count = max(1, min(rows, weights // max(1, columns)))
+    if count >= rows:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(SEED).choice(rows, count, replace=False))

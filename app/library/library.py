@@ -13,12 +13,10 @@ from typing import Any, Protocol, TypeVar, cast
 
 from app.errors import ModelFileError, StorageError
 from app.library import safetensors
-from app.library.gguf_file import GgufHeader, read_header
+from app.library.gguf_file import GgufHeader, part_path, read_header, split_name
 from app.library.gguf_reader import printable
-from app.library.lineage import alteration
-from app.library.manifest import FileOrigin, origin_of
+from app.library.manifest import FileOrigin, alteration, origin_of
 from app.library.names import MAX_NAME, model_name
-from app.library.split import part_path, split_name
 from app.system import paths as app_paths
 from app.system.paths import Paths
 

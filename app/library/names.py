@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from app.library.gguf_file import split_name
 from app.library.gguf_reader import printable
-from app.library.split import split_name
 from app.system import paths
 
 MAX_NAME = 120

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.library.split import split_name
+from app.library.gguf_file import split_name
 from app.system.files import read_json
 
 MAX_FILES = 500

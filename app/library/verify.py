@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.errors import Cancelled, ModelFileError, StorageError
-from app.library.gguf_file import read_header
+from app.library.gguf_file import part_path, read_header, split_name
 from app.library.manifest import FileOrigin, origin_of
 from app.library.messages import FileCheck, Verified, VerifyModel
-from app.library.split import part_path, split_name
 from app.operation import Progress, Report, ShouldStop, Stage
 from app.system import paths
 

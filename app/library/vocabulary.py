@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import ModelFileError
-from app.library.gguf_reader import MAGIC, RawHeader, printable, read_raw
-from app.library.not_gguf import HEAD_BYTES, not_gguf_error
+from app.library.gguf_reader import HEAD_BYTES, MAGIC, RawHeader, not_gguf_error, printable, read_raw
 
 MOST_DIFFERENCE = 128
 """Tokens that one vocabulary may have more than the other (SPEC_VOCAB_MAX_SIZE_DIFFERENCE of llama.cpp)."""

@@ -13,15 +13,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from app.errors import PruneError
-from app.prune.allocation import allocate
-from app.prune.alternating import fit_in_turn, outputs
 from app.prune.block_model import BlockModel
 from app.prune.ffn_widths import BLOCK, LEAST_MULTIPLE, width_for
 from app.prune.method import Inputs, Method, Plan, Statistic, Tick
-from app.prune.narrowing import keep_columns, keep_rows
 from app.prune.other_architecture import Widths, check_per_layer, housed, widths_of
-from app.prune.selection import keep_for_refit
-from app.prune.survey import pass_through
+from app.prune.refit import fit_in_turn, keep_for_refit, outputs
+from app.prune.statistics import allocate, pass_through
+from app.prune.weights import keep_columns, keep_rows
 
 _DOWN, _UP = "mlp.down_proj", "mlp.up_proj"
 

@@ -15,12 +15,11 @@ from torch import Tensor, nn
 
 from app.convert.configuration import Config
 from app.errors import PruneError
-from app.prune.allocation import allocate
 from app.prune.block_model import BlockModel
 from app.prune.method import Inputs, Method, Plan, Statistic, Tick
-from app.prune.narrowing import keep_columns, keep_rows, linear_of
 from app.prune.other_architecture import Housed, Widths, check_per_layer, housed, widths_of
-from app.prune.survey import pass_through
+from app.prune.statistics import allocate, pass_through
+from app.prune.weights import keep_columns, keep_rows, linear_of
 
 _OUTPUT = "self_attn.o_proj"
 

@@ -22,8 +22,7 @@ from app.prune.kv_groups import check_scale
 from app.prune.memory import LEAVE_OUT_WINDOWS
 from app.prune.messages import LayerImportance, Prune
 from app.prune.method import Inputs, Method, Plan, Tick
-from app.prune.statistics import not_a_number
-from app.prune.survey import pass_through
+from app.prune.statistics import not_a_number, pass_through
 
 _FIXED_PATTERNS = ("Gemma2ForCausalLM", "Gemma3ForCausalLM")
 """llama.cpp goes by a layer's number in knowing which see a sliding window."""

@@ -6,6 +6,7 @@ histogram of their upper half finds the bin, and one of the lower half the value
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -13,10 +14,86 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import PruneError
+from app.library.gguf_reader import printable
+from app.operation import ShouldStop
 from app.prune.block_model import BlockModel
-from app.prune.method import Inputs, Plan, Tick
-from app.prune.sparse import SORTED, SparseMethod, zero_lowest_in_groups
+from app.prune.messages import Prune
+from app.prune.method import Inputs, Method, Plan, Statistic, Tick
 from app.prune.weights import linear_layers, parts, stretches
+from app.units import percent
+
+# What the methods that set weights to zero have in common: the amount, the pattern, the words.
+
+
+_PATTERN = re.compile(r"([1-9]\d?):([1-9]\d?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """`zeros` among each `group` neighbours of a row."""
+
+    zeros: int
+    group: int
+
+
+def pattern_of(request: Prune) -> Pattern | None:
+    """The pattern that was asked for, if any. Raises PruneError for one that cannot be or that is not the amount."""
+    if not request.pattern:
+        return None
+    found = _PATTERN.fullmatch(request.pattern)
+    if found is None or int(found[1]) >= int(found[2]):
+        raise PruneError(f"“{printable(request.pattern)}” is not a pattern.", "Take 2:4 or 4:8, or none.")
+    pattern = Pattern(int(found[1]), int(found[2]))
+    if abs(pattern.zeros / pattern.group - request.amount) > 1e-6:
+        raise PruneError(
+            f"The pattern {request.pattern} sets {percent(pattern.zeros / pattern.group)} of the weights to zero, and "
+            f"{percent(request.amount)} were asked for.",
+            "Leave the pattern out, or ask for what it sets.",
+        )
+    return pattern
+
+
+class SparseMethod(Method):
+    """Sets weights to zero: in any place, or so many in each group of neighbours."""
+
+    name = ""
+
+    def __init__(self, request: Prune, stop: ShouldStop) -> None:
+        super().__init__(request, stop)
+        self.pattern = pattern_of(request)
+
+    def check(self, model: BlockModel) -> None:
+        """See Method."""
+        if self.pattern is None:
+            return
+        for index, name, tensor in model.matrices():
+            if tensor.shape[1] % self.pattern.group:
+                raise PruneError(
+                    f"The rows of “{name}” in block {index} have {tensor.shape[1]} weights, which are no whole groups "
+                    f"of {self.pattern.group}.",
+                    "Leave the pattern out.",
+                )
+
+    def recipe(self) -> str:
+        """See Method."""
+        return f"{self.name}, {self.request.pattern or percent(self.request.amount)} zeros"
+
+
+SORTED = 1 << 21
+"""Weights that are sorted at a time: their places take twice their memory."""
+
+
+def zero_lowest_in_groups(weights: Tensor, scores: Tensor, pattern: Pattern) -> None:
+    """Set the weights with the lowest scores of each group to zero; where scores are equal, the first ones."""
+    groups = scores.view(-1, pattern.group)
+    lowest = groups.sort(dim=1, stable=True).indices[:, : pattern.zeros]
+    weights.view(-1, pattern.group).scatter_(1, lowest, 0.0)
+
+
+def zero_lowest_in_rows(weights: Tensor, scores: Tensor, count: int) -> None:
+    """Set `count` weights of each row to zero, those with the lowest scores; where they are equal, the first ones."""
+    weights.scatter_(1, scores.sort(dim=1, stable=True).indices[:, :count], 0.0)
+
 
 _HALF_BITS = 16
 _BINS = 1 << _HALF_BITS
@@ -145,3 +222,32 @@ def _bits(values: Tensor) -> Tensor:
 def _pieces(values: Tensor) -> Iterable[Tensor]:
     """Flat views, short enough that whole numbers of 64 bits beside them are little."""
     return parts(values.view(-1), _STRETCH)
+
+
+# Wanda (Sun et al. 2023, arXiv 2306.11695): weights by their magnitude times the norm of what flows into them.
+
+
+class Wanda(SparseMethod):
+    """The lowest |W| ‖x‖ of each output row."""
+
+    name = "Wanda"
+
+    def needs(self, index: int, block: nn.Module) -> Mapping[str, Statistic]:
+        """See Method."""
+        return dict.fromkeys(linear_layers(block), Statistic.SUM_SQUARES)
+
+    def cut(self, index: int, block: nn.Module, inputs: Mapping[str, Inputs]) -> None:
+        """See Method."""
+        for name, layer in linear_layers(block).items():
+            wanda(layer.weight.data, inputs[name].sum_squares, self.request.amount, self.pattern)
+
+
+def wanda(weights: Tensor, sum_squares: Tensor, amount: float, pattern: Pattern | None = None) -> None:
+    """Set the share `amount` of each row of `weights` [out, in] to zero, or what the pattern says of each group."""
+    norms = sum_squares.sqrt()
+    for rows in parts(weights, SORTED):
+        scores = rows.abs() * norms
+        if pattern:
+            zero_lowest_in_groups(rows, scores, pattern)
+        else:
+            zero_lowest_in_rows(rows, scores, int(rows.shape[1] * amount))

@@ -1,6 +1,6 @@
 """What a pruning method is: which inputs it wants to see, how it cuts one block, and what config.json says afterwards.
 
-A method implements `Method` in a file of its own and has one line in `app.prune.methods`. It never reads or
+A method implements `Method` in a file of its own and has one line in `app.prune.prune`. It never reads or
 writes files: `app.prune.prune` brings it the blocks in their order and writes what it leaves of them.
 """
 

@@ -5,26 +5,44 @@ The next block is measured with what the blocks before it have become. What is f
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import hashlib
+import json
+import math
+import os
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
+import transformers
 from torch import Tensor, nn
 
 from app.convert.checkpoint import SourceTensor
-from app.errors import Cancelled, PruneError, StorageError
-from app.operation import Progress, Report, ShouldStop, Stage
+from app.errors import AppError, Cancelled, ModelFileError, PruneError, StorageError
+from app.library.gguf_reader import printable
+from app.library.manifest import FileOrigin, Manifest, write_manifest
+from app.library.safetensors import weight_files
+from app.library.verify import sha256_of
+from app.operation import Notice, Progress, Report, ShouldStop, Stage
 from app.prune.block_model import BlockModel
-from app.prune.checks import check_request, check_room, check_same_shapes, key_of
+from app.prune.ffn import Ffn
 from app.prune.folder_writer import Entry, FolderWriter, shard_name
-from app.prune.messages import Prune, Pruned
+from app.prune.kv_groups import KvGroups
+from app.prune.layers import Layers
+from app.prune.magnitude import GlobalMagnitude, Magnitude, Wanda
+from app.prune.memory import PROGRAM_BYTES, memory_bytes
+from app.prune.messages import SPARSE, Prune, Pruned, PruneMethod
 from app.prune.method import Method
-from app.prune.methods import METHODS
-from app.prune.publish import publish
+from app.prune.sparsegpt import SparseGpt
 from app.prune.statistics import collect, not_a_number
 from app.prune.weights import as_bytes, linear_layers, read_float32, round_to
-from app.prune.windows import read_windows
-from app.system.hardware import physical_cores
+from app.quantize.calibration import CALIBRATION_TEXT, read_text
+from app.system.files import require_room
+from app.system.hardware import available_memory_bytes, physical_cores
+from app.units import percent, size_text
 
 
 def prune(request: Prune, report: Report, stop: ShouldStop) -> Pruned:
@@ -215,3 +233,178 @@ class _Clock:
         work = now - self._first
         left = (time.monotonic() - self._start) * (self._blocks - now) / work if work else 0.0
         self._report(Progress(self._stage, round(1000 * now / self._blocks), 1000, left))
+
+
+# The text that shows which weights matter, as windows of token ids.
+
+
+LEAST_WINDOW = 32
+
+
+def read_windows(request: Prune, longest: int) -> Tensor:
+    """Token ids [windows, tokens]: at most `request.chunks` windows (0: all), from all over the text.
+
+    Each begins with BOS where the model's tokenizer puts one. `longest` is the model's longest context. Raises
+    AppError where the text is shorter than one window or cannot be read.
+    """
+    path = request.text or CALIBRATION_TEXT
+    text = read_text(path).decode("utf-8")
+    length = max(LEAST_WINDOW, min(request.context_tokens, longest))
+    start, ids = _tokenize(request.source, text)
+    step = length - len(start)
+    count = len(ids) // step
+    if count == 0:
+        raise AppError(
+            f"The text {path.name} is too short: it has {len(ids):,} tokens, and one window takes {step:,}.",
+            "Take a longer text: 50 windows or more are good.",
+        )
+    wanted = min(count, request.chunks or count)
+    places = [number * count // wanted * step for number in range(wanted)]
+    return torch.tensor([[*start, *ids[place : place + step]] for place in places])
+
+
+def _tokenize(folder: Path, text: str) -> tuple[list[int], list[int]]:
+    """What the tokenizer puts before a text (BOS, or nothing), and the ids of the text itself."""
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        with_bos = tokenizer("a", verbose=False)["input_ids"][:1]
+    except Exception as error:  # tokenizers raises Exception itself for a file that it cannot read
+        raise PruneError(
+            f"The tokenizer of {folder.name} cannot be read: {printable(str(error))[:200]}.",
+            "Download tokenizer.json again.",
+        ) from error
+    bos = tokenizer.bos_token_id
+    return ([bos] if bos is not None and with_bos == [bos] else []), list(ids)
+
+
+# The end of a pruning: checksums, where it came from, its name.
+
+
+def publish(request: Prune, writer: FolderWriter, recipe: str, report: Report, stop: ShouldStop) -> int:
+    """Hash the shards, note where they come from, and rename the folder to `request.output`. Returns their bytes."""
+    files = {name: (writer.folder / name).stat().st_size for name in writer.state.shards}
+    on_bytes = _progress(sum(files.values()), report, stop)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    parent = os.path.relpath(request.source.resolve(), request.output.resolve()).replace(os.sep, "/")
+    manifest = Manifest()
+    for name, size in files.items():
+        sha256 = sha256_of(writer.folder / name, on_bytes)
+        origin = FileOrigin(sha256, size, date=now, parent=parent, recipe=recipe, altered=True)
+        manifest = manifest.with_file(name, origin)
+    write_manifest(writer.folder, manifest)
+    if request.output.exists():
+        raise StorageError(f"“{request.output.name}” is there already.", "Delete it, or choose another name.")
+    writer.publish()
+    return sum(files.values())
+
+
+def _progress(total: int, report: Report, stop: ShouldStop) -> Callable[[int], None]:
+    done = 0
+
+    def on_bytes(count: int) -> None:
+        nonlocal done
+        if stop():
+            raise Cancelled
+        done += count
+        report(Progress(Stage.VERIFY, done * 1000 // max(total, 1), 1000))
+
+    return on_bytes
+
+
+# What can be known of a pruning before its first byte is written.
+
+
+_VERSION = 1
+"""Raised when what is done changes: what an older version left is not gone on with."""
+_NOT_THE_RESULT = ("source", "output", "rewind", "text", "threads")
+
+
+def check_request(request: Prune, work: Path) -> None:
+    """Raises PruneError, StorageError, ModelFileError. `work` is what a run leaves that is killed at its very end."""
+    if request.output.exists():
+        shutil.rmtree(work, ignore_errors=True)
+        raise StorageError(f"“{request.output.name}” is there already.", "Delete it, or choose another name.")
+    for folder in (request.source, request.rewind):
+        if folder is not None and not folder.is_dir():
+            what = "a file; pruning starts from a Hugging Face folder" if folder.exists() else "not there"
+            raise ModelFileError(
+                f"“{folder}” is {what}.", "Choose the folder of the original model, downloaded with its weights."
+            )
+    parent = request.output.parent
+    if not parent.is_dir():
+        raise StorageError(f"There is no folder {parent}.", "Make it, or choose another one.")
+    if not os.access(parent, os.W_OK):
+        raise StorageError(f"The folder {parent} may not be written to.", "Choose another one for the result.")
+    _check_amount(request.amount)
+    if request.pattern and request.method not in SPARSE:
+        raise PruneError(
+            f"A pattern of zeros ({request.pattern}) is for the methods that set zeros; this one takes parts away.",
+            "Leave the pattern out, or take Wanda or SparseGPT.",
+        )
+
+
+def check_room(request: Prune, model: BlockModel, report: Report) -> None:
+    """Say how much memory it takes. Raises PruneError where there is less, DiskFullError for the disk."""
+    memory = memory_bytes(request, model.tensors.values(), int(model.windows.numel()))
+    available = available_memory_bytes()
+    whole = PROGRAM_BYTES + memory  # as a plan tells it
+    if memory > available:  # what is free now is free beside the libraries, which are loaded by now
+        raise PruneError(
+            f"Pruning takes {size_text(whole)} of memory; {size_text(available + PROGRAM_BYTES)} can be had.",
+            "Close other programs, take fewer or shorter windows of text, or a method that needs less.",
+        )
+    report(Notice(f"Pruning takes up to {size_text(whole)} of memory."))
+    needed = sum(tensor.size_bytes for tensor in model.tensors.values()) + 2 * _activation_bytes(model)
+    hint = "Free some space, or choose a folder on a larger disk."
+    require_room("It takes up to", needed, request.output.parent, hint)
+
+
+def check_same_shapes(model: BlockModel, early: BlockModel) -> None:
+    """Raises PruneError where `early` is not the same model at another time."""
+    shapes, others = ({name: t.shape for name, t in m.tensors.items()} for m in (model, early))
+    if shapes != others:
+        raise PruneError(
+            f"“{early.folder.name}” has other tensors than “{model.folder.name}”: it is not the same model, earlier.",
+            "Choose a folder that was saved while this model was trained.",
+        )
+
+
+def key_of(request: Prune) -> str:
+    """Says whether two requests make the same folder of the same files."""
+    said = {k: v for k, v in dataclasses.asdict(request).items() if k not in _NOT_THE_RESULT}
+    files = [_stamps(folder) for folder in (request.source, request.rewind) if folder is not None]
+    text = read_text(request.text or CALIBRATION_TEXT)
+    return hashlib.sha256(json.dumps([_VERSION, said, files]).encode() + text).hexdigest()
+
+
+def _check_amount(amount: float) -> None:
+    if math.isnan(amount) or not 0.0 < amount < 1.0:
+        said = "not a number" if math.isnan(amount) else percent(amount)
+        raise PruneError(
+            f"The share to take away is {said}; it must be more than nothing and less than everything.",
+            "A quarter is 0.25.",
+        )
+
+
+def _stamps(folder: Path) -> list[tuple[str, int, int]]:
+    files = [*weight_files(folder), *(file for file in folder.glob("*.json") if file.name != "manifest.json")]
+    return sorted((str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+
+
+def _activation_bytes(model: BlockModel) -> int:
+    return int(model.windows.numel()) * int(model.config.hidden_size) * 4
+
+
+# Which class does which method.
+
+
+METHODS: dict[PruneMethod, Callable[[Prune, ShouldStop], Method]] = {
+    PruneMethod.MAGNITUDE: Magnitude,
+    PruneMethod.GLOBAL_MAGNITUDE: GlobalMagnitude,
+    PruneMethod.WANDA: Wanda,
+    PruneMethod.SPARSEGPT: SparseGpt,
+    PruneMethod.FFN: Ffn,
+    PruneMethod.KV_GROUPS: KvGroups,
+    PruneMethod.LAYERS: Layers,
+}

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from app.errors import Cancelled, PruneError
 from app.operation import ShouldStop
+from app.prune.magnitude import Pattern, SparseMethod
 from app.prune.method import Inputs, Statistic
-from app.prune.sparse import Pattern, SparseMethod
 from app.prune.weights import linear_layers
 
 COLUMNS = 128

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from app.errors import PruneError
-from app.prune.method import Inputs, Statistic
+from app.prune.block_model import BlockModel
+from app.prune.method import Inputs, Statistic, Tick
 from app.prune.weights import linear_layers
 
 Run = Callable[[], None]
@@ -86,3 +89,62 @@ def _hooked(block: nn.Module, needs: Mapping[str, Statistic], sums: _Sums) -> It
 
 def _sees(sums: _Sums, name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
     return lambda _layer, arguments: sums.see(name, arguments[0])
+
+
+# One pass of the calibration text through the whole model, a block in memory at a time, before anything is cut.
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """One block, and what flowed through it: `before` and `after` are [windows, tokens, width]."""
+
+    index: int
+    block: nn.Module
+    inputs: dict[str, Inputs]
+    before: Tensor
+    after: Tensor
+
+    @property
+    def energy(self) -> float:
+        """Of the stream behind the block: the median over the tokens, for a few tokens gather a thousand times more."""
+        return max(float(self.after.square().sum(dim=-1).median()), 1e-12)
+
+
+def pass_through(model: BlockModel, windows: Tensor, needs: Mapping[str, Statistic], tick: Tick) -> Iterator[Passed]:
+    """Every block in its order. `needs` names the linear layers whose inputs are summed up, the same in each block.
+
+    Raises PruneError for a weight or a value that is no number; what `tick` raises.
+    """
+    hidden = model.embed(windows)
+    for index in range(model.layers):
+        block = model.block(index)
+        after = torch.empty_like(hidden)
+
+        def run(index: int = index, block: nn.Module = block, before: Tensor = hidden, after: Tensor = after) -> None:
+            for number, window in enumerate(before):
+                after[number] = model.run(index, block, window)
+                tick((index + (number + 1) / len(before)) / model.layers)
+
+        inputs = collect(index, block, needs, run)
+        yield Passed(index, block, inputs, hidden, after)
+        hidden = after
+
+
+# How a budget is spread over layers of unequal importance.
+
+
+def allocate(values: Sequence[Sequence[float]], total: int) -> list[int]:
+    """How many units each layer keeps, `total` in all and one at least: those that are worth most.
+
+    `values` has for each layer what its units are worth, the best one first. Taking the best that is left is then the
+    best choice of all.
+    """
+    kept = [1] * len(values)
+    waiting = [(-units[1], layer) for layer, units in enumerate(values) if len(units) > 1]
+    heapq.heapify(waiting)
+    for _ in range(total - len(values)):
+        _, layer = heapq.heappop(waiting)
+        kept[layer] += 1
+        if kept[layer] < len(values[layer]):
+            heapq.heappush(waiting, (-values[layer][kept[layer]], layer))
+    return kept

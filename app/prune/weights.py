@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from app.convert.checkpoint import SourceTensor
+from app.prune.method import Inputs
+from app.prune.refit import refit, refit_with_bias
 
 TORCH_TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """By safetensors' names."""
@@ -69,3 +71,34 @@ def _rows(tensor: SourceTensor, start: int, stop: int) -> Tensor:
 def linear_layers(block: nn.Module) -> dict[str, nn.Linear]:
     """The linear layers of a block by their name below it, in their order."""
     return {name: module for name, module in block.named_modules() if isinstance(module, nn.Linear)}
+
+
+# Smaller linear layers from larger ones: rows of the output kept, or columns of the input.
+
+
+def keep_rows(linear: nn.Linear, rows: Tensor) -> nn.Linear:
+    """The outputs numbered in `rows`, with their biases."""
+    bias = None if linear.bias is None else linear.bias.data[rows]
+    return linear_of(linear.weight.data[rows], bias)
+
+
+def keep_columns(linear: nn.Linear, columns: Tensor, inputs: Inputs | None) -> nn.Linear:
+    """The inputs numbered in `columns`; with the bias fitted to what all of them gave, where `inputs` say, with their
+    Gram matrix, what those were.
+    """
+    weight = linear.weight.data
+    if inputs is None or inputs.gram is None:
+        return linear_of(weight[:, columns], linear.bias)
+    if linear.bias is None or inputs.sums is None:
+        return linear_of(refit(weight, inputs.gram, columns), linear.bias)
+    return linear_of(*refit_with_bias(weight, linear.bias.data, inputs.gram, inputs.sums, inputs.tokens, columns))
+
+
+def linear_of(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """`weight` is [out_features, in_features]."""
+    linear = nn.Linear(1, 1, bias=False)
+    linear.out_features, linear.in_features = weight.shape
+    linear.weight = nn.Parameter(weight.contiguous(), requires_grad=False)
+    if bias is not None:
+        linear.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+    return linear

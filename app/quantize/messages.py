@@ -8,8 +8,7 @@ from pathlib import Path
 from app.engine.curve import FitCurve
 from app.engine.messages import KvType
 from app.engine.need import MemoryNeed
-from app.fit.judgement import Judgement, Made, ReadProfile
-from app.fit.judging import made_key
+from app.fit.judgement import Judgement, Made, ReadProfile, made_key
 from app.operation import Request
 
 

@@ -12,8 +12,7 @@ from app.engine.messages import MachineSpeed, MeasureFit
 from app.engine.need import MemoryNeed
 from app.errors import Cancelled
 from app.fit.judgement import ReadProfile, TypeBytes
-from app.fit.speed import predicted_ms
-from app.fit.speed_record import read_speed_book
+from app.fit.speed import predicted_ms, read_speed_book
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import RawHeader, read_raw
 from app.operation import ShouldStop

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING
 from app.convert.messages import Convert
 from app.errors import Cancelled, ModelFileError, QuantizeError, StorageError
 from app.library.gguf_file import read_header
-from app.library.lineage import lineage_of
-from app.library.manifest import FileOrigin, read_manifest, write_manifest
+from app.library.manifest import FileOrigin, lineage_of, read_manifest, write_manifest
 from app.library.tensor_types import NEEDS_IMPORTANCE
 from app.library.verify import sha256_of
 from app.operation import Progress, Report, ShouldStop, Stage
 from app.quantize.messages import CollectImportance, Quantize, Quantized
 from app.quantize.outputs import part_paths, recipe_of, workspace
-from app.system.disk import require_room
+from app.system.files import require_room
 from app.system.hardware import available_memory_bytes, physical_cores
 from app.units import size_text
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from app.convert.configuration import Config
 from app.prune.messages import LayerImportance, Prune, PruneMethod
-from app.recipe.shape import Shape
+from app.recipe.words import Shape
 from app.recover.messages import TEACHER_TEXT, Recover
 from app.system.files import read_object, write_atomic
 from app.system.hardware import physical_cores
@@ -87,7 +87,7 @@ def prune_multiplications(request: Prune, config: Config, shape: Shape, paramete
 
 
 def _fits_in_turn(width: int, ffn: int, kept: int) -> float:
-    """Of each token in one block, by `app.prune.alternating`: two rounds of two fits by gradients, each of 18
+    """Of each token in one block, by `app.prune.refit`: two rounds of two fits by gradients, each of 18
     products with a matrix of the FFN in three steps, and one of the down projection.
     """
     return 3.0 * width * ffn + 2 * (42.0 * width * kept + kept**2)

@@ -9,9 +9,8 @@ from app.operation import Report, Request, Result, ShouldStop
 from app.prune.messages import Prune
 from app.quantize.messages import Quantize
 from app.quantize.quantize import quantize
-from app.recipe.finish_model import finish_model
 from app.recipe.messages import FinishModel
-from app.recipe.steps import prune_step, recover_step
+from app.recipe.steps import finish_model, prune_step, recover_step
 from app.recipe.work import RecipeWork
 from app.recover.messages import Recover
 from app.system.paths import Paths

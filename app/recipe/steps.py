@@ -4,18 +4,24 @@ that wins nothing back need not end what comes after it.
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from app.convert.configuration import read_config
-from app.errors import NotBetterError, StorageError
-from app.library.safetensors import facts_of
+from app.errors import ModelFileError, NotBetterError, StorageError
+from app.library.manifest import FileOrigin, folder_origin, lineage_of, read_manifest, write_manifest
+from app.library.safetensors import facts_of, weight_files
+from app.library.verify import sha256_of
 from app.operation import Notice, Report, ShouldStop
 from app.prune.messages import Prune, Pruned
 from app.recipe.effort import Work, prune_multiplications, recover_multiplications, remember_pace
-from app.recipe.shape import shape_of
+from app.recipe.messages import FinishModel
+from app.recipe.words import shape_of
 from app.recover.messages import Recover, Recovered
 from app.system.frozen import require_torch
 from app.system.hardware import peak_resident_bytes
@@ -93,3 +99,43 @@ def _link(source: str, target: str) -> str:
 def _work(output: Path) -> Path:
     """Where both operations keep what they can go on from."""
     return output.with_name(f".{output.name}.work")
+
+
+# The end of a step that makes a folder: note what it was made of and how, and remove what only led to it.
+
+
+def finish_model(request: FinishModel) -> None:
+    """May be done again at any time. Raises ModelFileError where the folder is not there, StorageError, OSError."""
+    files = weight_files(request.model)
+    if not files:
+        raise ModelFileError(f"“{request.model.name}” is not there.", "Run the recipe again.")
+    source = lineage_of(request.source)
+    recipe = source.then(_words((*request.between, request.model), source.recipe))
+    parent = source.parent_from(request.model)
+    manifest = read_manifest(request.model)
+    for file in files:
+        known = _origin(request.model, file)
+        made = dataclasses.replace(known, parent=parent, recipe=recipe, altered=True, steps=request.steps)
+        manifest = manifest.with_file(file.name, made)
+    write_manifest(request.model, manifest)
+    for folder in request.between:
+        shutil.rmtree(folder, ignore_errors=True)  # its name is hidden, and the same recipe removes it when run again
+
+
+def _words(folders: Iterable[Path], before: str) -> str:
+    """What each folder says of itself, one after the other; a folder may have taken up what came before it."""
+    said = ""
+    for folder in folders:
+        origin = folder_origin(folder)
+        own = (origin.recipe if origin is not None else "").removeprefix(f"{before}; " if before else "")
+        if own and own != said:
+            said = own if own.startswith(f"{said}; ") or not said else f"{said}; {own}"
+    return said
+
+
+def _origin(folder: Path, file: Path) -> FileOrigin:
+    known = read_manifest(folder).files.get(file.name)
+    if known is not None and known.size_bytes == file.stat().st_size:
+        return known
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return FileOrigin(sha256_of(file, lambda _count: None), file.stat().st_size, date=now)

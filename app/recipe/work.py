@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import RecipeError
-from app.library.lineage import folder_origin, lineage_of, original_of
-from app.library.manifest import origin_of
+from app.library.manifest import folder_origin, lineage_of, origin_of, original_of
 from app.measure.messages import MeasureQuality
 from app.operation import Request
 from app.prune.messages import Prune
@@ -24,7 +23,7 @@ from app.quantize.messages import Quantize
 from app.quantize.outputs import output_in, part_paths, recipe_of, workspace
 from app.recipe.messages import FinishModel
 from app.recipe.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, check_recipe
-from app.recipe.shape import Cut, Shape, cuts_of, shape_of
+from app.recipe.words import Cut, Shape, cuts_of, shape_of
 from app.recover.messages import Recover
 from app.system.paths import Paths
 

@@ -20,10 +20,8 @@ from app.recover.adapters import SPARSE_FROM, Training, prepare
 from app.recover.language_model import LanguageModel, open_model, stored_dtype
 from app.recover.memory import Need, choose_way, shape_of
 from app.recover.messages import Recover
-from app.recover.openings import openings_of
 from app.recover.stored_weights import share_equal
-from app.recover.teacher_text import Writer
-from app.recover.texts import Texts, read_texts, start_token
+from app.recover.texts import Texts, Writer, openings_of, read_texts, start_token
 from app.system.hardware import physical_cores
 
 GRIDS = ("", "Q4_0")

@@ -12,12 +12,11 @@ import torch
 from app.errors import Cancelled
 from app.operation import Report, ShouldStop
 from app.recover.checkpoints import Position
-from app.recover.held_out import measure
+from app.recover.language_model import measure
 from app.recover.loading import Ready, check, load, plan_memory, threads
 from app.recover.memory import Need
 from app.recover.messages import PlanRecovery, Recover, RecoveryPlanned
-from app.recover.teacher_text import BATCH
-from app.recover.texts import HELD_OUT_WINDOWS
+from app.recover.texts import BATCH, HELD_OUT_WINDOWS
 from app.recover.training import Schedule, Trainer
 
 _TIMED_TOKENS = 24

@@ -21,15 +21,13 @@ from app.library.manifest import FileOrigin, Manifest, write_manifest
 from app.library.safetensors import weight_files
 from app.library.verify import sha256_of
 from app.operation import Report, ShouldStop
-from app.recover.held_out import Distance, measure
-from app.recover.language_model import LanguageModel, four_bit, open_model
+from app.recover.language_model import Distance, LanguageModel, four_bit, measure, open_model
 from app.recover.loading import Ready, check, load, plan_memory, threads
 from app.recover.memory import Need
 from app.recover.messages import Recover, Recovered
-from app.recover.names import fingerprint, recipe_of, workspace
-from app.recover.teacher_text import write_text
+from app.recover.texts import write_text
 from app.recover.training import Trainer
-from app.recover.writing import check_room, write_folder
+from app.recover.writing import check_room, fingerprint, recipe_of, workspace, write_folder
 from app.system.files import read_json, write_atomic
 from app.system.hardware import peak_resident_bytes
 

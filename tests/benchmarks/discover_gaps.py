@@ -15,9 +15,9 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QApplication
 
-from app.hub.endpoint import Hub
-from app.hub.listing import open_repository
 from app.hub.plan import make_plan
+from app.hub.repository import open_repository
+from app.hub.transport import Hub
 from app.settings import Theme
 from app.system.paths import Paths
 from tests.benchmarks import pairs

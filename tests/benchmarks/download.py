@@ -17,10 +17,10 @@ from pathlib import Path
 
 import psutil
 
-from app.hub.endpoint import Hub
-from app.hub.listing import open_repository
 from app.hub.messages import Download, DownloadProgress
 from app.hub.plan import make_plan
+from app.hub.repository import open_repository
+from app.hub.transport import Hub
 from tests.benchmarks import pairs
 from tests.benchmarks.engine import Child
 from tests.benchmarks.pairs import Figure, Goal

@@ -13,10 +13,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from app.engine.draft_messages import ROUNDING_MARGIN, DraftCheck
 from app.engine.draft_trial import check_draft
 from app.engine.kv_cache import KvCache
-from app.engine.messages import CheckDraft, LoadModel, Sampling, ThreadCounts
+from app.engine.messages import ROUNDING_MARGIN, CheckDraft, DraftCheck, LoadModel, Sampling, ThreadCounts
 from app.engine.session import Session
 from app.engine.stop_flag import StopFlag
 from app.system.paths import STARTER_MODEL, Paths

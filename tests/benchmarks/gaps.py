@@ -30,7 +30,7 @@ from PySide6.QtWidgets import QAbstractScrollArea, QApplication
 
 from app.chat.conversation import MessageState
 from app.chat.store import ChatStore
-from app.engine.answer import percentile
+from app.engine.generation import percentile
 from app.engine.messages import Sampling
 from app.settings import Theme
 from app.system.paths import Paths
@@ -40,7 +40,7 @@ from tests.benchmarks.pairs import Figure, Goal
 from tests.benchmarks.shapes import model_of_shape
 from ui.look.theme import ThemeWatcher
 from ui.program import Program
-from workers.engine.states import EngineState
+from workers.engine.client import EngineState
 
 _BEAT_MS = 5
 _P99, _MAXIMUM = Goal(16), Goal(50)

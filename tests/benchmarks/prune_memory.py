@@ -37,7 +37,7 @@ _WINDOWS = """
 import json, sys
 from pathlib import Path
 from app.prune.block_model import BlockModel
-from app.prune.windows import read_windows
+from app.prune.prune import read_windows
 from app.prune.messages import Prune, PruneMethod
 source, text, chunks, output = sys.argv[1:]
 asked = Prune(Path(source), Path(output), PruneMethod.WANDA, 0.5, text=Path(text), chunks=int(chunks))

@@ -25,11 +25,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from app.prune.block_model import BlockModel
+from app.prune.magnitude import Pattern
 from app.prune.messages import Prune, PruneMethod
-from app.prune.prune import prune
-from app.prune.sparse import Pattern
+from app.prune.prune import prune, read_windows
 from app.prune.sparsegpt import COLUMNS, factor, sparsegpt
-from app.prune.windows import read_windows
 from tests.benchmarks import llm_compressor, pairs
 from tests.benchmarks.pairs import Figure, Goal
 from tests.real_models import CALIBRATION, STDLIB_3M, starter_folder

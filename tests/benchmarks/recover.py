@@ -39,7 +39,7 @@ WAYS: dict[str, dict[str, Any]] = {
 _PLAN = """
 import json, pickle, sys
 from app.recover.plan import plan_recovery
-from app.prune.messages import PlanRecovery
+from app.recover.messages import PlanRecovery
 request = pickle.loads(bytes.fromhex(sys.argv[1]))
 planned = plan_recovery(PlanRecovery(request), lambda event: None, lambda: False)
 print(json.dumps({"seconds": planned.seconds, "peak": planned.peak_resident_bytes}))
@@ -173,8 +173,7 @@ def _distance(model: Path, teacher: Path) -> tuple[float, float]:
     import torch
     from transformers import AutoTokenizer
 
-    from app.recover.held_out import measure
-    from app.recover.language_model import open_model
+    from app.recover.language_model import measure, open_model
 
     tokenizer = AutoTokenizer.from_pretrained(teacher)
     windows = []

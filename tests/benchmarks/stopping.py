@@ -29,8 +29,7 @@ from tests.benchmarks import pairs
 from tests.benchmarks.engine import user, words
 from tests.benchmarks.pairs import Figure, Goal
 from tests.benchmarks.shapes import model_of_shape
-from workers.engine.client import ChatEngine
-from workers.engine.states import EngineState
+from workers.engine.client import ChatEngine, EngineState
 
 _SAMPLE_MS = 10
 _BEFORE_S = 0.15

@@ -18,9 +18,9 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PySide6.QtWidgets import QApplication
 
-from app.hub.endpoint import Hub
-from app.hub.listing import open_repository
-from app.hub.ranges import RemoteBeginning
+from app.hub.remote import RemoteBeginning
+from app.hub.repository import open_repository
+from app.hub.transport import Hub
 from app.system.paths import Paths
 from tests.app.hub.gguf_headers import llama_8b
 from tests.benchmarks import pairs

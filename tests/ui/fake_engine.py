@@ -36,7 +36,7 @@ from app.engine.messages import (
 )
 from app.engine.need import MemoryNeed
 from app.operation import Progress, Stage
-from workers.engine.states import EngineState
+from workers.engine.client import EngineState
 from workers.protocol import Failure
 
 SAMPLE_MODEL = ModelLoaded(

@@ -16,9 +16,18 @@ from PySide6.QtCore import QObject, Signal
 
 from app.engine.curve import FitCurve, FitPoint
 from app.engine.messages import KvType, MachineSpeed, TensorSpeed
-from app.fit.judgement import Judgement, Made, ReadProfile, TypeBytes, main_type
-from app.fit.judging import CONTEXTS, KV_TYPES, MADE_TYPES, made_key
-from app.fit.speed_record import SpeedError
+from app.fit.judgement import (
+    CONTEXTS,
+    KV_TYPES,
+    MADE_TYPES,
+    Judgement,
+    Made,
+    ReadProfile,
+    TypeBytes,
+    made_key,
+    main_type,
+)
+from app.fit.speed import SpeedError
 from app.hub.messages import DownloadPlan
 from app.hub.repository import Gate, ModelFormat, RemoteFile, RemoteModel, Repository, RepositorySummary
 from app.quantize.messages import Quantize

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from app.fit.budget import budget_of
-from app.fit.judgement import Judgement
-from app.fit.judging import refusal
+from app.fit.judgement import Judgement, refusal
+from app.fit.verdict import budget_of
 from app.hub.messages import Download, DownloadPhase, DownloadProgress
 from app.hub.repository import Repository
 from tests.ui.fake_hub import GATED, GB, LONG, ORIGINAL, QWEN, FakeHub, plan_for, repository, sample_results

@@ -9,16 +9,15 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QWidget
 
-from app.engine.draft_choices import remember_ratio
-from app.engine.draft_messages import DraftFigures, DraftLoaded, DraftVerdict
-from app.engine.messages import TooLarge
+from app.engine.machine_record import remember_ratio
+from app.engine.messages import DraftFigures, DraftLoaded, DraftVerdict, TooLarge
 from app.engine.need import MemoryNeed
 from app.fit.drafts import DraftCandidate
 from app.operation import Progress
 from app.operation import Stage as Step
 from tests.ui.fake_engine import SAMPLE_MODEL
 from tests.ui.scenes import GB, Stage, open_sample_chat, play, sample_memory, steady_times
-from ui.chat.guessed_view import GuessedView
+from ui.chat.message_body import GuessedView
 
 DRAFT = Path("/models/qwen/Qwen3-0.6B-Q8_0.gguf")
 NEED = MemoryNeed(int(0.62 * GB), int(0.11 * GB), int(0.3 * GB), 5_000_000)

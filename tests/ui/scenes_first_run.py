@@ -8,17 +8,15 @@ from collections.abc import Callable
 from PySide6.QtWidgets import QWidget
 
 from app.diagnostics.last_run import BadEnd, End
-from app.fit.first_choice import first_choice
+from app.fit.first_choice import first_choice, first_models
 from app.fit.judgement import MemoryBudget
-from app.hub.first_models import first_models
 from app.system.paths import STARTER_MODEL, Paths
 from tests.ui.fake_engine import SAMPLE_MODEL
 from tests.ui.fake_hub import GB, FakeSpeed
 from tests.ui.scenes import Stage, sample_entries, sample_memory
 from ui.program import ABOUT, SETTINGS
-from ui.startup.first_load import Start
+from ui.startup.first_load import Start, tell
 from ui.startup.first_run import FirstRun
-from ui.startup.notices import tell
 
 
 def _starter(stage: Stage, *, loaded: bool = True) -> None:

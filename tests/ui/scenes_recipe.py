@@ -9,8 +9,8 @@ from pathlib import Path
 from PySide6.QtWidgets import QWidget
 
 from app.drafts.messages import DraftCost, DraftOption, DraftsPlanned
+from app.fit.draft_suggestions import Sibling
 from app.fit.judgement import MemoryBudget
-from app.fit.smaller_siblings import Sibling
 from app.fit.verdict import Verdict
 from app.library.library import ModelEntry
 from app.measure.ledger import Figures

@@ -46,13 +46,13 @@ ui.program.Program._begin = lambda program: print("open", flush=True)
 """
 
 DIALOG_ON_STDOUT = """
-import ui.program, ui.startup.refuse
-ui.startup.refuse.QMessageBox.exec = lambda box: print("dialog:", box.text(), box.informativeText())
+import ui.program, ui.startup.application
+ui.startup.application.QMessageBox.exec = lambda box: print("dialog:", box.text(), box.informativeText())
 """
 
 
 def start(prepare: str) -> subprocess.Popen[str]:
-    code = f"{prepare}\nimport sys\nfrom ui.program import main\nsys.exit(main())\n"
+    code = f"{prepare}\nimport sys\nfrom ui.app import main\nsys.exit(main())\n"
     pipe = subprocess.PIPE
     return subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True, cwd=ROOT)
 

@@ -13,8 +13,11 @@ from pytestqt.qtbot import QtBot
 
 from app.engine.messages import Generate, LoadModel, Message, Role
 from app.system.paths import Paths, default_paths
+from tests.ui.services import engine, loaded_engine, settings, storage, tasks
 from workers.engine.client import ChatEngine
 from workers.process import ChildProcess
+
+__all__ = ["engine", "loaded_engine", "settings", "storage", "tasks"]
 
 MISBEHAVING = (sys.executable, "-X", "faulthandler", "-u", str(Path(__file__).with_name("misbehaving_child.py")))
 TIMEOUT_MS = 20_000
@@ -61,9 +64,9 @@ def make_engine(qapp: object, paths: Paths) -> Iterator[Callable[..., ChatEngine
         return engines[-1]
 
     yield make
-    for engine in engines:
-        engine.close(100)
-        shiboken6.delete(engine)
+    for made in engines:
+        made.close(100)
+        shiboken6.delete(made)
 
 
 class Heard:

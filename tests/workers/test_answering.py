@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import shiboken6
 from pytestqt.qtbot import QtBot
 
 from app.chat.conversation import Conversation, MessageState
@@ -32,8 +33,10 @@ def conversation(qtbot: QtBot, storage: ChatStorage) -> Conversation:
 
 
 @pytest.fixture
-def answering(loaded_engine: FakeEngine, storage: ChatStorage) -> Answering:
-    return Answering(loaded_engine, storage)
+def answering(loaded_engine: FakeEngine, storage: ChatStorage) -> Iterator[Answering]:
+    service = Answering(loaded_engine, storage)
+    yield service
+    shiboken6.delete(service)  # and with it the timer of an answer that was not finished
 
 
 def path(qtbot: QtBot, storage: ChatStorage, conversation: Conversation) -> list[tuple[Role, str, MessageState]]:

@@ -11,10 +11,10 @@ import pytest
 import shiboken6
 from pytestqt.qtbot import QtBot
 
-from app.hub.endpoint import Hub
-from app.hub.listing import open_repository
 from app.hub.messages import DownloadPlan
 from app.hub.plan import make_plan
+from app.hub.repository import open_repository
+from app.hub.transport import Hub
 from app.hub.unfinished import unfinished_downloads
 from app.system.paths import Paths
 from tests.hub_server import Fault, HubServer

@@ -13,11 +13,9 @@ import shiboken6
 from pytestqt.qtbot import QtBot
 
 from app.engine.messages import KvType
-from app.fit.judgement import Judgement
-from app.fit.judging import MADE_TYPES, made_key
-from app.hub.endpoint import Hub
-from app.hub.listing import open_repository
-from app.hub.repository import Repository
+from app.fit.judgement import MADE_TYPES, Judgement, made_key
+from app.hub.repository import Repository, open_repository
+from app.hub.transport import Hub
 from app.system.paths import STARTER_MODEL, Paths
 from tests.app.hub.gguf_headers import entry, llama_8b, number, text, write
 from tests.hub_server import Fault, HubServer

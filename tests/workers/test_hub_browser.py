@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 
-from app.hub.endpoint import Hub
 from app.hub.repository import SearchQuery
+from app.hub.transport import Hub
 from tests.hub_server import Fault, HubServer
 from tests.hub_server.fixtures import hub, starter_repository
 from tests.workers.conftest import TIMEOUT_MS

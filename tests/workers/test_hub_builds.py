@@ -11,11 +11,11 @@ import pytest
 import shiboken6
 from pytestqt.qtbot import QtBot
 
-from app.fit.judging import made_key
-from app.hub.endpoint import Hub
-from app.hub.listing import open_repository
+from app.fit.judgement import made_key
 from app.hub.messages import DownloadPlan
 from app.hub.plan import make_plan
+from app.hub.repository import open_repository
+from app.hub.transport import Hub
 from app.hub.unfinished import unfinished_downloads
 from app.library.manifest import read_manifest
 from app.quantize.messages import Quantize, Quantized

@@ -14,8 +14,8 @@ from app.inspect.messages import Inside, LookAtTensor, LookInside, SuggestTypes,
 from app.system.paths import STARTER_MODEL, Paths
 from tests.ui.scenes_inside import suggestion
 from tests.workers.conftest import TIMEOUT_MS
-from workers.inspection import InsideService
 from workers.protocol import End, Line, decode, encode
+from workers.recipe_plans import InsideService
 
 
 @pytest.fixture

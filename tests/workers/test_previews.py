@@ -15,7 +15,7 @@ from app.quantize.messages import Offers
 from app.system.paths import Paths
 from tests.real_models import STDLIB_3M
 from tests.workers.conftest import TIMEOUT_MS
-from workers.previews import OfferService
+from workers.recipe_plans import OfferService
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from PySide6.QtGui import (
     QTextTableFormat,
 )
 
-from ui.chat.markdown_blocks import Paragraph, Rule, Run, Style, Table
+from ui.chat.markdown_stream import Paragraph, Rule, Run, Style, Table
 from ui.look.theme import color
 from ui.look.tokens import Tokens, tokens
 

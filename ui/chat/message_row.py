@@ -12,7 +12,7 @@ from app.engine.messages import Role
 from ui.chat import reasoning
 
 if TYPE_CHECKING:
-    from ui.chat.guessed_view import Piece
+    from ui.chat.message_body import Piece
     from ui.chat.message_widget import MessageWidget
 
 _CHARACTER_WIDTH = 6.6

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QTimer, QUrl
+from PySide6.QtCore import QObject, Qt, QTimer, QUrl
 from PySide6.QtGui import QCursor, QDesktopServices, QFocusEvent, QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from app.chat.conversation import UNTITLED, Conversation, MessageState, StoredMessage
 from app.chat.presets import BALANCED
-from app.engine.messages import Message, ModelLoaded, Role
+from app.engine.messages import Message, ModelLoaded, PromptReady, Role
 from ui.chat import words as chat_words
-from ui.chat.composer import Composer, Mode
-from ui.chat.conversation_list import UNDO_MS
+from ui.chat.code_view import LexerShelf
+from ui.chat.composer import Composer, MessageEditing, Mode, Unsent
+from ui.chat.conversation_list import UNDO_MS, WIDTH, ChatListPane
 from ui.chat.conversations import ConversationShelf
 from ui.chat.empty import ChatEmpty
 from ui.chat.header import ChatHeader
-from ui.chat.layout import LEAST_WITH_LIST, lay_out, middle_column, stacked
-from ui.chat.lexers import LexerShelf
-from ui.chat.list_pane import ChatListPane
-from ui.chat.live_answer import LiveAnswer
-from ui.chat.message_editing import MessageEditing
+from ui.chat.message_body import Piece
 from ui.chat.message_row import Note
-from ui.chat.settings_pane import ChatSettingsPane
+from ui.chat.sampling_panel import ChatSettingsPane
 from ui.chat.transcript import Transcript
-from ui.chat.unsent import Unsent
 from ui.errors import ErrorBar, NoticeBar
-from workers.answering import NO_MODEL, Answering
-from workers.context_count import ContextCount
-from workers.engine.states import EngineState
+from workers.answering import NO_MODEL, Answering, ContextCount
+from workers.engine.client import EngineState
 from workers.protocol import Failure
 
 if TYPE_CHECKING:
@@ -38,6 +34,7 @@ if TYPE_CHECKING:
     from workers.engine.client import ChatEngine
     from workers.settings_store import SettingsStore
     from workers.tasks import TaskRunner
+
 
 _WITHOUT_MODEL = (EngineState.EMPTY, EngineState.CRASHED)
 _NEW = Conversation("", UNTITLED, preset=BALANCED.name)
@@ -395,3 +392,102 @@ class ChatPage(QWidget):
         self._engine.state_changed.connect(self._on_state_changed)
         self._engine.model_loaded.connect(self._on_model_loaded)
         self._engine.model_loaded.connect(lambda model: self.panel.suggest_for(model.parameters))
+
+
+# Shows in the transcript what happens to the answers of the conversation that is open.
+
+
+class LiveAnswer(QObject):
+    """Between Answering and the transcript. `open_id` tells which conversation is shown."""
+
+    def __init__(
+        self, answering: Answering, transcript: Transcript, open_id: Callable[[], str], parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._transcript, self._open_id = transcript, open_id
+        answering.text_changed.connect(self._on_text)
+        answering.waiting.connect(self._on_waiting)
+        answering.prompt_ready.connect(self._on_prompt_ready)
+        answering.drafted.connect(self._on_drafted)
+        answering.problem.connect(self._on_problem)
+
+    def _on_text(self, conversation_id: str, message_id: int, text: str) -> None:
+        if conversation_id == self._open_id():
+            self._transcript.stream(message_id, text)
+
+    def _on_drafted(self, conversation_id: str, message_id: int, pieces: tuple[Piece, ...]) -> None:
+        row = self._transcript.row(message_id) if conversation_id == self._open_id() else None
+        if row is not None:
+            row.pieces = pieces  # seen when `finished`, which follows, refreshes the message
+
+    def _on_problem(self, conversation_id: str, message_id: int, sentence: str) -> None:
+        if conversation_id == self._open_id():
+            self._transcript.set_note(message_id, Note("danger", sentence, again=True))
+
+    def _on_waiting(self, conversation_id: str, message_id: int, words: str) -> None:
+        row = self._transcript.row(message_id) if conversation_id == self._open_id() else None
+        if row is not None and row.is_answer:
+            self._transcript.set_progress(message_id, words)
+        elif row is not None:
+            self._transcript.set_note(message_id, Note("notice", words) if words else None)
+
+    def _on_prompt_ready(self, conversation_id: str, message_id: int, prompt: PromptReady) -> None:
+        if conversation_id == self._open_id():
+            words = chat_words.left_out_line(prompt.left_out_messages, prompt.context_tokens)
+            self._transcript.set_left_out(message_id, words)
+
+
+# Where the parts of the chat page stand: list | header, messages, composer | the chat's settings.
+
+
+LEAST_WITH_LIST = 620
+"""A narrower page shows the messages alone."""
+
+
+def lay_out(page: QWidget, conversations: QWidget, middle: QWidget, sheet: QWidget) -> None:
+    """Put the three columns into `page`; the user can move the line between the first two."""
+    page.setProperty("role", "page")
+    split = QSplitter(Qt.Orientation.Horizontal)
+    split.setChildrenCollapsible(False)
+    split.setHandleWidth(1)
+    split.addWidget(conversations)
+    split.addWidget(middle)
+    split.setStretchFactor(0, 0)
+    split.setStretchFactor(1, 1)
+    split.setSizes([WIDTH, 900])
+    row = QHBoxLayout(page)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(0)
+    row.addWidget(split, 1)
+    row.addWidget(sheet)
+
+
+def middle_column(header: QWidget, messages: QWidget, bars: Sequence[QWidget], composer: QWidget) -> QWidget:
+    """Header, messages, bars and composer, from the top down."""
+    middle = QWidget()
+    middle.setMinimumWidth(320)
+    column = QVBoxLayout(middle)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(0)
+    column.addWidget(header)
+    line = QFrame()
+    line.setProperty("role", "hairline")
+    line.setFixedHeight(1)
+    column.addWidget(line)
+    column.addWidget(messages, 1)
+    between = QVBoxLayout()
+    between.setContentsMargins(24, 0, 24, 0)
+    between.setSpacing(8)
+    for bar in bars:
+        between.addWidget(bar)
+    column.addLayout(between)
+    column.addWidget(composer)
+    return middle
+
+
+def stacked(*widgets: QWidget) -> QStackedWidget:
+    """One in the place of the other; the first is shown."""
+    stack = QStackedWidget()
+    for widget in widgets:
+        stack.addWidget(widget)
+    return stack

@@ -14,9 +14,9 @@ from PySide6.QtGui import QPainter, QPaintEvent, QTextBlock, QTextCursor, QTextO
 from PySide6.QtWidgets import QFrame, QTextBrowser, QTextEdit, QWidget
 
 from ui.chat import document_writer as writer
-from ui.chat.markdown_blocks import Paragraph, Rule, Table
+from ui.chat.markdown_stream import Paragraph, Rule, Table
 from ui.look.theme import color
-from ui.widgets.long_words import wrap_mode
+from ui.widgets.elided_label import wrap_mode
 
 
 class TextView(QTextBrowser):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QRegularExpression, Qt, QTimer, Signal
-from PySide6.QtGui import QHideEvent, QRegularExpressionValidator
+from PySide6.QtGui import QHideEvent, QKeySequence, QRegularExpressionValidator, QShortcut
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
+    QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QFrame,
@@ -17,6 +19,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QPlainTextEdit,
+    QPushButton,
     QScrollArea,
     QSpinBox,
     QToolButton,
@@ -24,10 +27,15 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.chat.presets import BUILT_IN_PRESETS, SamplingPreset, preset_named
+from app.chat.conversation import Conversation
+from app.chat.presets import BALANCED, BUILT_IN_PRESETS, SamplingPreset, preset_named, suggested_preset
 from app.engine.messages import Sampling
-from ui.chat.preset_field import CUSTOM, PresetField
 from ui.look.icons import set_icon
+
+if TYPE_CHECKING:
+    from app.chat.store import ChatStore
+    from workers.chat_storage import ChatStorage
+
 
 WIDTH = 304
 SAVE_DELAY_MS = 400
@@ -320,3 +328,161 @@ def _escape(text: str) -> str:
 
 def _unescape(text: str) -> str:
     return text.replace("\\\\", "\0").replace("\\n", "\n").replace("\\t", "\t").replace("\0", "\\")
+
+
+# The choice of a sampling preset, and what keeps the user's own: save the values under a name, delete one again.
+
+
+CUSTOM = "Own values"
+_LONGEST_NAME = 60
+
+
+class PresetField(QWidget):
+    """A combo box, which a field for a name takes the place of while one is wanted."""
+
+    save_wanted = Signal(str)
+    """Name for the values as they are."""
+    delete_wanted = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._own: frozenset[str] = frozenset()
+        self.combo = QComboBox()
+        self.combo.setAccessibleName("Sampling preset")
+        self.combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.name = QLineEdit(maxLength=_LONGEST_NAME)
+        self.name.setPlaceholderText("Name, then Enter")
+        self.name.setAccessibleName("Name of the new preset")
+        self.name.hide()
+        self.button = QPushButton()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(8)
+        row.addWidget(self.combo, 1)
+        row.addWidget(self.name, 1)
+        row.addWidget(self.button)
+        self.setFocusProxy(self.combo)
+        self.combo.currentTextChanged.connect(self._end_naming)
+        self.button.clicked.connect(self._on_button)
+        self.name.returnPressed.connect(self._on_button)
+        escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self.name, context=Qt.ShortcutContext.WidgetShortcut)
+        escape.activated.connect(self._leave_name)
+        self._refresh()
+
+    def set_names(self, built_in: tuple[str, ...], own: tuple[str, ...]) -> None:
+        """Fill the box, "own values" last. What is chosen then is the first; the caller says what it should be."""
+        self._own = frozenset(own)
+        self.combo.clear()
+        self.combo.addItems([*built_in, *own, CUSTOM])
+        self._refresh()
+
+    def _on_button(self) -> None:
+        chosen = self.combo.currentText()
+        if not self.name.isHidden():
+            if name := self.name.text().strip():
+                self._leave_name()
+                self.save_wanted.emit(name)
+        elif chosen in self._own:
+            self.delete_wanted.emit(chosen)
+        else:
+            self._begin_naming()
+
+    def _leave_name(self) -> None:
+        self._end_naming()
+        self.combo.setFocus()
+
+    def _begin_naming(self) -> None:
+        self.combo.hide()
+        self.name.clear()
+        self.name.show()
+        self.name.setFocus()
+        self._refresh()
+
+    def _end_naming(self) -> None:
+        self.name.hide()
+        self.combo.show()
+        self._refresh()
+
+    def _refresh(self) -> None:
+        chosen = self.combo.currentText()
+        own = chosen in self._own and self.name.isHidden()
+        self.button.setText("Delete" if own else "Save" if self.combo.isHidden() else "Save…")
+        self.button.setAccessibleName(f"Delete the preset {chosen}" if own else "Save the values as a preset")
+        self.button.setVisible(own or chosen == CUSTOM)
+
+
+# The sheet of a chat's settings with the storage behind it.
+
+
+class ChatSettingsPane(SamplingPanel):
+    """Stores what changed; a new chat keeps it until its first message stores the chat."""
+
+    changed = Signal(object)
+    """Conversation with the new values."""
+    failed = Signal(str, str)
+
+    def __init__(self, storage: ChatStorage, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._storage = storage
+        self._conversation = Conversation("", "")
+        self._suggested = BALANCED
+        self.system_prompt_changed.connect(self._on_system_prompt)
+        self.sampling_changed.connect(self._on_sampling)
+        self.preset_saved.connect(self._on_preset_saved)
+        self.preset_deleted.connect(self._on_preset_deleted)
+
+    def show_conversation(self, conversation: Conversation) -> None:
+        """The values of this one."""
+        self.show_values(conversation.system_prompt, conversation.sampling, conversation.preset)
+        self._conversation = conversation
+        self._suggest()
+
+    def suggest_for(self, parameters: int) -> None:
+        """A model of this many parameters was loaded: new chats begin with what suits it."""
+        self.flush()
+        left, self._suggested = self._suggested, suggested_preset(parameters)
+        self._suggest(left)
+
+    def load_presets(self) -> None:
+        """The user's own."""
+        self._storage.run(lambda store: store.presets(), self.set_own_presets, self.failed.emit)
+
+    def _on_preset_saved(self, name: str, sampling: Sampling) -> None:
+        def save(store: ChatStore) -> tuple[str, tuple[SamplingPreset, ...]]:
+            return store.save_preset(name, sampling).name, store.presets()
+
+        self._storage.run(save, self._on_preset_stored, self.failed.emit)
+
+    def _on_preset_stored(self, stored: tuple[str, tuple[SamplingPreset, ...]]) -> None:
+        name, presets = stored
+        self.set_own_presets(presets)
+        self.choose_preset(name)
+
+    def _on_preset_deleted(self, name: str) -> None:
+        """The values stay: they are the chat's own now, and can be saved again."""
+        self._storage.run(lambda store: store.delete_preset(name), lambda _: self.load_presets(), self.failed.emit)
+
+    def _suggest(self, instead_of: SamplingPreset = BALANCED) -> None:
+        """Only in a chat that is not stored yet, and whose values nobody has chosen."""
+        chat = self._conversation
+        if chat.id or (chat.sampling, chat.preset) != (instead_of.sampling, instead_of.name):
+            return
+        chat = dataclasses.replace(chat, sampling=self._suggested.sampling, preset=self._suggested.name)
+        if chat != self._conversation:
+            self.show_values(chat.system_prompt, chat.sampling, chat.preset)
+            self._conversation = chat
+            self.changed.emit(chat)
+
+    def _on_system_prompt(self, text: str) -> None:
+        self._conversation = dataclasses.replace(self._conversation, system_prompt=text)
+        id_ = self._conversation.id
+        if id_:
+            self._storage.run(lambda store: store.set_system_prompt(id_, text), None, self.failed.emit)
+        self.changed.emit(self._conversation)
+
+    def _on_sampling(self, sampling: Sampling, preset: str) -> None:
+        self._conversation = dataclasses.replace(self._conversation, sampling=sampling, preset=preset)
+        id_ = self._conversation.id
+        if id_:
+            self._storage.run(lambda store: store.set_sampling(id_, sampling, preset), None, self.failed.emit)
+        self.changed.emit(self._conversation)

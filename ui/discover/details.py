@@ -6,13 +6,12 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from app.fit.advice import sentence
 from app.fit.judgement import MemoryBudget
-from app.fit.verdict import arithmetic
+from app.fit.verdict import arithmetic, sentence
 from app.hub.repository import ModelFormat
 from app.units import grouped
 from ui.discover.make_from_hub import HubOffer, MakeFromHub
-from ui.discover.rows import HERE, PAUSED, STOPPED, RemoteRow
+from ui.discover.table import HERE, PAUSED, STOPPED, RemoteRow
 from ui.look.theme import text_font
 from ui.widgets.scrolled import HighAsContent
 from ui.words import size

@@ -8,21 +8,18 @@ from PySide6.QtCore import QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from app.fit.advice import Choice, best, choice_of
 from app.fit.first_choice import suggest
-from app.fit.judgement import Judgement, Made, MemoryBudget
-from app.fit.judging import MADE_TYPES, made_key
-from app.hub.endpoint import Hub, endpoint_of
+from app.fit.judgement import MADE_TYPES, Judgement, Made, MemoryBudget, made_key
+from app.fit.verdict import Choice, best, choice_of
 from app.hub.repository import ModelFormat, RemoteModel, Repository, SearchQuery
+from app.hub.transport import Hub, endpoint_of
 from app.quantize.messages import Quantize
 from app.settings import Settings
 from app.system.paths import Paths
-from ui.discover.make_from_hub import HubOffer
-from ui.discover.repository_state import Presence
+from ui.discover.make_from_hub import HubOffer, Presence
 from ui.discover.repository_view import RepositoryView
-from ui.discover.results_model import ResultRow
-from ui.discover.rows import DOWNLOADED, RemoteModelsModel, RemoteRow
-from ui.discover.search_pane import LEAST_WIDTH, WIDTH, SearchPane
+from ui.discover.search_pane import LEAST_WIDTH, WIDTH, ResultRow, SearchPane
+from ui.discover.table import DOWNLOADED, RemoteModelsModel, RemoteRow
 from workers.downloads import FINAL, DownloadStatus
 from workers.protocol import Failure
 

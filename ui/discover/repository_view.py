@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QPlainTextEdit,
     QPushButton,
+    QSlider,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
 
+from app.fit.judgement import CONTEXTS
 from app.hub.repository import Gate, Repository
-from ui.discover.access_bar import AccessBar
-from ui.discover.context_slider import ContextSlider
+from app.units import grouped
 from ui.discover.details import RemoteDetails
-from ui.discover.results_model import count
-from ui.discover.rows import RemoteModelsModel
-from ui.discover.table import RemoteModelTable
+from ui.discover.search_pane import count
+from ui.discover.table import RemoteModelsModel, RemoteModelTable
 from ui.errors import ErrorBar
 from ui.look.icons import set_icon
+from ui.look.theme import text_font
 from ui.widgets.bar_area import BarArea
 from ui.widgets.empty_state import EmptyState
 
@@ -187,3 +191,139 @@ def _beside_margins(widget: QWidget, margin: int) -> QWidget:
     column.setContentsMargins(margin, 0, margin, 0)
     column.addWidget(widget)
     return place
+
+
+# How long a conversation the verdicts are for: a slider over the context lengths that were planned.
+
+
+_WIDTH, _LEAST_WIDTH = 200, 60
+
+
+class ContextSlider(QWidget):
+    """Announces each length while it is dragged: the verdicts move with it."""
+
+    changed = Signal(int)
+    """Tokens"""
+
+    def __init__(self, tokens: int, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._stops = CONTEXTS
+        self._wanted = tokens
+        label = QLabel("Context")
+        label.setToolTip("How much of a conversation the model sees at once. More takes more memory.")
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setAccessibleName("Context in tokens")
+        self.slider.setMinimumWidth(_LEAST_WIDTH)
+        self.slider.setMaximumWidth(_WIDTH)
+        self.slider.setPageStep(1)
+        label.setBuddy(self.slider)
+        self.value = QLabel()
+        self.value.setFont(text_font(tabular=True))
+        self.value.setMinimumWidth(104)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(8)
+        row.addWidget(label)
+        row.addWidget(self.slider, 1)
+        row.addWidget(self.value)
+        row.addStretch()
+        self.set_limit(0)
+        self.slider.valueChanged.connect(self._on_value)
+
+    @property
+    def tokens(self) -> int:
+        return self._stops[self.slider.value()]
+
+    def set_limit(self, trained_tokens: int) -> None:
+        """No further than the model was trained for; 0 is not known. Says nothing, and keeps what the user wants in
+        mind for a model that can have it.
+        """
+        stops = tuple(stop for stop in CONTEXTS if not trained_tokens or stop <= trained_tokens)
+        self._stops = stops or CONTEXTS[:1]
+        self.slider.blockSignals(True)
+        self.slider.setRange(0, len(self._stops) - 1)
+        self.slider.setValue(max(0, bisect_right(self._stops, self._wanted) - 1))
+        self.slider.blockSignals(False)
+        self._show()
+
+    def _on_value(self, _value: int) -> None:
+        self._wanted = self.tokens
+        self._show()
+        self.changed.emit(self.tokens)
+
+    def _show(self) -> None:
+        self.value.setText(f"{grouped(self.tokens)} tokens")
+
+
+# The way into a repository whose author asks for permission: open its page, accept, paste a token.
+
+
+_WORDS = {
+    Gate.AUTOMATIC: "The author asks you to accept conditions before downloading. Access is given at once.",
+    Gate.MANUAL: "The author asks you to accept conditions, and decides on each request.",
+}
+
+
+class AccessBar(QWidget):
+    """Hidden for an open repository."""
+
+    page_wanted = Signal()
+    token_given = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("role", "bar")
+        self.setProperty("tone", "warning")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._sign, self.sentence, self.state = QLabel(), QLabel(), QLabel()
+        set_icon(self._sign, "lock", "warning")
+        for label in (self.sentence, self.state):
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setWordWrap(True)
+        self.state.setProperty("role", "secondary")
+        self.open_page = QPushButton("1. Accept on its page")
+        self.open_page.clicked.connect(self.page_wanted)
+        self.field = QLineEdit(placeholderText="2. Paste a token (hf_…)")
+        self.field.setEchoMode(QLineEdit.EchoMode.Password)
+        self.field.setAccessibleName("Access token of your account on the hub")
+        self.save = QPushButton("Save")
+        self.save.setEnabled(False)
+        self.field.textChanged.connect(lambda text: self.save.setEnabled(bool(text.strip())))
+        self.field.returnPressed.connect(self._on_save)
+        self.save.clicked.connect(self._on_save)
+        self._lay_out()
+        self.hide()
+
+    def show_gate(self, gate: Gate, *, has_token: bool) -> None:
+        """What this repository asks for; nothing where it is open."""
+        self.setVisible(gate is not Gate.OPEN)
+        self.sentence.setText(_WORDS.get(gate, ""))
+        self.say("A token is kept already: if you have accepted the conditions, download." if has_token else "")
+
+    def say(self, sentence: str) -> None:
+        """What came of it."""
+        self.state.setText(sentence)
+        self.state.setVisible(bool(sentence))
+
+    def _on_save(self) -> None:
+        token = self.field.text().strip()
+        if token:
+            self.field.clear()
+            self.token_given.emit(token)
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        buttons.setSpacing(8)
+        buttons.addWidget(self.field, 1)
+        buttons.addWidget(self.save)
+        column = QVBoxLayout()
+        column.setSpacing(8)
+        column.addWidget(self.sentence)
+        column.addWidget(self.open_page, 0, Qt.AlignmentFlag.AlignLeft)
+        column.addLayout(buttons)
+        column.addWidget(self.state)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 10, 12, 10)
+        row.setSpacing(10)
+        row.addWidget(self._sign, 0, Qt.AlignmentFlag.AlignTop)
+        row.addLayout(column, 1)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
-from app.engine.draft_choices import choose_draft, read_choice, remember_ratio
-from app.engine.draft_messages import DraftCheck, DraftVerdict
-from app.engine.messages import CheckDraft, CompareDraft, Message, ModelLoaded, Role, Sampling
+from app.engine.machine_record import choose_draft, read_choice, remember_ratio
+from app.engine.messages import CheckDraft, CompareDraft, DraftCheck, DraftVerdict, Message, ModelLoaded, Role, Sampling
 from app.fit.drafts import DraftCandidate, draft_candidates
 from ui.drafts.picker import DraftRow
 from ui.drafts.words import check_words, gain, notice_of, row_of, verdict_words
-from workers.engine.states import EngineState
+from workers.engine.client import EngineState
 
 if TYPE_CHECKING:
     from app.system.paths import Paths

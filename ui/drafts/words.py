@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.drafts.messages import DraftCost, DraftMade, DraftOption
-from app.engine.draft_messages import PAYS_FROM, DraftCheck, DraftVerdict
+from app.engine.messages import PAYS_FROM, DraftCheck, DraftVerdict
 from app.fit.drafts import ASSUMED_ACCEPTANCE, DraftCandidate
 from app.units import grouped
 from ui.drafts.picker import DraftRow

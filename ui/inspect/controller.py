@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt
 
-from app.inspect.messages import Inside, LookAtTensor, LookInside, SuggestTypes, TensorLook, TypesSuggested
-from app.inspect.workspace import workspace
+from app.inspect.messages import Inside, LookAtTensor, LookInside, SuggestTypes, TensorLook, TypesSuggested, workspace
 from app.library.library import ModelEntry
 from app.system.paths import Paths
 from workers.jobs import Job, JobState, JobStatus

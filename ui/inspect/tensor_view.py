@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QLabel, QProgressBar, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from collections.abc import Sequence
 
-from app.inspect.messages import TensorLook, TensorRow
-from ui.inspect.channel_plot import ChannelPlot
-from ui.inspect.error_table import ErrorTable
-from ui.inspect.histogram_plot import HistogramPlot
-from ui.inspect.words import breakable, channels_words, facts_words, histogram_words
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QPainter, QPen, QPolygonF
+from PySide6.QtWidgets import (
+    QGridLayout,
+    QHeaderView,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QStackedWidget,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.inspect.messages import ChannelPicture, Histogram, MethodError, TensorLook, TensorRow
+from app.units import grouped
+from ui.inspect.words import breakable, channels_words, facts_words, histogram_words, noise_words
+from ui.look.theme import color
+from ui.widgets.bar_picture import BarPicture
 from ui.widgets.empty_state import EmptyState
 
 _EMPTY, _BUSY, _LOOK = range(3)
@@ -139,3 +153,165 @@ def _label(role: str, text: str = "") -> QLabel:
     label.setTextFormat(Qt.TextFormat.PlainText)  # names come from whoever made the file
     label.setWordWrap(True)
     return label
+
+
+# What each way of storing a tensor in fewer bits would do to its weights, as a table.
+
+
+_NAME, _BITS, _RMSE, _NOISE, _WORDS = range(5)
+_USUAL = "Q4_K"
+_NUMBERS = (_BITS, _RMSE, _NOISE)
+
+
+class ErrorTable(QTreeWidget):
+    """A row a method, in the order they come. Whoever shows it gives the current row's sentence room to be whole."""
+
+    explained = Signal(str)
+    """The sentence of the row that is current now"""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName("Errors of each way to store the tensor")
+        self.setRootIsDecorated(False)
+        self.setUniformRowHeights(True)
+        self.setAllColumnsShowFocus(True)
+        self.setHeaderLabels(["Stored as", "Bits a weight", "RMSE", "Signal to noise", "What it means"])
+        self.currentItemChanged.connect(lambda item, _: self.explained.emit(item.toolTip(_WORDS) if item else ""))
+        header = self.header()
+        for column, width in ((_NAME, 200), (_BITS, 96), (_RMSE, 76), (_NOISE, 98)):
+            header.resizeSection(column, width)
+        header.setSectionResizeMode(_WORDS, QHeaderView.ResizeMode.Stretch)
+        for column in _NUMBERS:
+            self.headerItem().setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+
+    def show_errors(self, errors: Sequence[MethodError]) -> None:
+        self.clear()
+        for error in errors:
+            rmse = "—" if error.problem else "0" if error.exact else f"{error.rmse:.3g}"
+            words = error.problem or error.words
+            item = QTreeWidgetItem(self, [error.name, f"{error.bits:.2f}", rmse, noise_words(error), words])
+            for column in _NUMBERS:
+                item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            for column in (_NAME, _WORDS):
+                item.setToolTip(column, f"{error.name}: {words}")
+            if error.problem:
+                for column in range(5):
+                    item.setForeground(column, color("text_secondary"))
+        usual = self.findItems(_USUAL, Qt.MatchFlag.MatchExactly, _NAME)
+        self.setCurrentItem(usual[0] if usual else self.topLevelItem(0))
+
+
+# The histogram of a tensor's weights.
+
+
+class HistogramPlot(BarPicture):
+    """Bars from -range to +range; what lies outside stands as a number with an arrow at either end."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Histogram of the weights", parent)
+        self._found: Histogram | None = None
+
+    def show_histogram(self, found: Histogram) -> None:
+        self._found = found
+        self.setAccessibleDescription(histogram_words(found))
+        self.update()
+
+    def paint(self, painter: QPainter, area: QRectF) -> None:
+        if self._found is not None:
+            self._paint_bars(painter, area, self._found)
+            self._paint_words(painter, area, self._found)
+
+    def _paint_bars(self, painter: QPainter, area: QRectF, found: Histogram) -> None:
+        most, width = max(1, *found.counts), area.width() / len(found.counts)
+        for number, count in enumerate(found.counts):
+            height = count / most * area.height()
+            if count:
+                left = area.left() + number * width
+                bar = QRectF(left, area.bottom() - max(height, 1.0), max(1.0, width - 0.5), max(height, 1.0))
+                painter.fillRect(bar, color("accent"))
+        middle = area.center().x()
+        painter.setPen(QPen(color("outline"), 1, Qt.PenStyle.DotLine))
+        painter.drawLine(QPointF(middle, area.top()), QPointF(middle, area.bottom()))
+
+    def _paint_words(self, painter: QPainter, area: QRectF, found: Histogram) -> None:
+        painter.setPen(color("text_secondary"))
+        below = QRectF(0, area.bottom() + 4, self.width(), self.height() - area.bottom() - 4)
+        painter.drawText(below, Qt.AlignmentFlag.AlignLeft, f"{found.low:.3g}")
+        painter.drawText(below, Qt.AlignmentFlag.AlignHCenter, "0")
+        painter.drawText(below, Qt.AlignmentFlag.AlignRight, f"{found.high:.3g}")
+        above = QRectF(0, 0, self.width(), area.top())
+        if found.below:
+            painter.drawText(above, Qt.AlignmentFlag.AlignLeft, f"← {grouped(found.below)} below")
+        if found.above:
+            painter.drawText(above, Qt.AlignmentFlag.AlignRight, f"{grouped(found.above)} above →")
+
+
+# The input channels of a tensor by their strength, those that stand out marked with a triangle and their number.
+
+
+_LEAST_TOP = 1.3
+_NUMBERED = 6
+
+
+class ChannelPlot(BarPicture):
+    """One bar for each stretch of channels; a dashed line is where standing out begins, if it is in sight."""
+
+    gap = 8
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Strength of the input channels", parent)
+        self._picture: ChannelPicture | None = None
+
+    def show_picture(self, picture: ChannelPicture) -> None:
+        self._picture = picture
+        self.setAccessibleDescription(channels_words(picture))
+        self.update()
+
+    @property
+    def top(self) -> float:
+        """Times the median at the upper edge."""
+        assert self._picture is not None
+        return max(_LEAST_TOP, max(self._picture.bars) * 1.05)
+
+    def paint(self, painter: QPainter, area: QRectF) -> None:
+        if self._picture is not None:
+            self._paint_bars(painter, area, self._picture)
+            self._paint_marks(painter, area, self._picture)
+            self._paint_words(painter, area, self._picture)
+
+    def _paint_bars(self, painter: QPainter, area: QRectF, picture: ChannelPicture) -> None:
+        width = area.width() / len(picture.bars)
+        for number, times in enumerate(picture.bars):
+            height = times / self.top * area.height()
+            far = times >= picture.threshold
+            bar = QRectF(area.left() + number * width, area.bottom() - height, max(1.0, width - 0.5), height)
+            painter.fillRect(bar, color("danger" if far else "accent"))
+        if picture.threshold < self.top:
+            y = round(area.bottom() - picture.threshold / self.top * area.height()) + 0.5
+            painter.setPen(QPen(color("text_secondary"), 1, Qt.PenStyle.DashLine))
+            painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
+
+    def _paint_marks(self, painter: QPainter, area: QRectF, picture: ChannelPicture) -> None:
+        """A triangle above each, and the numbers of the strongest where they have room."""
+        metrics, taken = painter.fontMetrics(), list[QRectF]()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for rank, channel in enumerate(picture.outliers):
+            x = area.left() + (channel.number + 0.5) / picture.channels * area.width()
+            y = max(area.top(), area.bottom() - channel.times / self.top * area.height()) - 2
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(color("danger"))
+            painter.drawPolygon(QPolygonF([QPointF(x - 3, y - 5), QPointF(x + 3, y - 5), QPointF(x, y)]))
+            width = metrics.horizontalAdvance(str(channel.number)) + 4
+            left = min(max(0.0, x - width / 2), self.width() - width)
+            place = QRectF(left, y - 6 - metrics.height(), width, metrics.height())
+            if rank < _NUMBERED and not any(place.intersects(other) for other in taken):
+                painter.setPen(color("text"))
+                painter.drawText(place, Qt.AlignmentFlag.AlignCenter, str(channel.number))
+                taken.append(place)
+
+    def _paint_words(self, painter: QPainter, area: QRectF, picture: ChannelPicture) -> None:
+        painter.setPen(color("text_secondary"))
+        below = QRectF(0, area.bottom() + 4, self.width(), self.height() - area.bottom() - 4)
+        painter.drawText(below, Qt.AlignmentFlag.AlignLeft, "0")
+        painter.drawText(below, Qt.AlignmentFlag.AlignHCenter, f"{max(picture.bars):.1f} × the median at most")
+        painter.drawText(below, Qt.AlignmentFlag.AlignRight, str(picture.channels - 1))

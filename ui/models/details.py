@@ -13,7 +13,7 @@ from app.library.safetensors import FolderFacts
 from app.measure.families import LedgerRow
 from app.units import grouped
 from ui.look.theme import text_font
-from ui.models.ledger_words import conditions_words, facts_of
+from ui.models.ledger_model import conditions_words, facts_of
 from ui.models.make_smaller import MakeSmaller
 from ui.models.models_model import SOURCE_WORDS
 from ui.widgets.button_row import ButtonRow

@@ -7,7 +7,7 @@ from pathlib import Path
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from app.fit.advice import ms_text
+from app.fit.verdict import ms_text
 from app.library.library import ModelEntry
 from app.quantize.messages import Offer, Offers, Quantize
 from app.quantize.outputs import default_output

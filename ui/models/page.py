@@ -26,7 +26,7 @@ from ui.models.table import ModelTable
 from ui.widgets.bar_area import BarArea
 from ui.widgets.empty_state import EmptyState
 from workers.current_model import CurrentModel
-from workers.engine.states import EngineState
+from workers.engine.client import EngineState
 from workers.protocol import Failure
 
 if TYPE_CHECKING:

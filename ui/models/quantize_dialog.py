@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.fit.advice import ms_text
+from app.fit.verdict import ms_text
 from app.library.library import ModelEntry
 from app.quantize.messages import Offers, Quantize, TensorOverride
 from app.quantize.outputs import default_output

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import psutil
 from PySide6.QtCore import QObject, Qt, QTimer
 
-from app.fit.budget import memory_budget
 from app.fit.first_choice import suggest
+from app.fit.verdict import memory_budget
 from app.library.library import ModelSource
 from app.system.hardware import has_network, total_memory_bytes
 from app.system.paths import STARTER_MODEL
-from workers.engine.states import EngineState
+from workers.engine.client import EngineState
 
 if TYPE_CHECKING:
     from ui.program import Program

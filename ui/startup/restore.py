@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import contextlib
+import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QRect, QSize
+from PySide6.QtCore import QRect, QSize, QUrl
 from PySide6.QtWidgets import QWidget
 
-from ui.startup.window_state import WindowState
+from app.library.gguf_file import GgufHeader, read_header
+from app.library.gguf_reader import printable
+from app.system.files import read_json, write_atomic
 from ui.window.main_window import usual_size
+from workers.protocol import Failure
 
 if TYPE_CHECKING:
     from ui.chat.page import ChatPage
+    from ui.program import Program
     from ui.window.main_window import MainWindow
     from workers.chat_storage import ChatStorage
+
 
 _HANDLE = QSize(160, 24)
 """So much of the top of a window must be on a screen that it can be taken and moved."""
@@ -58,3 +69,82 @@ def state_of(window: MainWindow, chat: ChatPage) -> WindowState:
     """What to remember at the end."""
     geometry = bytes(window.saveGeometry().data())
     return WindowState.of_geometry(geometry, window.pages.currentIndex(), chat.conversation.id)
+
+
+# Where the window stood and what it showed: one small file in the data folder, so that BANTAM_HOME moves it too.
+
+
+@dataclass(frozen=True, slots=True)
+class WindowState:
+    """`geometry` is Qt's own (`QWidget.saveGeometry`), in base64; "" means: as the program likes."""
+
+    geometry: str = ""
+    page: int = 0
+    conversation: str = ""
+    """Id of the chat that was open; "" for a new one."""
+
+    @classmethod
+    def of_geometry(cls, geometry: bytes, page: int = 0, conversation: str = "") -> WindowState:
+        return cls(base64.b64encode(geometry).decode("ascii"), page, conversation)
+
+    def geometry_bytes(self) -> bytes:
+        """For `QWidget.restoreGeometry`; empty where there is none or it is damaged."""
+        try:
+            return base64.b64decode(self.geometry, validate=True)
+        except (ValueError, binascii.Error):
+            return b""
+
+
+def load_window_state(path: Path) -> WindowState:
+    """A missing or damaged file is the default, field by field: nothing of value is in it."""
+    try:
+        data: Any = read_json(path)
+        page, conversation = data.get("page", 0), data.get("conversation", "")
+        return WindowState(
+            str(data.get("geometry", "")),
+            page if isinstance(page, int) and page >= 0 else 0,
+            conversation if isinstance(conversation, str) else "",
+        )
+    except (OSError, ValueError, AttributeError):
+        return WindowState()
+
+
+def save_window_state(path: Path, state: WindowState) -> None:
+    """Written at the end, when a full disk is no longer worth a message."""
+    with contextlib.suppress(OSError):
+        write_atomic(path, json.dumps(asdict(state)).encode())
+
+
+# A model file that was opened from outside, by a double click or on the command line: used where it lies.
+
+
+def file_of_argument(argument: str) -> Path | None:
+    """The absolute path a command line names, as a path or as a file:// address; None for ""."""
+    if not argument:
+        return None
+    local = QUrl(argument).toLocalFile() if argument.startswith("file:") else argument
+    return Path(local).absolute()
+
+
+def open_file(program: Program, path: Path, otherwise: Path | None = None) -> None:
+    """Look at the file, add it to the models if it is one, load it and show the chat.
+
+    `otherwise` is loaded where it is none.
+    """
+
+    def on_header(_header: GgufHeader) -> None:
+        program.models_page.include((path,))
+        program.chat_with(path)
+
+    def on_error(failure: Failure) -> None:
+        if otherwise is not None:
+            program.current.load(otherwise)  # first: a load that begins takes away what was said of the last
+        program.window.show_failure(Failure(refusal(path, failure.sentence), failure.hint))
+
+    program.tasks.run(read_header, path, on_result=on_header, on_error=on_error, receiver=program)
+
+
+def refusal(path: Path, sentence: str) -> str:
+    """Why the file was not opened, with its name in it once."""
+    name = printable(path.name)
+    return sentence if f"“{name}”" in sentence else f"“{name}” was not opened. {sentence}"

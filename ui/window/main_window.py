@@ -10,28 +10,38 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QFrame,
+    QHBoxLayout,
+    QMainWindow,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.engine.messages import TooLarge
 from app.settings import Settings
-from ui.errors import ErrorBar, NoticeBar
+from app.units import grouped
+from ui.errors import ErrorBar, MessageBar, NoticeBar
+from ui.look.icons import set_icon
 from ui.models.models_model import ModelsModel
 from ui.widgets.bar_area import BarArea
-from ui.widgets.focus import stay_around
+from ui.widgets.scrolled import stay_around
+from ui.window.job_notices import ask_to_quit
 from ui.window.job_strip import DownloadStrip
-from ui.window.leaving import ask_to_quit
 from ui.window.performance_panel import PerformancePanel
-from ui.window.rail import Rail
-from ui.window.too_large_bar import TooLargeBar
 from ui.window.top_bar import TopBar
-from workers.current_model import CurrentModel
-from workers.engine.states import EngineState
+from workers.current_model import CurrentModel, smaller_context
+from workers.engine.client import EngineState
 from workers.memory_sampler import MemorySample
 from workers.protocol import Failure
 
 if TYPE_CHECKING:
     from workers.engine.client import ChatEngine
     from workers.settings_store import SettingsStore
+
 
 SMALLEST = (900, 600)
 USUAL = (1280, 800)
@@ -239,3 +249,77 @@ def _hairline(*, horizontal: bool) -> QFrame:
     line.setProperty("role", "hairline")
     line.setFixedHeight(1) if horizontal else line.setFixedWidth(1)
     return line
+
+
+# The question before a model that needs more than the memory that is free: the arithmetic, and the ways on.
+
+
+class TooLargeBar(MessageBar):
+    """Load anyway, leave out the draft, use a smaller context where one would fit, or cancel."""
+
+    load_anyway = Signal()
+    without_draft = Signal()
+    smaller_context_chosen = Signal(int)
+    """context in tokens"""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("warning", "triangle-alert", parent)
+
+    def ask(self, question: TooLarge, asked_context_tokens: int) -> None:
+        """Show the question for a load that asked for this context."""
+        tokens = smaller_context(question, asked_context_tokens)
+        hint = "Close other programs, take a smaller model, or load it nonetheless: the machine may become very slow."
+        self.say(question.sentence, hint)
+        if tokens:
+            text = f"Use a smaller context ({grouped(tokens)} tokens)"
+            self.add_button(text, lambda: self.smaller_context_chosen.emit(tokens), role="primary")
+        if question.need.draft_bytes:
+            self.add_button("Load without the draft", self.without_draft.emit, role="" if tokens else "primary")
+        self.add_button("Load anyway", self.load_anyway.emit)
+        self.add_button("Cancel", self.dismiss, closes=False)
+
+
+# The rail on the left: one button a page, icon and word; at its foot what is seldom wanted.
+
+
+_WIDTH = 80
+_BUTTON = QSize(72, 56)
+
+
+class Rail(QWidget):
+    """Exactly one button is checked. Ctrl+1, Ctrl+2, … are the window's."""
+
+    chosen = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("role", "side")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setAccessibleName("Pages")
+        self.setFixedWidth(_WIDTH)
+        self._group = QButtonGroup(self)
+        self._group.idClicked.connect(self.chosen)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(4, 8, 4, 8)
+        self._column.setSpacing(4)
+        self._column.addStretch()
+
+    def add(self, word: str, icon: str, *, at_foot: bool = False) -> None:
+        """One more page, under the others or at the foot of the rail."""
+        button = QToolButton()
+        number = len(self._group.buttons())
+        button.setProperty("role", "rail")
+        button.setText(word)
+        button.setToolTip(f"{word} (Ctrl+{number + 1})")
+        button.setAccessibleName(word)
+        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+        button.setCheckable(True)
+        button.setFixedSize(_BUTTON)
+        set_icon(button, icon, size=20)
+        self._group.addButton(button, number)
+        place = self._column.count() if at_foot else number
+        self._column.insertWidget(place, button, 0, Qt.AlignmentFlag.AlignHCenter)
+
+    def choose(self, number: int) -> None:
+        """Check a button without announcing it."""
+        self._group.button(number).setChecked(True)

@@ -5,12 +5,15 @@ It renders what the engine says and at most ten times a second; it knows no serv
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Slot
+from PySide6.QtGui import QColor, QPainter, QPainterPath, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
 from app.engine.messages import AnswerStatistics, ModelLoaded, PromptReady, ThreadCounts, Token
@@ -18,16 +21,15 @@ from app.engine.need import MemoryNeed
 from app.operation import Progress, Stage
 from app.operation_words import STAGE_WORDS
 from app.units import grouped
-from ui.drafts.figures import DraftingRows
-from ui.look.theme import text_font, tokens
-from ui.window.memory_bar import MemoryBar, memory_parts
-from ui.window.speed_plot import SpeedPlot
+from ui.drafts.picker import DraftingRows
+from ui.look.theme import color, text_font, tokens
 from ui.words import STATE_WORDS, milliseconds, size
-from workers.engine.states import EngineState
+from workers.engine.client import EngineState
 from workers.memory_sampler import MemorySample
 
 if TYPE_CHECKING:
     from workers.engine.client import ChatEngine
+
 
 WIDTH = 280
 REPAINT_MS = 100
@@ -289,3 +291,213 @@ def _value_label() -> QLabel:
     label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
     label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
     return label
+
+
+# The memory of the computer as one bar with a legend: what the model takes, what others take, what is free.
+
+
+_BAR_HEIGHT = 12
+_ROW_HEIGHT = 20
+_NOTHING = MemoryNeed(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPart:
+    """One piece of the bar. `token` names its colour, "" is the unfilled rest."""
+
+    word: str
+    count_bytes: int
+    token: str
+
+
+def memory_parts(
+    total_bytes: int, available_bytes: int, child_bytes: int, window_bytes: int, need: MemoryNeed | None
+) -> tuple[MemoryPart, ...]:
+    """Split what is resident now. The engine's memory goes to weights, KV cache and buffers up to what each needs.
+
+    The parts add up to `total_bytes`.
+    """
+    planned = need or _NOTHING
+    weights = min(planned.weights_bytes, child_bytes)
+    kv = min(planned.kv_bytes, child_bytes - weights)
+    buffers = min(planned.compute_bytes, child_bytes - weights - kv)
+    draft = min(planned.draft_bytes, child_bytes - weights - kv - buffers)
+    rest = child_bytes - weights - kv - buffers - draft + window_bytes
+    others = max(0, total_bytes - available_bytes - weights - kv - buffers - draft - rest)
+    free = max(0, total_bytes - weights - kv - buffers - draft - rest - others)
+    beside = (MemoryPart("Draft model", draft, "memory_draft"),) if planned.draft_bytes else ()
+    return (
+        MemoryPart("Weights", weights, "memory_weights"),
+        MemoryPart("Conversation (KV cache)", kv, "memory_kv"),
+        MemoryPart("Working buffers", buffers, "memory_buffers"),
+        *beside,
+        MemoryPart("Rest of Bantam", rest, "memory_rest"),
+        MemoryPart("Other programs", others, "memory_others"),
+        MemoryPart("Free", free, ""),
+    )
+
+
+class MemoryBar(QWidget):
+    """Painted by hand: the bar, and under it a row for each part with its swatch, word and GB."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._parts = memory_parts(0, 0, 0, 0, None)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName("Memory")
+
+    @property
+    def parts(self) -> tuple[MemoryPart, ...]:
+        return self._parts
+
+    def set_parts(self, parts: tuple[MemoryPart, ...]) -> None:
+        """Show these, the first at the left."""
+        if parts == self._parts:
+            return
+        self._parts = parts
+        self.updateGeometry()  # a draft has a row of its own
+        self.setAccessibleDescription(", ".join(f"{part.word} {size(part.count_bytes)}" for part in parts))
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        return QSize(248, _BAR_HEIGHT + 8 + _ROW_HEIGHT * len(self._parts))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._paint_bar(painter)
+        painter.setFont(text_font(tabular=True))
+        for row, part in enumerate(self._parts):
+            self._paint_row(painter, part, _BAR_HEIGHT + 8 + row * _ROW_HEIGHT)
+
+    def _paint_bar(self, painter: QPainter) -> None:
+        whole = QRectF(0.5, 0.5, self.width() - 1, _BAR_HEIGHT - 1)
+        edge = QPainterPath()
+        edge.addRoundedRect(whole, 3, 3)
+        painter.save()
+        painter.setClipPath(edge)
+        total, x = sum(part.count_bytes for part in self._parts) or 1, whole.left()
+        for part in self._parts:
+            width = whole.width() * part.count_bytes / total
+            if part.token and part.count_bytes:
+                # A page-coloured gap parts the neighbours for who cannot tell their colours apart.
+                painter.fillRect(QRectF(x, whole.top(), max(width - 1, 1.0), whole.height()), color(part.token))
+            x += width
+        painter.restore()
+        painter.setPen(QPen(color("outline"), 1))
+        painter.drawPath(edge)
+
+    def _paint_row(self, painter: QPainter, part: MemoryPart, top: int) -> None:
+        swatch = QRectF(0.5, top + 5.5, 9, 9)
+        painter.setPen(QPen(color(part.token or "outline"), 1))
+        painter.setBrush(color(part.token) if part.token else Qt.BrushStyle.NoBrush)
+        painter.drawRoundedRect(swatch, 2, 2)
+        row = QRectF(18, top, self.width() - 18, _ROW_HEIGHT)
+        centre = Qt.AlignmentFlag.AlignVCenter
+        painter.setPen(color("text_secondary"))
+        painter.drawText(row, centre | Qt.AlignmentFlag.AlignLeft, part.word)
+        painter.setPen(QPen(color("text")))
+        painter.drawText(row, centre | Qt.AlignmentFlag.AlignRight, size(part.count_bytes))
+
+
+# The live plot: ms of the last 240 tokens against the target, painted by hand: the window loads no plot library.
+
+
+SHOWN_TOKENS = 240
+_MOST_ABOVE_TARGET = 2.5
+"""A single token slower than this many targets is cut at the top: it must not flatten all others."""
+
+
+class SpeedPlot(QWidget):
+    """One step a token, the newest at the right; a dashed line with its label is the target."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._values: deque[float] = deque(maxlen=SHOWN_TOKENS)
+        self._target_ms = 200.0
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName("Plot of the time of the last 240 tokens")
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The ms shown, the oldest first."""
+        return tuple(self._values)
+
+    def set_target(self, ms: float) -> None:
+        self._target_ms = ms
+        self.update()
+
+    def add(self, ms: float) -> None:
+        """One more token. Does not repaint: whoever adds calls `update` at its own pace."""
+        self._values.append(ms)
+
+    def clear(self) -> None:
+        self._values.clear()
+        self.update()
+
+    def top_ms(self) -> float:
+        """The value at the upper edge: a round number that leaves the target line in sight."""
+        slowest = min(max(self._values, default=0.0), self._target_ms * _MOST_ABOVE_TARGET)
+        wanted = max(self._target_ms * 1.25, slowest * 1.05, 1.0)
+        step = 10 ** math.floor(math.log10(wanted)) / 2
+        return math.ceil(wanted / step) * step
+
+    def sizeHint(self) -> QSize:
+        return QSize(248, 128)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setFont(text_font(tokens().size_caption, tabular=True))
+        line_height = painter.fontMetrics().height()
+        area = QRectF(0, line_height / 2, self.width(), self.height() - line_height * 1.5 - 4)
+        self._paint_frame(painter, area)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._paint_values(painter, area)
+        self._paint_target(painter, area)
+
+    def _paint_frame(self, painter: QPainter, area: QRectF) -> None:
+        painter.setPen(QPen(color("hairline"), 1))
+        painter.drawLine(area.bottomLeft(), area.bottomRight())
+        painter.setPen(color("text_secondary"))
+        below = QRectF(0, area.bottom() + 4, self.width(), self.height() - area.bottom() - 4)
+        painter.drawText(below, Qt.AlignmentFlag.AlignLeft, f"last {SHOWN_TOKENS} tokens")
+        painter.drawText(below, Qt.AlignmentFlag.AlignRight, "now")
+
+    def _paint_values(self, painter: QPainter, area: QRectF) -> None:
+        if not self._values:
+            return
+        line = self._line(area)
+        fill = QPolygonF(line)
+        fill.append(QPointF(line.last().x(), area.bottom()))
+        fill.append(QPointF(line.first().x(), area.bottom()))
+        shade = QColor(color("accent"))
+        shade.setAlpha(36)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(shade)
+        painter.drawPolygon(fill)
+        painter.setPen(QPen(color("accent"), 1.5))
+        painter.drawPolyline(line)
+
+    def _line(self, area: QRectF) -> QPolygonF:
+        top, step = self.top_ms(), area.width() / (SHOWN_TOKENS - 1)
+        first_x = area.right() - step * (len(self._values) - 1)
+        line = QPolygonF()
+        for index, value in enumerate(self._values):
+            line.append(QPointF(first_x + index * step, area.bottom() - min(value / top, 1.0) * area.height()))
+        if line.size() == 1:
+            line.append(line.first() + QPointF(1, 0))
+        return line
+
+    def _paint_target(self, painter: QPainter, area: QRectF) -> None:
+        y = round(area.bottom() - self._target_ms / self.top_ms() * area.height()) + 0.5
+        label = f"target {self._target_ms:,.0f} ms"
+        width = painter.fontMetrics().horizontalAdvance(label)
+        painter.setPen(QPen(color("text_secondary"), 1, Qt.PenStyle.DashLine))
+        painter.drawLine(QPointF(width + 8, y), QPointF(area.right(), y))
+        height = painter.fontMetrics().height()
+        place = QRectF(0, y - height / 2, width + 6, height)
+        backing = color("side")
+        backing.setAlpha(210)
+        painter.fillRect(place, backing)  # the values may run behind the words
+        painter.setPen(color("text_secondary"))
+        painter.drawText(place, Qt.AlignmentFlag.AlignVCenter, label)

@@ -17,7 +17,7 @@ from ui.look.icons import set_icon
 from ui.models.models_model import ModelsModel
 from ui.window.model_picker import ModelPicker
 from ui.words import STATE_WORDS
-from workers.engine.states import EngineState
+from workers.engine.client import EngineState
 
 if TYPE_CHECKING:
     from workers.engine.client import ChatEngine

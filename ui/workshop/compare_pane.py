@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QFileDialog, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app.errors import AppError
-from app.fit.smaller_siblings import Sibling
+from app.fit.draft_suggestions import Sibling
 from app.measure.families import Family, LedgerRow, families, write_csv
 from app.quantize.messages import Offer, Offers
 from ui.errors import ErrorBar, NoticeBar
 from ui.look.icons import set_icon
-from ui.models.ledger_model import ROW_ROLE, LedgerColumn, LedgerFilter, LedgerModel
-from ui.models.ledger_words import point_words
+from ui.models.ledger_model import ROW_ROLE, LedgerColumn, LedgerFilter, LedgerModel, point_words
 from ui.models.models_model import ModelsModel
 from ui.models.source_names import source_names
 from ui.models.table import ModelTable
 from ui.widgets.bar_area import BarArea
 from ui.widgets.elided_label import ElidedLabel
 from ui.widgets.empty_state import EmptyState
+from ui.widgets.figure_table import FigureRow, FigureTable
 from ui.words import kl_words, milliseconds, size
-from ui.workshop.comparison_view import ComparisonView
-from ui.workshop.counterparts import LOOKING, PLAIN_TYPE, comparison, is_compared
+from ui.workshop.counterparts import LOOKING, PLAIN_TYPE, TITLES, comparison, is_compared, ready_made_row
 from ui.workshop.late_plot import LatePlot
 from ui.workshop.plot_points import Axis, Point
 from workers.protocol import Failure
@@ -383,3 +383,77 @@ def _words(row: LedgerRow) -> str:
     if row.kl is not None:
         found.append(f"KL {kl_words(row.kl)}")
     return ", ".join([*found, row.short_recipe or row.entry.name])
+
+
+# A pruned model beside what it was, and beside the ready-made smaller model of its family on the hub.
+
+
+_COLUMN_WIDTH = 92
+"""“about 1.2 GB”."""
+_NARROW_VIEW = 740
+_MOST_NEEDED = (1, 2, 4)
+"""Memory, time of a token, KL."""
+
+
+class ComparisonView(QWidget):
+    """Renders what it is told."""
+
+    discover_requested = Signal(str)
+    """What to look for"""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._rows: tuple[FigureRow, ...] = ()
+        self._found: Sibling | None = None
+        self.table = FigureTable(TITLES, _COLUMN_WIDTH)
+        self.words = ElidedLabel("secondary")
+        self.show_on_discover = QPushButton("Show on Discover")
+        self.show_on_discover.clicked.connect(self._on_discover)
+        line = QFrame()
+        line.setProperty("role", "hairline")
+        line.setFixedHeight(1)
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        row.addWidget(self.words, 1)
+        row.addWidget(self.show_on_discover)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 0, 0, 0)
+        column.setSpacing(8)
+        column.addWidget(line)
+        column.addWidget(self.table)
+        column.addLayout(row)
+        self.setMinimumWidth(1)  # narrower than all columns together: some are left out then
+        self.say("")
+
+    def show_rows(self, rows: Sequence[FigureRow]) -> None:
+        """Before and after."""
+        if tuple(rows) != self._rows:
+            self._rows = tuple(rows)
+            self._draw()
+
+    def say(self, words: str) -> None:
+        """In the place of a ready-made model: that one is looked for, that there is none, that the hub is away."""
+        self._found = None
+        self.words.say(words)
+        self.show_on_discover.setEnabled(False)
+        self._draw()
+
+    def show_ready_made(self, found: Sibling, words: str) -> None:
+        """The one to compare with, and what is to be said of it."""
+        self._found = found
+        self.words.say(words)
+        self.show_on_discover.setEnabled(True)
+        self._draw()
+
+    def _draw(self) -> None:
+        self.table.show_rows([*self._rows, *([ready_made_row(self._found)] if self._found is not None else ())])
+
+    def _on_discover(self) -> None:
+        if self._found is not None:
+            self.discover_requested.emit(self._found.repository)
+
+    # Qt overrides
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.table.show_columns(_MOST_NEEDED if self.width() < _NARROW_VIEW else range(len(TITLES)))

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from app.fit.advice import ms_text
-from app.fit.smaller_siblings import Sibling
+from app.fit.draft_suggestions import Sibling
+from app.fit.verdict import ms_text
 from app.measure.families import Family, LedgerRow
 from app.quantize.messages import Offer
 from ui.widgets.figure_table import FigureRow

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 
 from app.errors import AppError
+from app.fit.draft_suggestions import Siblings, Wanted
+from app.fit.verdict import memory_budget
+from app.measure.families import LedgerRow
 from app.measure.messages import MeasureQuality
 from app.recipe.begun import BegunRecipe, forget, remember
 from app.recipe.messages import FinishModel
@@ -19,7 +22,7 @@ from app.recover.messages import Recovered
 from app.system.paths import Paths
 from ui.errors import NoticeBar
 from ui.words import KEPT
-from ui.workshop.counterparts import PLAIN_TYPE
+from ui.workshop.counterparts import PLAIN_TYPE, found_words
 from ui.workshop.page import MAKE
 from ui.workshop.recipe_words import recovered_words
 from workers.jobs import FINAL_JOB_STATES, JobState, JobStatus
@@ -28,6 +31,7 @@ from workers.recipe_jobs import recipe_job
 
 if TYPE_CHECKING:
     from ui.program import Program
+    from ui.workshop.compare_pane import ComparePane
     from ui.workshop.page import WorkshopPage
 
 
@@ -188,3 +192,36 @@ def _made_words(status: JobStatus, files: Sequence[Path]) -> str:
     made = " and ".join(path.name for path in files or folders[-1:])
     words = f"{made} {'are' if len(files) > 1 else 'is'} here." if made else f"Done: {status.job.title}."
     return words + "".join(f" {recovered_words(one)}" for one in status.results if isinstance(one, Recovered))
+
+
+# Between the comparison of a pruned model and the hub: what is looked for, and the sentence about what was found.
+
+
+def connect_ready_made(pane: ComparePane, program: Program) -> None:
+    """Connect the pane with the hub; once."""
+    _ReadyMade(pane, program)
+
+
+class _ReadyMade(QObject):
+    """The slots. Lives as long as the pane."""
+
+    def __init__(self, pane: ComparePane, program: Program) -> None:
+        super().__init__(pane)
+        self._pane, self._program = pane, program
+        pane.ready_made_wanted.connect(self._on_wanted)
+        pane.discover_requested.connect(program.show_on_discover)
+        program.hub.ready_made.answered.connect(self._on_answered)
+        program.hub.ready_made.failed.connect(self._on_failed)
+
+    def _on_wanted(self, row: LedgerRow) -> None:
+        settings = self._program.settings.current
+        if row.source is not None:
+            wanted = Wanted(row.entry.size_bytes, settings.context_tokens, settings.kv_type, memory_budget())
+            self._program.hub.ready_made.look(row.entry.path, row.source, wanted)
+
+    def _on_answered(self, path: Path, found: Siblings) -> None:
+        nearest = found.models[0] if found.models else None
+        self._pane.show_ready_made(path, nearest, found.sentence if nearest is None else found_words(nearest))
+
+    def _on_failed(self, path: Path, failure: Failure) -> None:
+        self._pane.show_ready_made(path, None, failure.sentence)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.fit.advice import ms_text
 from app.fit.judgement import MemoryBudget
+from app.fit.verdict import ms_text
 from app.prune.messages import LayerImportance, PruneMethod
 from app.recipe.messages import RecipePlanned, ResultPlan, StepPlan
 from app.recipe.recipe import PruneStep, QuantizeStep, Step

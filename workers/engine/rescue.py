@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from app.engine import machine_record
-from app.engine.first_decode import died_in_first_answer, died_in_warm_up, safe_mode_notice
-from app.engine.loading_marker import read_marker
+from app.engine.loading_marker import died_in_first_answer, died_in_warm_up, read_marker, safe_mode_notice
 from app.engine.messages import LoadModel, ModelLoaded
 from app.system.hardware import total_memory_bytes
 from app.system.paths import Paths

@@ -25,10 +25,9 @@ from app.errors import Cancelled, QuantizeError
 from app.library.gguf_file import read_header
 from app.operation import Progress, Report, ShouldStop, Stage
 from app.quantize.best.folding import fold_file
-from app.quantize.best.grids import FORMATS
 from app.quantize.best.inputs import ColumnStatistics, Grams, Matrix
 from app.quantize.best.mapped_tensors import MappedFile
-from app.quantize.best.rounding import MATRICES, Feedback, rounded
+from app.quantize.best.rounding import FORMATS, MATRICES, Feedback, rounded
 from app.quantize.calibration import CALIBRATION_TEXT, opened, prefill_threads, read_all, read_text, windows_of
 from app.quantize.messages import Quantize
 from app.quantize.native import Options, quantize_file

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.chat.pages import rows_on_pages
+from app.chat.salvage import rows_on_pages
 
 VALUES = [
     None,

@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chat.conversation import Conversation, MessageState
-from app.chat.rows import decode_message, decode_sampling, decode_statistics, encode_sampling, encode_statistics
+from app.chat.database import decode_message, decode_sampling, decode_statistics, encode_sampling, encode_statistics
 from app.chat.store import ChatStore
-from app.engine.draft_messages import DraftFigures
-from app.engine.messages import AnswerStatistics, Role, Sampling
+from app.engine.messages import AnswerStatistics, DraftFigures, Role, Sampling
 
 Say = Callable[..., Conversation]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.chat.conversation import Conversation
-from app.chat.schema import MIGRATIONS, SCHEMA_VERSION, migrate, statements
+from app.chat.database import MIGRATIONS, SCHEMA_VERSION, migrate, statements
 from app.chat.store import ChatStore
 from app.errors import StorageError
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from app.engine.messages import MachineSpeed, TensorSpeed
-from app.fit.judging import MADE_TYPES
-from app.fit.speed_record import SpeedBook, write_speed_book
+from app.fit.judgement import MADE_TYPES
+from app.fit.speed import SpeedBook, write_speed_book
 from app.system.paths import STARTER_MODEL, Paths, default_paths
 from tests.app.engine.drafts import draft_file
 from tests.hub_server import Fault, HubServer

@@ -12,8 +12,16 @@ import pytest
 from app.cli import COMMANDS
 from app.convert.messages import Converted
 from app.drafts.messages import DraftMade
-from app.engine.draft_messages import Difference, DraftCheck, DraftFigures, DraftLoaded
-from app.engine.messages import AnswerStatistics, BenchResult, ModelLoaded, ThreadCounts
+from app.engine.messages import (
+    AnswerStatistics,
+    BenchResult,
+    Difference,
+    DraftCheck,
+    DraftFigures,
+    DraftLoaded,
+    ModelLoaded,
+    ThreadCounts,
+)
 from app.engine.need import MemoryNeed
 from app.fit.draft_suggestions import DraftSuggestion
 from app.fit.drafts import DraftCandidate

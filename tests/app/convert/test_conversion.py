@@ -223,7 +223,7 @@ def test_no_folder_to_write_to(model: Path, tmp_path: Path) -> None:
 
 
 def test_no_room(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.system.disk.free_bytes", lambda _folder: 1000)
+    monkeypatch.setattr("app.system.files.free_bytes", lambda _folder: 1000)
     with pytest.raises(DiskFullError, match="must stay free there"):
         run(model, tmp_path / "m.gguf")
 

@@ -12,7 +12,7 @@ import tokenizers
 
 from app.convert import vocabulary
 from app.convert.conversion import write_header
-from app.convert.pretokenizer import _ONE_DIGIT, _TEKKEN, _THREE_DIGITS
+from app.convert.vocabulary import _ONE_DIGIT, _TEKKEN, _THREE_DIGITS
 from app.engine.llama import Model, ModelOptions
 from app.errors import ConversionError
 from tests.app.convert.small_models import add_tokenizer, change_config, make

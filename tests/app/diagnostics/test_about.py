@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app import __version__
-from app.diagnostics import about, licences
+from app.diagnostics import about
 
 ROOT = Path(__file__).parents[3]
 
@@ -49,23 +49,23 @@ def test_the_processor_in_words(monkeypatch: pytest.MonkeyPatch, sets: tuple[str
 
 
 def test_the_licences_of_all_that_bantam_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(licences, "_required", lambda one: ("httpx2",) if one.metadata["Name"] == "bantam" else ())
-    text = licences.licences_text()
+    monkeypatch.setattr(about, "_required", lambda one: ("httpx2",) if one.metadata["Name"] == "bantam" else ())
+    text = about.licences_text()
     assert "Third-party notices" in text
     assert "BSD-3-Clause" in text.partition("httpx2 2.")[2][:40]
     assert "Redistribution and use in source and binary forms" in text
 
 
 def test_what_is_needed_is_followed_and_extras_are_not() -> None:
-    names = {one.metadata["Name"].lower() for one in licences._installed()}
+    names = {one.metadata["Name"].lower() for one in about._installed()}
     assert {"torch", "markupsafe", "h11"} <= names
     assert not {"pytest", "ruff", "bantam"} & names
 
 
 def test_a_bundle_shows_the_list_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert licences.bundled_list() is None
+    assert about.bundled_list() is None
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bantam"))
-    assert licences.bundled_list() is None
-    (tmp_path / licences.BUNDLED_NAME).write_text("All of it")
-    assert licences.licences_text() == "All of it"
+    assert about.bundled_list() is None
+    (tmp_path / about.BUNDLED_NAME).write_text("All of it")
+    assert about.licences_text() == "All of it"

@@ -10,8 +10,7 @@ import pytest
 
 from app.chat.store import ChatStore
 from app.diagnostics.last_run import BadEnd, End, last_crash_log
-from app.diagnostics.log_lines import safe_lines, short_source
-from app.diagnostics.report import crash_report, diagnostics, without_private
+from app.diagnostics.report import crash_report, diagnostics, safe_lines, short_source, without_private
 from app.engine.machine_record import remember_safe_mode
 from app.settings import Settings, save_settings
 from app.system.paths import RESOURCES, Paths, default_paths
@@ -58,7 +57,7 @@ def write_logs(paths: Paths) -> None:
         )
     log.emit(record)
     log.close()
-    frames = f'  File "{RESOURCES.parent}/ui/main.py", line 7 in main\n  File "/home/{USER}/{FILE}", line 3 in f\n'
+    frames = f'  File "{RESOURCES.parent}/ui/program.py", line 7 in main\n  File "/home/{USER}/{FILE}", line 3 in f\n'
     text = f"Fatal Python error: Segmentation fault\n\nCurrent thread 0x00007f (most recent call first):\n{frames}"
     last_crash_log(paths).write_text(text)
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engine.draft_choices import DraftChoice, choose_draft, read_choice, remember_ratio
+from app.engine.machine_record import DraftChoice, choose_draft, read_choice, remember_ratio
 
 MODEL, DRAFT, OTHER = Path("/models/large.gguf"), Path("/models/small.gguf"), Path("/models/other.gguf")
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engine.first_decode import died_in_first_answer, died_in_warm_up
-from app.engine.loading_marker import LoadingMarker
+from app.engine.loading_marker import LoadingMarker, died_in_first_answer, died_in_warm_up
 from app.engine.messages import ModelLoaded, ThreadCounts
 from app.engine.need import MemoryNeed
 from app.operation import Stage

@@ -6,7 +6,7 @@ from collections import namedtuple
 
 import pytest
 
-from app.engine import neighbours
+from app.engine import threads
 
 Times = namedtuple("Times", "user nice system idle iowait guest")
 Own = namedtuple("Own", "user system")
@@ -15,11 +15,11 @@ Own = namedtuple("Own", "user system")
 class System:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.user, self.system, self.idle, self.own = 100.0, 50.0, 10.0, 500.0, 5.0
-        monkeypatch.setattr(neighbours.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(threads.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(
-            neighbours.psutil, "cpu_times", lambda: Times(self.user, 0.0, self.system, self.idle, self.idle, 7.0)
+            threads.psutil, "cpu_times", lambda: Times(self.user, 0.0, self.system, self.idle, self.idle, 7.0)
         )
-        monkeypatch.setattr(neighbours.os, "times", lambda: Own(self.own, 0.0))
+        monkeypatch.setattr(threads.os, "times", lambda: Own(self.own, 0.0))
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def system(monkeypatch: pytest.MonkeyPatch) -> System:
 
 
 def test_what_this_process_uses_does_not_count(system: System) -> None:
-    busy_cores = neighbours.BusyNeighbours()
+    busy_cores = threads.BusyNeighbours()
     system.now += 1
     system.user += 3
     system.own += 2
@@ -37,7 +37,7 @@ def test_what_this_process_uses_does_not_count(system: System) -> None:
 
 
 def test_between_readings_the_last_answer_stands(system: System) -> None:
-    busy_cores = neighbours.BusyNeighbours()
+    busy_cores = threads.BusyNeighbours()
     system.now += 0.1
     system.user += 5
     assert busy_cores() == 0.0
@@ -49,14 +49,14 @@ def test_between_readings_the_last_answer_stands(system: System) -> None:
 
 
 def test_rounding_never_makes_it_negative(system: System) -> None:
-    busy_cores = neighbours.BusyNeighbours()
+    busy_cores = threads.BusyNeighbours()
     system.now += 1
     system.own += 1
     assert busy_cores() == 0.0
 
 
 def test_what_was_busy_while_nothing_was_asked_is_forgotten(system: System) -> None:
-    busy_cores = neighbours.BusyNeighbours()
+    busy_cores = threads.BusyNeighbours()
     system.now += 60
     system.user += 120
     assert busy_cores() == 0.0

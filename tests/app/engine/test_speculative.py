@@ -3,11 +3,10 @@ import dataclasses
 import pytest
 
 from app.engine import speculative
-from app.engine.draft_messages import DraftFigures
 from app.engine.draft_model import DraftModel, common_length
 from app.engine.kv_cache import KvCache
 from app.engine.llama import DecodeError
-from app.engine.messages import Generate, Message, Role, Sampling, StopReason
+from app.engine.messages import DraftFigures, Generate, Message, Role, Sampling, StopReason
 from app.operation import Notice, Progress, Stage
 from tests.app.engine.conftest import QUESTION
 from tests.app.engine.drafts import FixedCosts, draft_file, rewrite, useless_file

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.engine.text_stream import TextStream
+from app.engine.generation import TextStream
 
 
 def test_holds_an_incomplete_character_back():

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.engine.need import MemoryNeed
-from app.fit.advice import Choice, best
 from app.fit.judgement import main_type
-from app.fit.verdict import FitVerdict, Verdict
+from app.fit.verdict import Choice, FitVerdict, Verdict, best
 
 
 def choice(label: str, gigabytes: float, ms: float, verdict: Verdict = Verdict.FITS) -> Choice:

@@ -10,9 +10,8 @@ import pytest
 
 from app.errors import Cancelled, OfflineError
 from app.fit.draft_suggestions import DraftSuggestion, draft_suggestions, family_name
-from app.hub.endpoint import Hub
-from app.hub.ranges import FIRST_BYTES, STEP_BYTES
-from app.hub.transport import Call
+from app.hub.remote import FIRST_BYTES, STEP_BYTES
+from app.hub.transport import Call, Hub
 from app.library.gguf_file import read_header
 from app.library.library import ModelEntry, ModelSource
 from app.library.manifest import FileOrigin

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from app.engine.messages import MachineSpeed, TensorSpeed
-from app.fit.budget import budget_of
-from app.fit.first_choice import FirstChoice, first_choice, suggest
+from app.fit.first_choice import FirstChoice, all_first_models, first_choice, first_models, suggest
 from app.fit.judgement import MemoryBudget
-from app.hub.first_models import all_first_models, first_models
+from app.fit.verdict import budget_of
 
 GB = 10**9
 

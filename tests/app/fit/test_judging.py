@@ -4,8 +4,7 @@ from pathlib import Path
 
 from app.engine.curve import FitCurve, FitPoint
 from app.engine.messages import KvType
-from app.fit.judgement import Judgement, ReadProfile, TypeBytes
-from app.fit.judging import derived, made_key, relatives, to_be_read
+from app.fit.judgement import Judgement, ReadProfile, TypeBytes, derived, made_key, relatives, to_be_read
 from app.hub.repository import ModelFormat, RemoteFile, RemoteModel, Repository, RepositorySummary
 from app.quantize.messages import ConversionPlanned, PlannedFile
 

@@ -10,12 +10,11 @@ import pytest
 
 from app.engine.messages import KvType
 from app.errors import Cancelled
+from app.fit.draft_suggestions import Siblings, Wanted, smaller_siblings
 from app.fit.judgement import MemoryBudget
-from app.fit.smaller_siblings import Siblings, Wanted, smaller_siblings
 from app.fit.verdict import Verdict
-from app.hub.endpoint import Hub
-from app.hub.ranges import FIRST_BYTES, STEP_BYTES
-from app.hub.transport import Call
+from app.hub.remote import FIRST_BYTES, STEP_BYTES
+from app.hub.transport import Call, Hub
 from app.library.library import ModelEntry, ModelSource
 from tests.app.engine.drafts import draft_file
 from tests.hub_server import Fault, HubServer

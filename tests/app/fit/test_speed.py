@@ -5,14 +5,20 @@ from pathlib import Path
 import pytest
 
 from app.engine.llama import Model, ModelOptions
+from app.engine.machine_speed import SyntheticModel
 from app.engine.messages import MachineSpeed, TensorSpeed
 from app.engine.need import MemoryNeed
-from app.engine.synthetic import SyntheticModel
-from app.fit.advice import Choice, best, ms_text, sentence
 from app.fit.judgement import MemoryBudget, ReadProfile, TypeBytes, main_type
-from app.fit.speed import predicted_ms, type_bytes_per_second
-from app.fit.speed_record import MAX_ANSWERS, SpeedBook, SpokenAnswer, read_speed_book, write_speed_book
-from app.fit.verdict import FitVerdict, Verdict
+from app.fit.speed import (
+    MAX_ANSWERS,
+    SpeedBook,
+    SpokenAnswer,
+    predicted_ms,
+    read_speed_book,
+    type_bytes_per_second,
+    write_speed_book,
+)
+from app.fit.verdict import Choice, FitVerdict, Verdict, best, ms_text, sentence
 from app.library.gguf_file import read_header
 
 GB = 10**9

@@ -14,13 +14,11 @@ import pytest
 
 from app.errors import AppError, Cancelled, DiskFullError, GatedError, HubError, OfflineError, StorageError
 from app.hub.download import Patience, download
-from app.hub.endpoint import Hub
-from app.hub.listing import open_repository
 from app.hub.messages import Download, DownloadPhase, DownloadPlan, DownloadProgress
 from app.hub.part import Part, remove_part
 from app.hub.plan import make_plan, plan_as_dict, plan_from_dict
-from app.hub.repository import RemoteFile
-from app.hub.transport import Timeouts
+from app.hub.repository import RemoteFile, open_repository
+from app.hub.transport import Hub, Timeouts
 from app.library.manifest import origin_of, read_manifest
 from app.operation import Event, Notice
 from tests.hub_server import Fault, HubServer

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.hub.first_models import MEMORY_CLASSES_GB, all_first_models, first_models, memory_class_gb
-from app.hub.names import repository_id
+from app.fit.first_choice import MEMORY_CLASSES_GB, all_first_models, first_models, memory_class_gb
+from app.hub.repository import repository_id
 
 GIB = 1 << 30
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.hub.names import gguf_name, is_safe_path, repository_id
+from app.hub.repository import gguf_name, is_safe_path, repository_id
 from tests.hub_server.faults import HOSTILE
 
 

@@ -13,16 +13,15 @@ import pytest
 from app.engine.memory import memory_need
 from app.engine.messages import KvType, LoadModel
 from app.errors import GatedError, HubError
-from app.fit.judging import MADE_TYPES
+from app.fit.judgement import MADE_TYPES
 from app.hub import original
 from app.hub.download import download
-from app.hub.endpoint import Hub
-from app.hub.listing import open_repository
 from app.hub.messages import Download
 from app.hub.original import SparseFolder, fetch_sparse_folder
 from app.hub.plan import make_plan
-from app.hub.ranges import RemoteBeginning
-from app.hub.repository import Repository
+from app.hub.remote import RemoteBeginning
+from app.hub.repository import Repository, open_repository
+from app.hub.transport import Hub
 from app.quantize.messages import PlanConversion, PlannedFile, Quantize
 from app.quantize.preview import plan_conversion
 from app.quantize.quantize import quantize

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import GatedError, HubError, ModelFileError, OfflineError
-from app.hub.endpoint import Hub
-from app.hub.listing import open_repository
 from app.hub.remote import MAX_STUBS, fetch_stub
+from app.hub.repository import open_repository
+from app.hub.transport import Hub
 from app.library.gguf_file import read_header
 from app.system.paths import STARTER_MODEL
 from tests.app.hub.gguf_headers import entry, llama_8b, text, write

@@ -8,12 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import Cancelled, GatedError, HubError, OfflineError
-from app.hub.card import model_card, plain_text
-from app.hub.endpoint import Hub, endpoint_of
-from app.hub.listing import open_repository, repository_of
-from app.hub.repository import Gate, ModelFormat, SearchQuery
+from app.hub.repository import Gate, ModelFormat, SearchQuery, model_card, open_repository, plain_text, repository_of
 from app.hub.search import search
-from app.hub.transport import Call, Timeouts, Transport, check_status
+from app.hub.transport import Call, Hub, Timeouts, Transport, check_status, endpoint_of
 from tests.hub_server import Fault, HubServer
 
 SIBLING = {"size": 1000, "lfs": {"sha256": "a" * 64}, "blobId": "b" * 40}

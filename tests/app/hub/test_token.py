@@ -7,8 +7,8 @@ import pytest
 from keyring.backend import KeyringBackend
 
 from app.errors import HubError
-from app.hub.endpoint import Hub
 from app.hub.token import TokenStore, user_name
+from app.hub.transport import Hub
 from tests.hub_server import HubServer
 
 HERE = "https://huggingface.co"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from app.inspect.allocation import Choice, allocate
+from app.inspect.suggesting import Choice, allocate
 
 
 def options(cost: float, size: int = 100) -> list[Choice]:

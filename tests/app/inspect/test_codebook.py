@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.inspect.codebook import by_codebook, codebook, nearest
+from app.inspect.rounding_errors import by_codebook, codebook, nearest
 from tests.app.inspect.models import normal
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from app.inspect.groups import groups_of, overrides_of
+from app.inspect.suggesting import groups_of, overrides_of
 from app.inspect.tensors import open_tensors
 from tests.app.inspect.models import normal, write_gguf
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.inspect.histogram import histogram_of
+from app.inspect.inspection import histogram_of
 from app.inspect.messages import Histogram
 from tests.app.inspect.models import normal
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.inspect.outliers import by_inputs, by_weights
+from app.inspect.inspection import by_inputs, by_weights
 from tests.app.inspect.models import PLANTED, normal, planted
 
 

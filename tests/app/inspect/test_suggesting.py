@@ -11,13 +11,10 @@ import pytest
 from app.convert.conversion import convert
 from app.convert.messages import Convert
 from app.errors import AppError, Cancelled, QuantizeError
-from app.inspect import sensitivity, suggesting
-from app.inspect.groups import groups_of
-from app.inspect.messages import SuggestTypes
-from app.inspect.sensitivity import Listener, Patch, noise_ratio
-from app.inspect.suggesting import suggest_types
+from app.inspect import suggesting
+from app.inspect.messages import SuggestTypes, workspace
+from app.inspect.suggesting import Listener, Patch, groups_of, noise_ratio, suggest_types
 from app.inspect.tensors import open_tensors
-from app.inspect.workspace import workspace
 from app.operation import Event, Progress, Stage
 from app.quantize.native import Options, planned
 from app.system.paths import Paths, default_paths
@@ -107,10 +104,10 @@ def test_what_cannot_be_done_is_a_sentence(
     ):
         with pytest.raises(AppError, match=words):
             run(replace(request, **changed), paths)
-    monkeypatch.setattr(sensitivity, "available_memory_bytes", lambda: 1000)
+    monkeypatch.setattr(suggesting, "available_memory_bytes", lambda: 1000)
     with pytest.raises(AppError, match="of memory"):
         run(request, paths)
-    monkeypatch.setattr("app.system.disk.free_bytes", lambda _folder: 1000)
+    monkeypatch.setattr("app.system.files.free_bytes", lambda _folder: 1000)
     with pytest.raises(AppError, match="must stay free there"):
         run(request, paths)
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.library.library import scan
-from app.library.lineage import alteration
-from app.library.manifest import FileOrigin, Manifest, write_manifest
+from app.library.manifest import FileOrigin, Manifest, alteration, write_manifest
 from app.settings import Settings
 from app.system.paths import Paths
 from tests.real_models import STDLIB_3M

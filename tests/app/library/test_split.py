@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from app.errors import ModelFileError
-from app.library.gguf_file import read_header
-from app.library.split import part_path, split_name
+from app.library.gguf_file import part_path, read_header, split_name
 
 
 def short(key: str, value: int, raw: Any) -> bytes:

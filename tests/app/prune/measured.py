@@ -12,9 +12,9 @@ from torch import Tensor
 from app.prune.block_model import BlockModel
 from app.prune.messages import Prune, PruneMethod
 from app.prune.method import Inputs, Statistic
+from app.prune.prune import read_windows
 from app.prune.statistics import collect
 from app.prune.weights import linear_layers
-from app.prune.windows import read_windows
 from tests.real_models import CALIBRATION
 
 WINDOWS, TOKENS = 8, 64

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import Cancelled
-from app.prune.alternating import conjugate_gradients, fit_in_turn, outputs
-from app.prune.narrowing import keep_rows, linear_of
-from app.prune.refit import refit
+from app.prune.refit import conjugate_gradients, fit_in_turn, outputs, refit
+from app.prune.weights import keep_rows, linear_of
 
 HIDDEN, FFN, KEPT = 24, 48, 32
 

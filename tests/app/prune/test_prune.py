@@ -187,11 +187,11 @@ def test_what_is_checked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConversionError, match=r"no config\.json"):
         run(request(tmp_path / "out", source=tmp_path / "empty"))
-    monkeypatch.setattr("app.prune.checks.available_memory_bytes", lambda: 1_000_000)
+    monkeypatch.setattr("app.prune.prune.available_memory_bytes", lambda: 1_000_000)
     with pytest.raises(PruneError, match="of memory"):
         run(request(tmp_path / "out"))
     monkeypatch.undo()
-    monkeypatch.setattr("app.system.disk.free_bytes", lambda _folder: 1_000_000)
+    monkeypatch.setattr("app.system.files.free_bytes", lambda _folder: 1_000_000)
     with pytest.raises(DiskFullError, match="on the disk"):
         run(request(tmp_path / "out"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "there"]

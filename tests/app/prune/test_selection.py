@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from app.prune.refit import refit
-from app.prune.selection import keep_for_refit
+from app.prune.refit import keep_for_refit, refit
 
 COLUMNS, COUNT = 64, 32
 

@@ -6,10 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.prune.magnitude import smallest, zero
-from app.prune.sparse import Pattern
+from app.prune.magnitude import Pattern, smallest, wanda, zero
 from app.prune.sparsegpt import factor, sparsegpt
-from app.prune.wanda import wanda
 from tests.app.prune import measured
 from tests.app.prune.measured import MeasuredBlock, measured_block, reconstruction_error
 from tests.app.quantize.best.planted import with_outliers

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from app.errors import PruneError
-from app.prune.allocation import allocate
 from app.prune.ffn import scores as neuron_scores
 from app.prune.ffn_widths import width_for, widths
 from app.prune.kv_groups import groups_for
@@ -17,6 +16,7 @@ from app.prune.kv_groups import scores as group_scores
 from app.prune.layers import choose_kept
 from app.prune.method import Inputs
 from app.prune.other_architecture import Widths, check_per_layer, housed
+from app.prune.statistics import allocate
 
 LLAMA: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],

@@ -9,7 +9,7 @@ import pytest
 from app.engine.memory import memory_need
 from app.engine.messages import LoadModel, MachineSpeed, TensorSpeed
 from app.errors import ConversionError
-from app.fit.speed_record import SpeedBook, write_speed_book
+from app.fit.speed import SpeedBook, write_speed_book
 from app.quantize.messages import PlanOffers, Quantize
 from app.quantize.preview import plan_offers
 from app.quantize.quantize import quantize

@@ -123,7 +123,7 @@ def test_recipes(file: Path) -> None:
 
 
 def no_room(_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.system.disk.free_bytes", lambda _folder: 1000)
+    monkeypatch.setattr("app.system.files.free_bytes", lambda _folder: 1000)
 
 
 def no_memory(_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

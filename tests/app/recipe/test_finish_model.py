@@ -11,14 +11,13 @@ from app.convert.conversion import convert
 from app.convert.messages import Convert
 from app.errors import ModelFileError
 from app.library.library import ModelEntry, scan
-from app.library.lineage import lineage_of, original_of
-from app.library.manifest import FileOrigin, Manifest, origin_of, write_manifest
+from app.library.manifest import FileOrigin, Manifest, lineage_of, origin_of, original_of, write_manifest
 from app.library.verify import sha256_of
 from app.measure.families import families, reference_for
 from app.quantize.messages import Quantize
 from app.quantize.quantize import quantize
-from app.recipe.finish_model import finish_model
 from app.recipe.messages import FinishModel
+from app.recipe.steps import finish_model
 from app.settings import Settings
 from app.system.paths import Paths, default_paths
 from tests.real_models import STDLIB_3M

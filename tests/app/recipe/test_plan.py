@@ -15,24 +15,21 @@ from app.engine.memory import memory_need
 from app.engine.messages import LoadModel
 from app.errors import Cancelled
 from app.fit.judgement import MemoryBudget
-from app.fit.speed_record import SpeedBook, write_speed_book
+from app.fit.speed import SpeedBook, write_speed_book
 from app.library.safetensors import facts_of
 from app.operation import Event, Notice
-from app.prune import checks
-from app.prune.memory import memory_bytes
+from app.prune import prune as pruning
+from app.prune.memory import PROGRAM_BYTES, memory_bytes
 from app.prune.messages import Prune, PruneMethod
-from app.prune.process_memory import PROGRAM_BYTES
 from app.prune.prune import prune
 from app.quantize.messages import Quantize
 from app.quantize.quantize import quantize
 from app.recipe import plan as recipe_plan
-from app.recipe.cut_stub import cut_stub
 from app.recipe.effort import Work, read_pace, remember_pace
 from app.recipe.messages import PlanRecipe, RecipePlanned
-from app.recipe.plan import plan_recipe
+from app.recipe.plan import cut_stub, plan_recipe
 from app.recipe.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, as_toml, builtin_recipes
-from app.recipe.shape import cuts_of, shape_of
-from app.recipe.words import rounded_cuts
+from app.recipe.words import cuts_of, rounded_cuts, shape_of
 from app.recipe.work import model_steps, work_of
 from app.recover.messages import RecoverMethod
 from app.system.paths import Paths, default_paths
@@ -160,7 +157,7 @@ def test_the_memory_of_a_cut_is_what_pruning_itself_counts(
         assert isinstance(event, Notice)
         raise Cancelled
 
-    monkeypatch.setattr(checks, "memory_bytes", lambda *given: said.append(memory_bytes(*given)) or said[-1])
+    monkeypatch.setattr(pruning, "memory_bytes", lambda *given: said.append(memory_bytes(*given)) or said[-1])
     (request,) = (one.request for one in model_steps(Recipe("plan", (step,)), source))
     with pytest.raises(Cancelled):
         prune(replace(request, output=source.with_name("out")), report, lambda: False)
@@ -278,7 +275,7 @@ for name in ("torch", "transformers", "peft"):
 from pathlib import Path
 from app.recipe.plan import plan_recipe
 from app.system.paths import default_paths
-from app.prune.messages import PlanRecipe
+from app.recipe.messages import PlanRecipe
 for recipe in sys.argv[2:]:
     plan = plan_recipe(PlanRecipe(Path(sys.argv[1]), recipe, 1024), default_paths(), lambda: False)
     print(len(plan.steps), plan.problem)

@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 
 from app.errors import RecipeError
-from app.library.lineage import lineage_of
-from app.library.manifest import FileOrigin, Manifest, read_manifest, write_manifest
+from app.library.manifest import FileOrigin, Manifest, lineage_of, read_manifest, write_manifest
 from app.measure.messages import MeasureQuality
 from app.prune.messages import Prune, PruneMethod
 from app.quantize.messages import Quantize
 from app.quantize.outputs import recipe_of
 from app.recipe.messages import FinishModel
 from app.recipe.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep
-from app.recipe.shape import Shape, cuts_of, shape_of
+from app.recipe.words import Shape, cuts_of, shape_of
 from app.recipe.work import place_for, work_of
 from app.recover.messages import Recover
 from app.system.paths import default_paths

@@ -11,8 +11,8 @@ from torch.nn import functional
 from app.recover import memory
 from app.recover.adapters import prepare
 from app.recover.language_model import LanguageModel, open_model
-from app.recover.loss import Loss, backward
 from app.recover.messages import Recover, RecoverMethod
+from app.recover.training import Loss, backward
 from tests.real_models import STDLIB_3M
 
 

@@ -12,9 +12,7 @@ from transformers import AutoTokenizer
 from app.errors import AppError, Cancelled, RecoverError
 from app.recover.language_model import open_model
 from app.recover.messages import BUNDLED_TEXT, Recover
-from app.recover.openings import openings_of
-from app.recover.teacher_text import BATCH, Writer, write_text
-from app.recover.texts import order, read_texts
+from app.recover.texts import BATCH, Writer, openings_of, order, read_texts, write_text
 from tests.real_models import EVAL_CODE, STDLIB_3M
 
 

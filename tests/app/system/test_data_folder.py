@@ -11,10 +11,10 @@ import pytest
 from app import __version__
 from app.chat.store import ChatStore
 from app.engine import machine_record
-from app.engine.draft_choices import read_choice
+from app.engine.machine_record import read_choice
 from app.engine.messages import Role
 from app.errors import StorageError
-from app.fit.speed_record import read_speed_book
+from app.fit.speed import read_speed_book
 from app.measure.ledger import read_ledger, record
 from app.measure.messages import Estimate, Quality
 from app.settings import Settings, load_settings, save_settings

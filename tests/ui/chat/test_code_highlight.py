@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ui.chat.code_highlight import Kind, find_lexer, restart_line, spans
+from ui.chat.code_view import Kind, find_lexer, restart_line, spans
 
 CODE = 'def f(x):\n    """Doc\n    string."""\n    return 1  # one\n\nclass A:\n    pass\n'
 

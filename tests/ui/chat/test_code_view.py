@@ -10,7 +10,7 @@ from pygments.lexers import PythonLexer
 from pytestqt.qtbot import QtBot
 
 from ui.chat.code_view import CodeView
-from ui.chat.markdown_blocks import Code
+from ui.chat.markdown_stream import Code
 
 
 def test_a_lexer_that_comes_late_still_colours(qtbot: QtBot) -> None:

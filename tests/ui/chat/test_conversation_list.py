@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from app.chat.conversation import ConversationSummary
 from ui.chat.conversation_list import ConversationList
-from ui.chat.conversations_model import ConversationsModel
+from ui.chat.conversations import ConversationsModel
 
 
 @pytest.fixture

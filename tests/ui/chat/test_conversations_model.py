@@ -9,7 +9,7 @@ from PySide6.QtCore import QModelIndex, Qt
 from pytestqt.qtbot import QtBot
 
 from app.chat.conversation import ConversationSummary
-from ui.chat.conversations_model import BUSY_ROLE, SECTION_ROLE, SUMMARY_ROLE, ConversationsModel
+from ui.chat.conversations import BUSY_ROLE, SECTION_ROLE, SUMMARY_ROLE, ConversationsModel
 
 NOW = datetime(2026, 3, 2, 15, 0).timestamp()
 DAY = 86_400

@@ -9,8 +9,7 @@ from pytestqt.qtbot import QtBot
 
 from tests.ui.chat.chat_steps import contents, send, titles
 from tests.ui.fake_engine import Answer, FakeEngine
-from ui.chat.conversations import export
-from ui.chat.conversations_model import SUMMARY_ROLE
+from ui.chat.conversations import SUMMARY_ROLE, export
 from ui.chat.page import ChatPage
 from workers.chat_storage import ChatStorage
 

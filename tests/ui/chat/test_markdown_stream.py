@@ -6,9 +6,10 @@ import random
 
 import pytest
 
-from ui.chat.markdown_blocks import (
+from ui.chat.markdown_stream import (
     Block,
     Code,
+    MarkdownStream,
     Paragraph,
     Rule,
     Run,
@@ -16,9 +17,10 @@ from ui.chat.markdown_blocks import (
     Table,
     is_allowed_address,
     make_parser,
+    render,
+    render_all,
     to_blocks,
 )
-from ui.chat.markdown_stream import MarkdownStream, render, render_all
 
 PIECES = (
     "- a\n", "* b\n", "1. x\n", "2. y\n", "7) z\n", "para words\n", "\n", "  indented\n", "    four\n", "```\n",

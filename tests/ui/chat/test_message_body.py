@@ -7,10 +7,8 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QToolButton
 from pytestqt.qtbot import QtBot
 
-from ui.chat.code_highlight import Kind, find_lexer
-from ui.chat.code_view import CodeView, LexerCallback
-from ui.chat.markdown_blocks import Code, Paragraph, Table
-from ui.chat.markdown_stream import render_all
+from ui.chat.code_view import CodeView, Kind, LexerCallback, find_lexer
+from ui.chat.markdown_stream import Code, Paragraph, Table, render_all
 from ui.chat.message_body import MessageBody
 from ui.chat.prose_view import ProseView, TableView
 

@@ -15,7 +15,7 @@ from app.engine.messages import LoadModel, Role
 from app.errors import StorageError
 from tests.ui.chat.chat_steps import begin, begin_held, contents, send, stored, titles, widget
 from tests.ui.fake_engine import SAMPLE_MODEL, Answer, FakeEngine
-from ui.chat.conversations_model import BUSY_ROLE
+from ui.chat.conversations import BUSY_ROLE
 from ui.chat.message_widget import AnswerMessage
 from ui.chat.page import ChatPage
 from workers.chat_storage import ChatStorage

@@ -7,8 +7,7 @@ from pytestqt.qtbot import QtBot
 
 from app.chat.presets import CREATIVE, PRECISE, SamplingPreset
 from app.engine.messages import Sampling
-from ui.chat.preset_field import CUSTOM
-from ui.chat.sampling_panel import SamplingPanel
+from ui.chat.sampling_panel import CUSTOM, SamplingPanel
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from pytestqt.qtbot import QtBot
 
 from app.chat.conversation import Conversation
 from app.chat.presets import BALANCED, CREATIVE, PRECISE
-from ui.chat.preset_field import CUSTOM
-from ui.chat.settings_pane import ChatSettingsPane
+from ui.chat.sampling_panel import CUSTOM, ChatSettingsPane
 from workers.chat_storage import ChatStorage
 
 NEW = Conversation("", "New chat", preset=BALANCED.name)

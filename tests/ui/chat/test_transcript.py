@@ -13,8 +13,7 @@ from pytestqt.qtbot import QtBot
 from app.chat.conversation import MessageState, StoredMessage
 from app.engine.messages import Role
 from tests.ui.fake_engine import SAMPLE_STATISTICS
-from ui.chat.code_highlight import find_lexer
-from ui.chat.code_view import LexerCallback
+from ui.chat.code_view import LexerCallback, find_lexer
 from ui.chat.message_row import Note
 from ui.chat.transcript import Transcript
 

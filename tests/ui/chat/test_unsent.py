@@ -100,7 +100,7 @@ def test_a_full_disk_is_told_once(qtbot: QtBot, page: ChatPage, monkeypatch: pyt
 
     told: list[str] = []
     page.unsent.failed.connect(lambda sentence, _: told.append(sentence))
-    monkeypatch.setattr("ui.chat.unsent.save_unsent", refuse)
+    monkeypatch.setattr("ui.chat.composer.save_unsent", refuse)
     for text in ("a", "ab"):
         page.composer.set_text(text)
         page.unsent.flush()

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from app.engine.messages import MachineSpeed, TensorSpeed
-from app.fit.speed_record import SpeedBook, write_speed_book
+from app.fit.speed import SpeedBook, write_speed_book
 from app.system.paths import Paths
 from tests.hub_server import Fault, HubServer
 from tests.hub_server.fixtures import hub

@@ -9,14 +9,14 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from app.fit.budget import budget_of
-from app.fit.judging import MADE_TYPES, refusal
+from app.fit.judgement import MADE_TYPES, refusal
+from app.fit.verdict import budget_of
 from app.hub.repository import Repository
 from app.quantize.messages import Quantize
 from app.system.paths import Paths
 from tests.ui.fake_hub import GB, ORIGINAL, FakeHub, plan_for
 from ui.discover.page import DiscoverPage
-from ui.discover.rows import RemoteColumn, remote_cell
+from ui.discover.table import RemoteColumn, remote_cell
 from ui.look.theme import ThemeWatcher
 from workers.downloads import DownloadState, DownloadStatus
 from workers.protocol import Failure

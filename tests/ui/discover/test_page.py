@@ -8,14 +8,14 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from app.engine.messages import KvType, MachineSpeed, TensorSpeed
-from app.fit.budget import budget_of
-from app.fit.speed_record import SpeedBook, write_speed_book
+from app.fit.speed import SpeedBook, write_speed_book
+from app.fit.verdict import budget_of
 from app.system.paths import Paths
 from tests.app.hub.gguf_headers import llama_8b
 from tests.hub_server import Fault, HubServer
 from tests.hub_server.fixtures import hub, starter_repository
 from ui.discover.page import DiscoverPage
-from ui.discover.rows import RemoteColumn, remote_cell
+from ui.discover.table import RemoteColumn, remote_cell
 from ui.look.theme import ThemeWatcher
 from ui.window.job_strip import DownloadStrip
 from workers.downloads import DownloadState, DownloadStatus

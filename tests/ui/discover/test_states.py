@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from app.fit.budget import budget_of
+from app.fit.verdict import budget_of
 from app.hub.repository import RemoteModel, Repository
 from app.system.paths import Paths
 from tests.ui.fake_hub import GB, QWEN, FakeHub, plan_for, sample_results

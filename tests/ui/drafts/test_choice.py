@@ -7,21 +7,32 @@ from pathlib import Path
 
 import pytest
 
-from app.engine.draft_choices import DraftChoice, choose_draft, read_choice
-from app.engine.draft_messages import Difference, DraftCheck, DraftFigures, DraftLoaded, DraftVerdict
-from app.engine.messages import CheckDraft, CompareDraft, LoadModel, Message, Role, Sampling, TooLarge
+from app.engine.machine_record import DraftChoice, choose_draft, read_choice
+from app.engine.messages import (
+    CheckDraft,
+    CompareDraft,
+    Difference,
+    DraftCheck,
+    DraftFigures,
+    DraftLoaded,
+    DraftVerdict,
+    LoadModel,
+    Message,
+    Role,
+    Sampling,
+    TooLarge,
+)
 from app.engine.need import MemoryNeed
 from app.fit.drafts import DraftCandidate
 from app.system.paths import Paths
 from tests.ui.fake_engine import SAMPLE_MODEL, FakeEngine
-from ui.chat.guessed_view import GuessedView, merged
+from ui.chat.message_body import GuessedView, merged
 from ui.drafts.choice import Drafts
-from ui.drafts.figures import DraftingRows
-from ui.drafts.picker import DraftPicker
+from ui.drafts.picker import DraftingRows, DraftPicker
 from ui.drafts.words import check_words, gain, row_of, verdict_words
 from ui.errors import NoticeBar
 from ui.models.models_model import ModelsModel
-from ui.window.too_large_bar import TooLargeBar
+from ui.window.main_window import TooLargeBar
 from workers.current_model import CurrentModel
 from workers.settings_store import SettingsStore
 from workers.tasks import TaskRunner

@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 from app.drafts.messages import DraftCost, DraftMade, DraftOption, DraftsPlanned, MakeDraft
 from app.recover.messages import OVERNIGHT_TOKENS
 from tests.ui.scenes_ledger import source, variants
-from ui.drafts.dialog import NO_TARGET, DraftDialog
+from ui.drafts.making import NO_TARGET, DraftDialog
 from ui.drafts.words import made_words
 
 OPTIONS = (DraftOption(1, 0.1, 0.4, 1.2), DraftOption(2, 0.2, 0.5, 1.5), DraftOption(3, 0.6, 0.6, 0.97))

@@ -11,8 +11,7 @@ import pytest
 import shiboken6
 from pytestqt.qtbot import QtBot
 
-from app.inspect.messages import Inside, LookInside, SuggestTypes
-from app.inspect.workspace import workspace
+from app.inspect.messages import Inside, LookInside, SuggestTypes, workspace
 from app.operation import Progress, Stage
 from app.system.paths import Paths
 from tests.ui.fake_engine import FakeEngine
@@ -113,7 +112,7 @@ def test_a_failure_is_said(program: Program, looking: Looking) -> None:
 
 
 def test_the_window_needs_no_numpy() -> None:
-    modules = "ui.inspect.controller, ui.inspect.window, workers.inspection"
+    modules = "ui.inspect.controller, ui.inspect.window, workers.recipe_plans"
     code = f"import sys, {modules}; print([name for name in ('numpy', 'gguf') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -9,8 +9,7 @@ from PySide6.QtWidgets import QApplication, QPushButton
 
 from app.settings import Theme
 from ui.look import icons
-from ui.look.style_sheet import style_sheet
-from ui.look.theme import DARK, LIGHT, ThemeWatcher, Tokens, text_font, tokens
+from ui.look.theme import DARK, LIGHT, ThemeWatcher, Tokens, style_sheet, text_font, tokens
 from ui.look.tokens import colour_names
 
 TEXT = ("text", "text_secondary", "accent", "danger", "warning", "success")
@@ -118,7 +117,7 @@ def test_the_program_may_lie_in_a_folder_of_any_name(theme: ThemeWatcher, qapp, 
         QPushButton().ensurePolished()
         return [record.message for record in qtlog.records if "parse" in record.message]
 
-    monkeypatch.setattr("ui.look.style_sheet.RESOURCES", tmp_path / "Büro (alt) 1")
+    monkeypatch.setattr("ui.look.theme.RESOURCES", tmp_path / "Büro (alt) 1")
     sheet = style_sheet(LIGHT)
     assert complaints(sheet) == []
     assert complaints(sheet.replace('url("', "url(").replace('")', ")"))  # it would be seen

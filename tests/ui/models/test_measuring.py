@@ -97,7 +97,7 @@ def test_details_show_what_was_measured(program: Program) -> None:
 
 MODELS_PAGE_ONLY = """
 import sys
-import ui.program
+import ui.app, ui.program
 from PySide6.QtWidgets import QApplication
 def begin(program):
     program.window.show_page(ui.program.MODELS)
@@ -110,7 +110,7 @@ def begin(program):
     print(sorted({"numpy", "pyqtgraph", "llama_cpp", "torch"} & set(sys.modules)))
     program.window.close()
 ui.program.Program._begin = begin
-sys.exit(ui.program.main())
+sys.exit(ui.app.main())
 """
 
 

@@ -11,8 +11,7 @@ from pytestqt.qtbot import QtBot
 from app import __version__
 from app.system.paths import Paths
 from tests.ui.fake_engine import SAMPLE_MODEL, FakeEngine
-from ui.settings.about import make_about_page
-from ui.settings.about_page import AboutPage
+from ui.settings.about_page import AboutPage, make_about_page
 from workers.tasks import TaskRunner
 
 TIMEOUT_MS = 20_000
@@ -27,7 +26,7 @@ class Window:
 
 @pytest.fixture
 def page(qtbot: QtBot, tasks: TaskRunner, loaded_engine: FakeEngine, paths: Paths, monkeypatch) -> AboutPage:
-    monkeypatch.setattr("ui.settings.about.licences_text", lambda: "All the licences")
+    monkeypatch.setattr("ui.settings.about_page.licences_text", lambda: "All the licences")
     from PySide6.QtWidgets import QWidget
 
     window = QWidget()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytestqt.qtbot import QtBot
 
 from tests.ui.fake_hub import FakeHub
-from ui.settings.hub_rows import SpeedRow, TokenRow
+from ui.settings.page import SpeedRow, TokenRow
 
 
 def row_of(hub: FakeHub, qtbot: QtBot) -> TokenRow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ui.startup.display import display_problem, fatal_sentence
+from ui.startup.application import display_problem, fatal_sentence
 
 NO_PLUGIN = "This application failed to start because no Qt platform plugin could be initialized.\n\nAvailable: xcb."
 

@@ -22,9 +22,8 @@ from tests.ui.fake_engine import FakeEngine
 from ui.look.theme import ThemeWatcher
 from ui.program import CHAT, MODELS, Program
 from ui.startup.application import Application
-from ui.startup.restore import can_be_taken, place
+from ui.startup.restore import WindowState, can_be_taken, load_window_state, place
 from ui.startup.single_instance import Visit
-from ui.startup.window_state import WindowState, load_window_state
 
 TIMEOUT_MS = 20_000
 SCREENS = (QRect(0, 0, 1920, 1040), QRect(1920, 0, 1280, 1024))

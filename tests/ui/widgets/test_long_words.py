@@ -7,9 +7,9 @@ from PySide6.QtCore import QMimeData
 from PySide6.QtGui import QTextOption
 
 from ui.chat.composer import ComposerField
-from ui.chat.markdown_blocks import Paragraph, Run
+from ui.chat.markdown_stream import Paragraph, Run
 from ui.chat.prose_view import PlainView, ProseView
-from ui.widgets.long_words import LONGEST_WORD, wrap_mode
+from ui.widgets.elided_label import LONGEST_WORD, wrap_mode
 
 ANYWHERE = QTextOption.WrapMode.WrapAnywhere
 BETWEEN_WORDS = QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere

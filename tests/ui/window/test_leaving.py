@@ -17,7 +17,7 @@ from app.system.paths import STARTER_MODEL, Paths
 from tests.ui.fake_engine import FakeEngine
 from ui.look.theme import ThemeWatcher
 from ui.program import Program
-from ui.window.leaving import QUIT, STAY, quit_question
+from ui.window.job_notices import QUIT, STAY, quit_question
 from workers.jobs import Job, JobStatus
 
 QUANTIZE = Quantize(Path("/m/a"), Path("/m/a/a-Q4_0.gguf"), "Q4_0")

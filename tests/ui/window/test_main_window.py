@@ -17,7 +17,7 @@ from app.system.paths import STARTER_MODEL, Paths
 from tests.ui.fake_engine import SAMPLE_MODEL, EngineState, FakeEngine
 from ui.look.theme import DARK, ThemeWatcher, tokens
 from ui.program import Program
-from ui.startup.window_state import WindowState, load_window_state, save_window_state
+from ui.startup.restore import WindowState, load_window_state, save_window_state
 from ui.window.main_window import SMALLEST, usual_size
 from workers.protocol import Failure
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.engine.need import MemoryNeed
-from ui.window.memory_bar import MemoryBar, memory_parts
+from ui.window.performance_panel import MemoryBar, memory_parts
 
 GB = 10**9
 NEED = MemoryNeed(weights_bytes=4 * GB, kv_bytes=1 * GB, compute_bytes=GB // 2)

@@ -11,8 +11,7 @@ from app.engine.need import MemoryNeed
 from app.operation import Progress, Stage
 from tests.ui.fake_engine import SAMPLE_MODEL, SAMPLE_STATISTICS, Answer, EngineState, FakeEngine
 from tests.ui.scenes import sample_memory
-from ui.window.performance_panel import REPAINT_MS, WIDTH, PerformancePanel
-from ui.window.speed_plot import SHOWN_TOKENS, SpeedPlot
+from ui.window.performance_panel import REPAINT_MS, SHOWN_TOKENS, WIDTH, PerformancePanel, SpeedPlot
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.ui.chat.chat_steps import begin, contents
 from ui.look.theme import ThemeWatcher
 from ui.program import CHAT, WORKSHOP, Program
 from ui.workshop.page import COMPARE
-from workers.engine.states import EngineState
+from workers.engine.client import EngineState
 
 TIMEOUT_MS = 300_000
 RECIPE = Recipe(

@@ -13,8 +13,7 @@ from app.operation import Stage
 from app.system.paths import Paths
 from tests.workers.conftest import Heard, ask, model, opened
 from workers.engine import client
-from workers.engine.client import ChatEngine
-from workers.engine.states import EngineState
+from workers.engine.client import ChatEngine, EngineState
 
 
 class TestLoading:

@@ -19,8 +19,8 @@ from app.system.process_outcome import Ending, ProcessOutcome
 from tests.workers.conftest import MISBEHAVING, Heard, ask, model, opened
 from workers import process
 from workers.engine import client
+from workers.engine.client import EngineState
 from workers.engine.rescue import crash_failure
-from workers.engine.states import EngineState
 
 
 class TestDying:

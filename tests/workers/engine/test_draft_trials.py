@@ -9,13 +9,22 @@ import psutil
 import pytest
 from pytestqt.qtbot import QtBot
 
-from app.engine.draft_messages import DraftCheck, DraftVerdict
-from app.engine.messages import CheckDraft, CompareDraft, Generate, LoadModel, Message, Role, Sampling, ThreadCounts
+from app.engine.messages import (
+    CheckDraft,
+    CompareDraft,
+    DraftCheck,
+    DraftVerdict,
+    Generate,
+    LoadModel,
+    Message,
+    Role,
+    Sampling,
+    ThreadCounts,
+)
 from app.system.paths import STARTER_MODEL
 from tests.app.engine.drafts import draft_file
 from tests.workers.conftest import Heard
-from workers.engine.client import ChatEngine
-from workers.engine.states import EngineState
+from workers.engine.client import ChatEngine, EngineState
 
 LOAD = LoadModel(STARTER_MODEL, context_tokens=2048, threads=ThreadCounts(1, 1))
 QUESTION = (Message(Role.USER, "What does os.path.join do?"),)

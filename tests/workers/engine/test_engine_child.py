@@ -17,12 +17,11 @@ from app.engine.messages import Bench, Generate, LoadModel, Message, Role, Sampl
 from app.operation import Stage
 from app.system.paths import STARTER_MODEL, Paths
 from tests.workers.conftest import Heard
-from workers.engine.client import ChatEngine
-from workers.engine.states import EngineState
+from workers.engine.client import ChatEngine, EngineState
 from workers.jobs import Job, JobQueue
 
-SLOW = (sys.executable, str(Path(__file__).with_name("slow_child.py")))
-DYING = (sys.executable, str(Path(__file__).with_name("dying_child.py")))
+SLOW = (sys.executable, str(Path(__file__).parents[1] / "slow_child.py"))
+DYING = (sys.executable, str(Path(__file__).parents[1] / "dying_child.py"))
 
 ONE_THREAD = ThreadCounts(1, 1)
 LOAD = LoadModel(STARTER_MODEL, context_tokens=2048, threads=ONE_THREAD)

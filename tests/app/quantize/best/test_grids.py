@@ -8,7 +8,7 @@ import pytest
 from gguf import GGMLQuantizationType as Type
 from gguf.quants import dequantize
 
-from app.quantize.best.grids import FORMATS, Format
+from app.quantize.best.rounding import FORMATS, Format
 
 ROWS, COLUMNS = 6, 512
 _SCALES = {Type.Q4_1: 4, Type.Q5_1: 4, Type.Q4_K: 4, Type.Q5_K: 4}

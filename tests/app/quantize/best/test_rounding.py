@@ -9,8 +9,7 @@ from gguf.quants import dequantize, quantize
 
 from app.errors import Cancelled
 from app.quantize.best import rounding
-from app.quantize.best.grids import FORMATS, Grid
-from app.quantize.best.rounding import Feedback, output_error, rounded
+from app.quantize.best.rounding import FORMATS, Feedback, Grid, output_error, rounded
 
 ROWS, COLUMNS = 48, 320
 TOKENS = 1_000_000
