@@ -264,7 +264,7 @@ class TestRefusals:
         def full(_file: int) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("app.quantize.importance.os.fsync", full)
+        monkeypatch.setattr("app.quantize.importance_file.os.fsync", full)
         with pytest.raises(StorageError, match="No space left on device"):
             collect(request(tmp_path))
 
