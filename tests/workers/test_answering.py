@@ -140,9 +140,10 @@ def test_a_stop_marks_the_answer(
         loaded_engine.hold = False
         loaded_engine.step()
     message = finished.args[1]
-    assert message.state is MessageState.INTERRUPTED
+    assert (message.content, message.state) == ("Yes", MessageState.INTERRUPTED)
     assert loaded_engine.calls[-1] == ("stop", ())
-    assert message.statistics is None or message.statistics.stop_reason in (StopReason.STOPPED, StopReason.END)
+    assert message.statistics is not None
+    assert message.statistics.stop_reason is StopReason.STOPPED
 
 
 def test_a_stop_before_the_engine_was_asked_asks_nothing(
