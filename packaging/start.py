@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Set Bantam up in `.venv` and open it, with nothing but Python: `python3 packaging/start.py`.
 
-`start.py test [pytest arguments]` does the same set-up with the test tools and runs every check.
+`start.py test [pytest arguments]` does the same set-up with the test tools and runs every check; `lint`, `types` and
+`fmt` run a part of them, on a PATH where one is given.
 This file keeps to the syntax of any Python 3, so that one that is too old says which is needed, and no syntax error.
 """
 

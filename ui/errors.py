@@ -171,9 +171,6 @@ class ErrorBar(MessageBar):
         if failure.details:
             self.add_button("Copy details", lambda: copy_details(failure), closes=False)
 
-    def show_error(self, error: BaseException) -> None:
-        self.show_failure(failure_of(error))
-
 
 class NoticeBar(MessageBar):
     """One line the user should read though nothing failed, with at most one thing to do. May go by itself."""

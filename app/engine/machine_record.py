@@ -105,12 +105,6 @@ def remember_thread_counts(path: Path, size_class: str, counts: ThreadCounts) ->
     _change(path, threads={**read_record(path).threads, size_class: measured})
 
 
-def forget_thread_counts(path: Path) -> None:
-    """Measure again at the next load, for every size class."""
-    if read_record(path).threads:
-        _change(path, threads={})
-
-
 def batch_costs(path: Path, model: str) -> dict[int, float]:
     """ms by batch size, as measured here for `model` (any key that is its own); empty before."""
     return {int(size): ms for size, ms in read_record(path).batches.get(model, {}).items()}

@@ -132,7 +132,6 @@ class Repository:
     revision: str
     """The commit, 40 hexadecimal digits."""
     models: tuple[RemoteModel, ...]
-    total_files: int = 0
     problem: str = ""
     base_model: str = ""
     """The repository that this one was quantized from, where the author says so."""
@@ -187,7 +186,6 @@ def repository_of(facts: Mapping[str, Any], repository: str) -> Repository:
         summary=summary_of(facts, repository),
         revision=revision if isinstance(revision, str) and revision.isalnum() and len(revision) <= 64 else "main",
         models=models,
-        total_files=len(listed),
         problem="" if models else _problem(files),
         base_model=printable(base, 100) if isinstance(base, str) else "",
     )

@@ -1,4 +1,7 @@
-"""`start.py test`: every check that the project's CI runs, one after the other, and what came out at the end."""
+"""The checks of `start.py lint | types | fmt | test`, one after the other, and what came out at the end.
+
+`test` without arguments is all of them, and what the project's CI runs.
+"""
 
 from __future__ import annotations
 
@@ -25,25 +28,45 @@ class Check(NamedTuple):
     without_qt: bool = False
 
 
+WHOLE = [Check("Layers", ["-c", LAYERS]), Check("Dead code", ["-m", "vulture"])]
+
+
+def checks_for(command: str, arguments: list[str]) -> list[Check]:
+    """The checks of a command. `arguments` are paths, and for `test` anything that pytest takes, or --wide.
+
+    Layers and dead code are found in the whole program only, whatever the paths are.
+    """
+    if command == "lint":
+        return [Check("Style", ["-m", "ruff", "check", *(arguments or ["."])]), *WHOLE]
+    if command == "types":
+        return [Check("Types", ["-m", "mypy", *arguments])]
+    if command == "fmt":
+        paths = arguments or ["."]
+        imports = Check("Imports", ["-m", "ruff", "check", "--select", "I", "--fix", *paths])
+        return [imports, Check("Format", ["-m", "ruff", "format", *paths])]
+    if arguments and arguments != ["--wide"]:
+        return [Check("Tests", [*PYTEST, *arguments])]
+    return all_checks(wide=bool(arguments))
+
+
 def all_checks(wide: bool = False) -> list[Check]:
     """The quick ones first. The tests of app run once, without PySide6, and then those of everything else."""
     options = [*AT_ONCE, *(["-m", "wide or not wide"] if wide else [])]
     return [
-        Check("Style", ["-m", "ruff", "check", "."]),
         Check("Format", ["-m", "ruff", "format", "--check", "."]),
-        Check("Types", ["-m", "mypy"]),
-        Check("Layers", ["-c", LAYERS]),
+        *checks_for("lint", []),
+        *checks_for("types", []),
         Check("Tests of app, without PySide6", [*PYTEST, *options, "-p", "no:pytest-qt", "tests/app"], without_qt=True),
         Check("Tests of everything else", [*PYTEST, *options, "--ignore=tests/app"]),
     ]
 
 
-def run_checks(environment: Environment, project: Path, arguments: list[str]) -> int:
-    """Run all checks, or pytest alone where pytest arguments are given. Returns the exit code: 0 if all passed."""
-    if arguments and arguments != ["--wide"]:
-        return _run(environment, project, Check("Tests", [*PYTEST, *arguments]))
+def run_checks(environment: Environment, project: Path, checks: list[Check]) -> int:
+    """Run them all, also after one that failed. Returns the exit code: 0 if all passed."""
+    if len(checks) == 1:
+        return _run(environment, project, checks[0])
     results = []
-    for check in all_checks(wide="--wide" in arguments):
+    for check in checks:
         say(f"\n== {check.title}")
         started = time.monotonic()
         code = _run(environment, project, check)

@@ -12,11 +12,15 @@ from typing import Sequence
 from bootstrap import checks, installation, interpreter, system_packages
 from bootstrap.console import SetupError, say
 
+CHECKS = ("test", "lint", "types", "fmt")
 DESCRIPTION = "Sets Bantam up in .venv (once) and opens its window."
 COMMANDS = """commands:
   (none)             set up what is missing and open the window
   test [ARGUMENTS]   the same set-up with the test tools, then every check; with ARGUMENTS: pytest with these;
                      with --wide: every check, the slow tests too
+  lint [PATH ...]    style (ruff), layers (import-linter), dead code (vulture)
+  types [PATH ...]   types (mypy)
+  fmt [PATH ...]     write the code in its format, imports in order (ruff)
   setup              set up and open nothing
   system-packages    print the line that installs the system packages that are missing; nothing if none is
 """
@@ -57,7 +61,7 @@ def _run(arguments: Sequence[str]) -> int:
         epilog=COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = ("open", "test", "setup", "system-packages")
+    names = ("open", *CHECKS, "setup", "system-packages")
     parser.add_argument("command", nargs="?", default="open", choices=names, help=argparse.SUPPRESS)
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
@@ -65,8 +69,8 @@ def _run(arguments: Sequence[str]) -> int:
         return _name_system_packages()
     if not interpreter.OLDEST <= sys.version_info[:2] <= interpreter.NEWEST:
         return _run_with_another_python(arguments)
-    if chosen.command == "test":
-        return _test(chosen.arguments)
+    if chosen.command in CHECKS:
+        return _check(chosen.command, chosen.arguments)
     if chosen.arguments:
         parser.error("unexpected: " + " ".join(chosen.arguments))
     return _open() if chosen.command == "open" else _set_up()
@@ -84,10 +88,11 @@ def _set_up() -> int:
     return 0
 
 
-def _test(arguments: list[str]) -> int:
-    _check_libraries(window=False)
+def _check(command: str, arguments: list[str]) -> int:
+    if command == "test":
+        _check_libraries(window=False)
     environment = installation.set_up(["test"])
-    return checks.run_checks(environment, installation.PROJECT, arguments)
+    return checks.run_checks(environment, installation.PROJECT, checks.checks_for(command, arguments))
 
 
 def _run_with_another_python(arguments: Sequence[str]) -> int:

@@ -50,7 +50,6 @@ class Needs:
     sonames: frozenset[str]
     glibc: tuple[int, ...]
     """The oldest version of the C library that it starts with."""
-    glibcxx: tuple[int, ...]
 
 
 def parse(objdump: str) -> tuple[list[str], list[tuple[str, tuple[int, ...]]]]:
@@ -70,7 +69,7 @@ def needs_of(folder: Path) -> Needs:
         wanted.update(sonames)
         for kind, number in versions:
             oldest[kind] = max(oldest.get(kind, ()), number)
-    return Needs(frozenset(wanted - inside), oldest.get("GLIBC", ()), oldest.get("GLIBCXX", ()))
+    return Needs(frozenset(wanted - inside), oldest.get("GLIBC", ()))
 
 
 def libraries_of(folder: Path) -> dict[str, list[str]]:

@@ -262,7 +262,7 @@ def repository(
     identity: str, *models: RemoteModel, gate: Gate = Gate.OPEN, problem: str = "", license: str = "apache-2.0"
 ) -> Repository:
     summary = RepositorySummary(identity, (ModelFormat.GGUF,), 81_234, 512, "2026-01-12", 8 * GB, license, gate)
-    return Repository(summary, "a" * 40, models, len(models) + 3, problem, "Qwen/Qwen3-8B")
+    return Repository(summary, "a" * 40, models, problem, "Qwen/Qwen3-8B")
 
 
 QWEN = repository(

@@ -28,13 +28,13 @@ def notice_bar(qtbot) -> NoticeBar:
 
 
 def test_own_error_is_shown_in_its_own_words(error_bar: ErrorBar) -> None:
-    error_bar.show_error(LoadError("The file is cut off.", "Download it again."))
+    error_bar.show_failure(failure_of(LoadError("The file is cut off.", "Download it again.")))
     assert (error_bar.sentence, error_bar.hint) == ("The file is cut off.", "Download it again.")
     assert "Copy details" not in error_bar.buttons()
 
 
 def test_bug_is_shown_with_details_to_copy(error_bar: ErrorBar) -> None:
-    error_bar.show_error(KeyError("weights"))
+    error_bar.show_failure(failure_of(KeyError("weights")))
     assert "KeyError" in error_bar.sentence
     error_bar.buttons()["Copy details"].click()
     assert "KeyError: 'weights'" in QGuiApplication.clipboard().text()

@@ -136,11 +136,6 @@ class Composer(QWidget):
         """As it stands in the field."""
         return self.field.toPlainText()
 
-    @property
-    def is_editing(self) -> bool:
-        """Whether an earlier message is being edited."""
-        return not self._edit_bar.isHidden()
-
     def set_text(self, text: str) -> None:
         """Put a text into the field, the cursor at its end."""
         if text != self.text:

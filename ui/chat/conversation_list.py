@@ -164,13 +164,6 @@ class ConversationList(QWidget):
         self.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self.search.selectAll()
 
-    def rename_current(self) -> None:
-        """Edit the title of the open conversation in its row."""
-        row = self._model.row_of(self._current)
-        if row >= 0:
-            self.view.scrollTo(self._model.index(row))
-            self.view.edit(self._model.index(row))
-
     def menu_for(self, conversation_id: str) -> QMenu:
         """What can be done with a conversation."""
         menu = QMenu(self)

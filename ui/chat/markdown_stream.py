@@ -131,11 +131,6 @@ def render(text: str) -> Iterator[tuple[Block, ...]]:
     yield stream.finish().blocks
 
 
-def render_all(text: str) -> tuple[Block, ...]:
-    """The blocks of a finished text."""
-    return tuple(block for step in render(text) for block in step)
-
-
 def _open_code(tail: str) -> Code:
     opened = _FENCE.match(tail)
     assert opened is not None

@@ -64,7 +64,7 @@ class MessageActions(QWidget):
 
     def button(self, name: str) -> QToolButton:
         """The button of an action, or "previous" and "next"."""
-        return self._buttons[name]
+        return {"previous": self._previous, "next": self._next, **self._buttons}[name]
 
     def set_sibling(self, number: int, count: int) -> None:
         """Show "2/3" where there is more than one version of the message."""
@@ -79,10 +79,6 @@ class MessageActions(QWidget):
         for name, button in self._buttons.items():
             button.setEnabled(enabled or name == COPY.name)
         self._siblings.setEnabled(enabled)
-
-    @property
-    def has_siblings(self) -> bool:
-        return not self._siblings.isHidden()
 
     def hide_actions(self, names: frozenset[str]) -> None:
         """Those that make no sense for this message."""
@@ -148,10 +144,6 @@ class MessageNote(QWidget):
     def text(self) -> str:
         """What it says; "" while there is nothing to say."""
         return "" if self.isHidden() else self._label.text()
-
-    @property
-    def again_button(self) -> QPushButton:
-        return self._again
 
     def say(self, tone: str, text: str, again: bool) -> None:
         """Show `text` in the tone "danger", "warning" or "notice"; "" hides the note."""
@@ -236,10 +228,6 @@ class MessageWidget(QWidget):
     def left_out(self) -> str:
         """The line that says what the model did not see."""
         return self._left_out.text if self._left_out is not None else ""
-
-    def label_text(self, name: str) -> str:
-        """The words of the line "model", "progress" or "statistics"."""
-        return self._labels[name].text() if name in self._labels and not self._labels[name].isHidden() else ""
 
     def refresh(self) -> None:
         """Show what the row says now."""

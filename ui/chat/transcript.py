@@ -80,12 +80,6 @@ class Transcript(QAbstractScrollArea):
             self._follows = True
         self._arrange()
 
-    def add_message(self, message: StoredMessage) -> None:
-        """One more at the end; the view goes there, because the user asked for it."""
-        self.rows.append(self._row_for(message, {}))
-        self._follows = True
-        self._arrange()
-
     def update_message(self, message: StoredMessage) -> None:
         """The message as it is stored now; an answer that was live is finished."""
         self._change(message.id, message=message, live_text=None, progress="")

@@ -39,7 +39,6 @@ class TensorView(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._row: TensorRow | None = None
-        self._by_inputs = False
         self.title, self.facts = _label("title"), _label("secondary")
         self.empty = EmptyState("boxes")
         self.empty.action.clicked.connect(self.again_requested)

@@ -5,7 +5,7 @@ Whoever paints by hand asks `tokens()` at paint time, so that a change of theme 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,3 @@ def use(table: Tokens) -> None:
     """Put a table in force. Only the theme does this; the widgets then need a repaint."""
     global _current
     _current = table
-
-
-def colour_names() -> tuple[str, ...]:
-    """The tokens that are colours, for tests."""
-    return tuple(f.name for f in fields(Tokens) if str(getattr(LIGHT, f.name)).startswith("#"))

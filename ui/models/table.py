@@ -88,11 +88,6 @@ class ModelTable(QTreeView):
             self.setColumnHidden(column, room < 0)
             room += _WIDTHS[column] if room < 0 else 0
 
-    def _row_under_mouse(self) -> QModelIndex:
-        if not self.viewport().underMouse():
-            return QModelIndex()
-        return self.indexAt(self.viewport().mapFromGlobal(QCursor.pos())).siblingAtColumn(0)
-
     def _size_columns(self) -> None:
         header = self.header()
         header.setStretchLastSection(False)

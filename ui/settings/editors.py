@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
@@ -28,17 +28,8 @@ _LIST_ROWS = 3
 _STEPS = {"tokens": 256, "ms a token": 10}
 
 
-class SettingEditor(Protocol):
-    """What the page asks of every editor."""
-
-    edited: Signal
-
-    def show_value(self, value: Any) -> None:
-        """Show a value that was changed elsewhere, without announcing it."""
-
-
 def editor_for(name: str, default: Any, declaration: Declaration) -> QWidget:
-    """The editor (a SettingEditor) for a setting of this type."""
+    """The editor for a setting of this type. It has the signal `edited`, and `show_value`, which does not emit that."""
     if isinstance(default, StrEnum):
         editor: QWidget = EnumEditor(type(default))
     elif isinstance(default, bool):

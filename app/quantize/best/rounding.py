@@ -81,12 +81,6 @@ def rounded(weights: Matrix, feedback: Feedback, grid: Grid, stop: ShouldStop) -
     return np.ascontiguousarray(result.T)
 
 
-def output_error(weights: Matrix, rounded_weights: Matrix, gram: Matrix) -> float:
-    """tr((W' - W) H (W' - W)^T): the squared error of the outputs, in the scale of `gram`."""
-    difference = rounded_weights - weights
-    return float(np.einsum("ij,ij->", difference @ gram, difference))
-
-
 # ggml's block formats as grids: the values a weight may take, and how a choice among them is written back.
 #
 # In each of these formats a weight is `step * code + offset` with a small whole number as its code; step and offset are

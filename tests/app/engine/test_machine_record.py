@@ -57,12 +57,6 @@ def test_verifying_again_does_not_write(path: Path) -> None:
     assert path.stat().st_ino == before
 
 
-def test_forgetting_thread_counts_keeps_the_rest(full_record: Path) -> None:
-    machine_record.forget_thread_counts(full_record)
-    assert machine_record.thread_counts(full_record, "small") is None
-    assert machine_record.needs_safe_mode(full_record)
-
-
 def test_another_machine_is_not_believed(full_record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_record, "machine_fingerprint", lambda: "another processor")
     assert_nothing_remembered(full_record)

@@ -50,9 +50,10 @@ def test_a_repository_says_what_can_be_used(hub: HubServer, starter_repository: 
 
 def test_hostile_names_are_left_out(hub: HubServer, starter_repository: str) -> None:
     hub.add_fault(Fault.HOSTILE_NAMES)
-    repository = open_repository(Hub(hub.endpoint), starter_repository)
-    assert repository.total_files > 5
-    assert [model.key for model in repository.models] == ["stdlib-21m-Q8_0.gguf"]
+    with Transport(Hub(hub.endpoint)) as transport:
+        facts, _ = transport.get_json(f"/api/models/{starter_repository}", {"blobs": "true"})
+    assert len(facts["siblings"]) > 5
+    assert [model.key for model in repository_of(facts, starter_repository).models] == ["stdlib-21m-Q8_0.gguf"]
 
 
 def facts(*names: str) -> dict[str, object]:

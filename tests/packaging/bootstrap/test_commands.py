@@ -70,21 +70,65 @@ def test_an_unknown_command_is_refused() -> None:
     assert "tset" in refused.stderr
 
 
-def test_one_failed_check_fails_all_and_the_rest_still_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_one_failed_check_fails_all_and_the_rest_still_runs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     three = [
         Check("First", ["-c", "print('one')"]),
         Check("Second", ["-c", "raise SystemExit(5)"]),
         Check("Third", ["-c", "print('three')"]),
     ]
-    monkeypatch.setattr(checks, "all_checks", lambda wide: three)
-    assert run_checks(HERE, tmp_path, []) == 1
+    assert run_checks(HERE, tmp_path, three) == 1
     out = capfd.readouterr().out
     assert "three" in out
     assert [line[:13] for line in out.splitlines()[-3:]] == ["passed  First", "FAILED  Secon", "passed  Third"]
-    monkeypatch.setattr(checks, "all_checks", lambda wide: three[::2])
-    assert run_checks(HERE, tmp_path, []) == 0
+    assert run_checks(HERE, tmp_path, three[::2]) == 0
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What start.py does in place of the set-up and the checks: its extras, then (module or program, paths) of each."""
+    done: list[object] = []
+
+    def set_up(extras: object = ()) -> Environment:
+        done.append(extras)
+        return HERE
+
+    def run(command: list[str], **_: object) -> int:
+        assert command[0] == str(HERE.python)
+        done.append(" ".join(command[1:]))
+        return 0
+
+    monkeypatch.setattr(commands.installation, "set_up", set_up)
+    monkeypatch.setattr(commands.system_packages, "missing_libraries", lambda _: [])
+    monkeypatch.setattr(subprocess, "call", run)
+    monkeypatch.setattr(commands.signal, "signal", lambda *_: None)
+    return done
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("lint", ["-m ruff check .", f"-c {checks.LAYERS}", "-m vulture"]),
+        ("lint app ui", ["-m ruff check app ui", f"-c {checks.LAYERS}", "-m vulture"]),
+        ("types", ["-m mypy"]),
+        ("types app/errors.py", ["-m mypy app/errors.py"]),
+        ("fmt", ["-m ruff check --select I --fix .", "-m ruff format ."]),
+        ("fmt app", ["-m ruff check --select I --fix app", "-m ruff format app"]),
+        ("test tests/app -k x", ["-m pytest tests/app -k x"]),
+    ],
+)
+def test_each_habit_is_one_command_with_its_set_up(started: list[object], arguments: str, expected: list[str]) -> None:
+    assert commands.main(arguments.split()) == 0
+    assert started == [["test"], *expected]
+
+
+def test_all_of_them_are_in_the_whole_run(started: list[object]) -> None:
+    assert commands.main(["test"]) == 0
+    whole = started.copy()
+    started.clear()
+    for part in ("lint", "types"):
+        commands.main([part])
+    assert set(map(str, started)) < set(map(str, whole))
+    assert "-m ruff format --check ." in whole
 
 
 def test_wide_reaches_both_halves() -> None:

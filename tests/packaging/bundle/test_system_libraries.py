@@ -33,7 +33,7 @@ def test_needs_are_read() -> None:
 
 
 def test_dependencies_name_the_packages_and_the_c_library() -> None:
-    depends = debian_dependencies(Needs(frozenset({"libEGL.so.1", "libc.so.6", "ld-linux-x86-64.so.2"}), (2, 34), ()))
+    depends = debian_dependencies(Needs(frozenset({"libEGL.so.1", "libc.so.6", "ld-linux-x86-64.so.2"}), (2, 34)))
     assert depends[0] == "libc6 (>= 2.34)"
     assert "libegl1" in depends
     assert "fontconfig-config" in depends
@@ -41,4 +41,4 @@ def test_dependencies_name_the_packages_and_the_c_library() -> None:
 
 def test_a_library_that_nobody_would_install_ends_the_build() -> None:
     with pytest.raises(BuildError, match="libodd"):
-        debian_dependencies(Needs(frozenset({"libodd.so.3"}), (2, 34), ()))
+        debian_dependencies(Needs(frozenset({"libodd.so.3"}), (2, 34)))

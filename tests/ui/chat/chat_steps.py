@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
 from tests.ui.fake_engine import Answer, FakeEngine
+from ui.chat.markdown_stream import Block, render
 from ui.chat.message_widget import MessageWidget
 from ui.chat.page import ChatPage
 from workers.chat_storage import ChatStorage
@@ -46,6 +47,11 @@ def widget(qtbot: QtBot, page: ChatPage, index: int) -> MessageWidget:
     found = page.transcript.rows[index].widget
     assert found is not None
     return found
+
+
+def blocks_of(text: str) -> tuple[Block, ...]:
+    """The blocks of a finished text."""
+    return tuple(block for step in render(text) for block in step)
 
 
 def stored(qtbot: QtBot, storage: ChatStorage, function: Callable[[Any], Any]) -> Any:

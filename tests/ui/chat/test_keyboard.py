@@ -100,9 +100,9 @@ def test_escape_leaves_an_edited_message_before_it_closes_the_settings(page: Cha
     page.header.settings.setChecked(True)
     page.composer.field.setFocus()
     qtbot.keyClick(page.composer.field, Qt.Key.Key_Up)
-    assert page.composer.is_editing
+    assert page.composer.cancel_edit.isVisible()
     qtbot.keyClick(page.composer.field, Qt.Key.Key_Escape)
-    assert not page.composer.is_editing
+    assert not page.composer.cancel_edit.isVisible()
     assert page.panel.isVisible()
     qtbot.keyClick(page.composer.field, Qt.Key.Key_Escape)
     assert page.panel.isHidden()

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from tests.ui.chat.chat_steps import blocks_of
 from ui.chat.markdown_stream import (
     Block,
     Code,
@@ -18,7 +19,6 @@ from ui.chat.markdown_stream import (
     is_allowed_address,
     make_parser,
     render,
-    render_all,
     to_blocks,
 )
 
@@ -52,7 +52,7 @@ def test_a_streamed_text_ends_as_one_parse_of_the_whole(seed: int) -> None:
     for _ in range(12):
         text = "".join(rng.choice(PIECES) for _ in range(rng.randint(2, 25)))
         assert streamed(text, rng) == one_parse(text)
-        assert render_all(text) == one_parse(text)
+        assert blocks_of(text) == one_parse(text)
 
 
 def test_the_comparison_sees_a_block_frozen_too_early() -> None:
@@ -63,7 +63,7 @@ def test_the_comparison_sees_a_block_frozen_too_early() -> None:
 
 def test_a_definition_at_the_end_reaches_links_at_the_beginning() -> None:
     text = "See [the docs].\n\n" + "words words\n\n" * 200 + "[the docs]: https://example.org/docs\n"
-    assert Run("the docs", address="https://example.org/docs") in render_all(text)[0].runs
+    assert Run("the docs", address="https://example.org/docs") in blocks_of(text)[0].runs
 
 
 def test_the_cost_of_a_tick_is_the_last_block() -> None:
@@ -105,7 +105,7 @@ def test_a_closing_fence_that_is_half_there_is_not_code() -> None:
     "html", ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<b>bold</b>", "<!-- c -->"]
 )
 def test_html_is_text(html: str) -> None:
-    (block,) = render_all(f"before {html} after")
+    (block,) = blocks_of(f"before {html} after")
     assert block == Paragraph((Run(f"before {html} after"),))
 
 
@@ -118,39 +118,39 @@ def test_html_is_text(html: str) -> None:
 )  # fmt: skip
 def test_other_addresses_are_no_links(address: str) -> None:
     assert not is_allowed_address(address)
-    runs = [run for block in render_all(f"[x]({address})\n\n![x]({address})\n\n<{address}>") for run in block.runs]
+    runs = [run for block in blocks_of(f"[x]({address})\n\n![x]({address})\n\n<{address}>") for run in block.runs]
     assert all(run.address == "" for run in runs)
 
 
 @pytest.mark.parametrize("address", ["https://example.org/a?b=c", "http://example.org", "mailto:a@example.org"])
 def test_web_and_mail_addresses_are_links(address: str) -> None:
-    assert render_all(f"[x]({address})") == (Paragraph((Run("x", address=address),)),)
+    assert blocks_of(f"[x]({address})") == (Paragraph((Run("x", address=address),)),)
 
 
 def test_an_image_is_named_and_not_fetched() -> None:
-    assert render_all("![a cat](https://example.org/cat.png)") == (
+    assert blocks_of("![a cat](https://example.org/cat.png)") == (
         Paragraph((Run("Image: a cat", address="https://example.org/cat.png"),)),
     )
 
 
 def test_a_bare_address_is_a_link_without_its_full_stop() -> None:
-    (block,) = render_all("See https://example.org/a_b.")
+    (block,) = blocks_of("See https://example.org/a_b.")
     assert block.runs == (Run("See "), Run("https://example.org/a_b", address="https://example.org/a_b"), Run("."))
 
 
 def test_code_in_a_list_is_a_block_of_its_own() -> None:
-    first, code, second = render_all("1. do\n   ```Bash extra\n   ls\n   ```\n2. done\n")
+    first, code, second = blocks_of("1. do\n   ```Bash extra\n   ls\n   ```\n2. done\n")
     assert (first.marker, second.marker) == ("1.", "2.")
     assert code == Code("ls", "bash", indent=1)
 
 
 def test_a_table_has_rows_and_alignment() -> None:
-    (table,) = render_all("|a|b|\n|:-|-:|\n|1|**2**|\n")
+    (table,) = blocks_of("|a|b|\n|:-|-:|\n|1|**2**|\n")
     assert table == Table((((Run("a"),), (Run("b"),)), ((Run("1"),), (Run("2", Style.BOLD),))), ("left", "right"))
 
 
 def test_the_rest_of_markdown() -> None:
-    blocks = render_all("# H\n\n> q\n\n---\n\n~~s~~ `c` *i*\n")
+    blocks = blocks_of("# H\n\n> q\n\n---\n\n~~s~~ `c` *i*\n")
     assert blocks[:3] == (Paragraph((Run("H"),), heading=1), Paragraph((Run("q"),), quote=1), Rule())
     assert [run.style for run in blocks[3].runs if run.text.strip()] == [Style.STRIKE, Style.CODE, Style.ITALIC]
 

@@ -7,8 +7,9 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QToolButton
 from pytestqt.qtbot import QtBot
 
+from tests.ui.chat.chat_steps import blocks_of
 from ui.chat.code_view import CodeView, Kind, LexerCallback, find_lexer
-from ui.chat.markdown_stream import Code, Paragraph, Table, render_all
+from ui.chat.markdown_stream import Code, Paragraph, Table
 from ui.chat.message_body import MessageBody
 from ui.chat.prose_view import ProseView, TableView
 
@@ -53,7 +54,7 @@ def test_a_streamed_text_looks_like_a_finished_one(body: MessageBody, qtbot: QtB
     body.set_text(TEXT)
     assert body.work(LONG)
     whole = finished(qtbot, TEXT)
-    assert tuple(body.blocks) == render_all(TEXT)
+    assert tuple(body.blocks) == blocks_of(TEXT)
     assert shown(body) == shown(whole)
 
 
@@ -104,7 +105,7 @@ def test_the_end_mends_a_link_whose_definition_came_last(body: MessageBody) -> N
     body.feed(text[20:])
     body.set_text(text)
     body.work(LONG)
-    assert tuple(body.blocks) == render_all(text)
+    assert tuple(body.blocks) == blocks_of(text)
     assert "https://example.org" in shown(body)[0]
 
 

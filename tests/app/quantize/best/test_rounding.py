@@ -9,7 +9,7 @@ from gguf.quants import dequantize, quantize
 
 from app.errors import Cancelled
 from app.quantize.best import rounding
-from app.quantize.best.rounding import FORMATS, Feedback, Grid, output_error, rounded
+from app.quantize.best.rounding import FORMATS, Feedback, Grid, rounded
 
 ROWS, COLUMNS = 48, 320
 TOKENS = 1_000_000
@@ -41,6 +41,12 @@ def gram() -> np.ndarray:
 def nearest(weights: np.ndarray, grid: Grid) -> np.ndarray:
     step, offset = (np.repeat(part, grid.shared, axis=1) for part in (grid.step, grid.offset))
     return np.clip(np.rint((weights - offset) / step), 0, grid.top).astype(np.uint8)
+
+
+def output_error(weights: np.ndarray, rounded_weights: np.ndarray, gram: np.ndarray) -> float:
+    """tr((W' - W) H (W' - W)^T): the squared error of the outputs, in the scale of `gram`."""
+    difference = rounded_weights - weights
+    return float(np.einsum("ij,ij->", difference @ gram, difference))
 
 
 def gptq(weights: np.ndarray, gram: np.ndarray, grid: Grid, order: np.ndarray) -> np.ndarray:
