@@ -39,7 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from app.quantize.outputs import recipe_of
+    from app.library.provenance import words_of
+    from app.quantize.outputs import step_of
     from app.quantize.quantize import quantize
 
     requests = _requests(parsed)
@@ -48,7 +49,7 @@ def _run(parsed: argparse.Namespace) -> int:
     for request in requests:
         _leave_nothing(request)
         if not parsed.json:
-            print(f"{request.source.name} → {recipe_of(request)}", file=sys.stderr)
+            print(f"{request.source.name} → {words_of((step_of(request),))}", file=sys.stderr)
         try:
             results.append(quantize(request, report, lambda: False))
         finally:

@@ -15,8 +15,9 @@ from app.errors import ModelFileError, StorageError
 from app.library import safetensors
 from app.library.gguf_file import GgufHeader, part_path, read_header, split_name
 from app.library.gguf_reader import printable
-from app.library.manifest import FileOrigin, alteration, origin_of
+from app.library.manifest import FileOrigin, origin_of
 from app.library.names import MAX_NAME, model_name
+from app.library.provenance import alteration
 from app.system import paths as app_paths
 from app.system.paths import Paths
 
@@ -103,7 +104,7 @@ class ModelEntry:
     @property
     def alteration(self) -> str:
         """Of a folder that was made here, what was done to it: "pruned and recovered"; "" of an original."""
-        return alteration(self.origin.recipe) if self.is_folder and self.origin is not None and self.is_altered else ""
+        return alteration(self.origin.steps) if self.is_folder and self.origin is not None and self.is_altered else ""
 
     @property
     def note(self) -> str:

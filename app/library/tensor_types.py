@@ -94,6 +94,9 @@ FILE_TYPES: dict[int, str] = {
 }
 """`general.file_type`: what the file was quantized to, a mixture of tensor types."""
 
+K_QUANT_BLOCK = 256
+"""Weights of a row that share their scales in a K-quant."""
+
 NEEDS_IMPORTANCE = frozenset({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "IQ3_XS", "Q2_K_S"})
 """Mixtures that llama.cpp refuses to make without an importance matrix."""
 

@@ -81,6 +81,6 @@ def _came(path: Path, origin: FileOrigin) -> tuple[str, str]:
     """How the file came here, for "as it …", and the way to have it again."""
     if path == paths.STARTER_MODEL:
         return "came with Bantam", "Install Bantam again."
-    if origin.recipe:
+    if origin.steps:
         return "was made", _MAKE
     return "was downloaded" + (f" from {origin.repository}" if origin.repository else ""), _DOWNLOAD

@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import io
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from app.errors import StorageError
 from app.library.library import ModelEntry
-from app.library.tensor_types import FILE_TYPES
+from app.library.provenance import rounding_of, short_words_of
 from app.measure.ledger import Conditions, Figures, Measurement, SpeedFigures
 from app.system.files import write_atomic
 
@@ -22,9 +21,6 @@ CSV_TITLES = (
     "parent", "name", "recipe", "size bytes", "memory bytes", "ms per token", "time to first token ms", "perplexity",
     "KL divergence", "top-1", "sha256", "text", "context tokens", "scored tokens", "reference", "file",
 )  # fmt: skip
-
-
-_FILE_TYPES = frozenset(FILE_TYPES.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +40,25 @@ class LedgerRow:
     @property
     def recipe(self) -> str:
         """How it was made, else what its weights are."""
-        entry = self.entry
-        if entry.origin is not None and entry.origin.recipe:
-            return entry.origin.recipe
-        if entry.header is not None:
-            return entry.header.quantization
-        return (entry.facts.prequantized.upper() or entry.facts.type) if entry.facts is not None else ""
+        made = self.entry.origin.recipe if self.entry.origin is not None else ""
+        return made or self._weights
 
     @property
     def short_recipe(self) -> str:
         """A few letters for a point of the plot: "Q4_K_M best", "FFN 1024 recovered Q4_K_M imatrix"."""
-        altered, words = _split(self.recipe) if self.entry.is_altered else ("", self.recipe)
-        kind = self.entry.header.quantization if self.entry.header else words.split(" ")[0].rstrip(",;")
-        if "GPTQ" in words:
-            kind += " best"
-        elif "importance matrix" in words:
-            kind += " imatrix"
-        return " ".join(filter(None, (altered, kind))) or self.entry.path.name
+        steps = self.entry.origin.steps if self.entry.origin is not None else ()
+        altered = short_words_of(steps) if self.entry.is_altered else ""
+        kind, rounding = rounding_of(steps)
+        if self.entry.header is not None or not (kind or altered):
+            kind = self._weights
+        return " ".join(filter(None, (altered, kind, rounding))) or self.entry.path.name
+
+    @property
+    def _weights(self) -> str:
+        header, facts = self.entry.header, self.entry.facts
+        if header is not None:
+            return header.quantization
+        return (facts.prequantized.upper() or facts.type) if facts is not None else ""
 
     @property
     def sha256(self) -> str:
@@ -201,17 +199,6 @@ def _family(source: ModelEntry, variants: Sequence[ModelEntry], figures: Mapping
 def _is_faithful(entry: ModelEntry) -> bool:
     """Whether it is as good as the source: in 16 bits or more, with nothing taken away."""
     return entry.header is not None and entry.header.is_unquantized and not entry.is_altered
-
-
-_COUNT = re.compile(r"[\d,.]+ to ([\d,.]+)")
-
-
-def _split(recipe: str) -> tuple[str, str]:
-    """What was done to the weights, in short ("FFN 1024 recovered"), and how they were quantized then."""
-    clauses = recipe.split("; ")
-    at = next((n for n, words in enumerate(clauses) if words.split(" ")[0].rstrip(",;") in _FILE_TYPES), len(clauses))
-    short = (_COUNT.sub(r"\1", re.split(r", | \(", words)[0]).replace(",", "") for words in clauses[:at])
-    return " ".join(dict.fromkeys(short)), "; ".join(clauses[at:])
 
 
 def _common_conditions(found: Sequence[Figures]) -> Conditions | None:

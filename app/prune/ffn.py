@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from app.errors import PruneError
+from app.library.provenance import FfnCut, shortened
 from app.prune.block_model import BlockModel
 from app.prune.ffn_widths import BLOCK, LEAST_MULTIPLE, width_for
 from app.prune.method import Inputs, Method, Plan, Statistic, Tick
@@ -84,17 +85,9 @@ class Ffn(Method):
         now = zip(widths_of(config), self._widths, strict=True)
         return housed(config, [Widths(of.heads, of.kv_heads, width) for of, width in now]).changes
 
-    def recipe(self) -> str:
+    def step(self) -> FfnCut:
         """See Method."""
-        least, most = min(self._widths), max(self._widths)
-        became = f"between {least} and {most} by layer" if least < most else str(least)
-        fallback = any(width % BLOCK for width in self._widths)
-        return (
-            f"FFN {self._before} to {became}"
-            + (", refitted" if self.request.refit else "")
-            + (", gate and up too" if self.request.refit_gate_up else "")
-            + (f" (not a multiple of {BLOCK}: K-quants fall back to older types)" if fallback else "")
-        )
+        return FfnCut(self._before, shortened(self._widths), self.request.refit, self.request.refit_gate_up)
 
     @cached_property
     def _before(self) -> int:

@@ -6,8 +6,9 @@ Without torch: the window offers them.
 from __future__ import annotations
 
 from app.errors import PruneError
+from app.library.tensor_types import K_QUANT_BLOCK
 
-BLOCK, LEAST_MULTIPLE = 256, 32
+BLOCK, LEAST_MULTIPLE = K_QUANT_BLOCK, 32
 """K-quants take rows of whole blocks of 256, the older types of 32."""
 _BITS = {BLOCK: 9 + 6.5625, LEAST_MULTIPLE: 9 + 8.5}
 """Of a neuron for each element of the stream, in Q4_K_M at the most: two rows in Q4_K and a column of the down

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from app.convert.configuration import Config
 from app.errors import PruneError
+from app.library.provenance import KvGroupCut, shortened
 from app.prune.block_model import BlockModel
 from app.prune.method import Inputs, Method, Plan, Statistic, Tick
 from app.prune.other_architecture import Housed, Widths, check_per_layer, housed, widths_of
@@ -98,11 +99,9 @@ class KvGroups(Method):
         """See Method."""
         return self._housed(config).changes
 
-    def recipe(self) -> str:
+    def step(self) -> KvGroupCut:
         """See Method."""
-        least, most = min(self._groups), max(self._groups)
-        became = f"between {least} and {most} by layer" if least < most else str(least)
-        return f"KV groups {self._before.kv_heads} to {became}" + (", refitted" if self.request.refit else "")
+        return KvGroupCut(self._before.kv_heads, shortened(self._groups), self.request.refit)
 
     def _housed(self, config: Mapping[str, Any]) -> Housed:
         now = zip(widths_of(config), self._groups, strict=True)

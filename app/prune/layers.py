@@ -16,6 +16,7 @@ from torch.nn.functional import cosine_similarity, kl_div
 
 from app.convert.configuration import Config
 from app.errors import PruneError
+from app.library.provenance import LayerCut
 from app.operation import ShouldStop, Stage
 from app.prune.block_model import BlockModel
 from app.prune.kv_groups import check_scale
@@ -149,11 +150,9 @@ class Layers(Method):
             return {}
         return {"max_window_layers": sum(index < first for index in self.kept_layers(self.plan["layers"]))}
 
-    def recipe(self) -> str:
+    def step(self) -> LayerCut:
         """See Method."""
-        dropped: list[int] = self.plan["dropped"]
-        names = ", ".join(map(str, dropped))
-        return f"{len(dropped)} of {self.plan['layers']} layers left out ({names}, counted from 0)"
+        return LayerCut(self.plan["layers"], tuple(self.plan["dropped"]))
 
     def _count(self, layers: int) -> int:
         """How many go: one at least, and one at least stays."""

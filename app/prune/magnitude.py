@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from app.errors import PruneError
 from app.library.gguf_reader import printable
+from app.library.provenance import Sparsity
 from app.operation import ShouldStop
 from app.prune.block_model import BlockModel
 from app.prune.messages import Prune
@@ -56,8 +57,6 @@ def pattern_of(request: Prune) -> Pattern | None:
 class SparseMethod(Method):
     """Sets weights to zero: in any place, or so many in each group of neighbours."""
 
-    name = ""
-
     def __init__(self, request: Prune, stop: ShouldStop) -> None:
         super().__init__(request, stop)
         self.pattern = pattern_of(request)
@@ -74,9 +73,9 @@ class SparseMethod(Method):
                     "Leave the pattern out.",
                 )
 
-    def recipe(self) -> str:
+    def step(self) -> Sparsity:
         """See Method."""
-        return f"{self.name}, {self.request.pattern or percent(self.request.amount)} zeros"
+        return Sparsity(str(self.request.method), self.request.amount, self.request.pattern)
 
 
 SORTED = 1 << 21
@@ -137,7 +136,6 @@ class Magnitude(SparseMethod):
     """The smallest weights of each matrix."""
 
     reads_text = False
-    name = "Magnitude"
 
     def cut(self, index: int, block: nn.Module, inputs: Mapping[str, Inputs]) -> None:
         """See Method."""
@@ -155,7 +153,6 @@ class GlobalMagnitude(SparseMethod):
     """The smallest weights of all matrices together, so that some lose more than others."""
 
     reads_text = False
-    name = "Magnitude over the whole model"
 
     def check(self, model: BlockModel) -> None:
         """See Method."""
@@ -229,8 +226,6 @@ def _pieces(values: Tensor) -> Iterable[Tensor]:
 
 class Wanda(SparseMethod):
     """The lowest |W| ‖x‖ of each output row."""
-
-    name = "Wanda"
 
     def needs(self, index: int, block: nn.Module) -> Mapping[str, Statistic]:
         """See Method."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from app.library.provenance import ProvenanceStep
 from app.operation import ShouldStop, Stage
 from app.prune.messages import Prune
 from app.system.files import read_json
@@ -111,5 +112,5 @@ class Method(ABC):
         return {}
 
     @abstractmethod
-    def recipe(self) -> str:
-        """How the model was made, in words: "Wanda, 50 % zeros". Called after the survey."""
+    def step(self) -> ProvenanceStep:
+        """What was done, for the manifest. Called after the survey."""

@@ -24,6 +24,7 @@ from app.convert.checkpoint import SourceTensor
 from app.errors import AppError, Cancelled, ModelFileError, PruneError, StorageError
 from app.library.gguf_reader import printable
 from app.library.manifest import FileOrigin, Manifest, write_manifest
+from app.library.provenance import ProvenanceStep, words_of
 from app.library.safetensors import weight_files
 from app.library.verify import sha256_of
 from app.operation import Notice, Progress, Report, ShouldStop, Stage
@@ -91,11 +92,11 @@ class _Run:
             writer.remove()
             raise
         writer.complete(self._request.source, config)
-        recipe = method.recipe()
-        size = publish(self._request, writer, recipe, self._report, self._stop)
+        step = method.step()
+        size = publish(self._request, writer, step, self._report, self._stop)
         return Pruned(
             path=self._request.output,
-            recipe=recipe,
+            recipe=words_of((step,)),
             parameters_before=sum(tensor.elements for tensor in model.tensors.values()),
             parameters_after=writer.state.parameters,
             zeros=writer.state.zeros,
@@ -281,7 +282,7 @@ def _tokenize(folder: Path, text: str) -> tuple[list[int], list[int]]:
 # The end of a pruning: checksums, where it came from, its name.
 
 
-def publish(request: Prune, writer: FolderWriter, recipe: str, report: Report, stop: ShouldStop) -> int:
+def publish(request: Prune, writer: FolderWriter, step: ProvenanceStep, report: Report, stop: ShouldStop) -> int:
     """Hash the shards, note where they come from, and rename the folder to `request.output`. Returns their bytes."""
     files = {name: (writer.folder / name).stat().st_size for name in writer.state.shards}
     on_bytes = _progress(sum(files.values()), report, stop)
@@ -290,7 +291,7 @@ def publish(request: Prune, writer: FolderWriter, recipe: str, report: Report, s
     manifest = Manifest()
     for name, size in files.items():
         sha256 = sha256_of(writer.folder / name, on_bytes)
-        origin = FileOrigin(sha256, size, date=now, parent=parent, recipe=recipe, altered=True)
+        origin = FileOrigin(sha256, size, date=now, parent=parent, steps=(step,))
         manifest = manifest.with_file(name, origin)
     write_manifest(writer.folder, manifest)
     if request.output.exists():

@@ -27,8 +27,6 @@ _PANEL = 512
 class SparseGpt(SparseMethod):
     """Optimal brain surgeon with a fixed order of columns."""
 
-    name = "SparseGPT"
-
     def needs(self, index: int, block: nn.Module) -> Mapping[str, Statistic]:
         """See Method."""
         return dict.fromkeys(linear_layers(block), Statistic.GRAM)

@@ -1,10 +1,11 @@
-"""What a quantization is called: its output, the unfinished files on the way, its recipe in words. No engine here."""
+"""What a quantization is called: its output, the files on the way, what its manifest says. No engine here."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
+from app.library.provenance import Quantization
 from app.quantize.messages import Quantize
 
 
@@ -20,17 +21,16 @@ def workspace(request: Quantize) -> Path:
     return request.output.with_name(f".{request.output.name}.work")
 
 
-def recipe_of(request: Quantize) -> str:
-    """How the file is made, to be read: "Q4_K_M with an importance matrix"."""
-    if request.best:
-        return f"{request.type}, outliers folded (AWQ), importance matrix, rounded again (GPTQ)"
-    words = request.type
-    if request.importance or request.calibrate:
-        words += " with an importance matrix"
-    changed = [f"{override.pattern}={override.type}" for override in request.overrides]
-    changed += [f"output={request.output_type}"] * bool(request.output_type)
-    changed += [f"embedding={request.embedding_type}"] * bool(request.embedding_type)
-    return f"{words}; {', '.join(changed)}" if changed else words
+def step_of(request: Quantize) -> Quantization:
+    """How the file is made, for its manifest."""
+    return Quantization(
+        type=request.type,
+        importance=request.best or request.calibrate or request.importance is not None,
+        best=request.best,
+        overrides=tuple((override.pattern, override.type) for override in request.overrides),
+        output_type=request.output_type,
+        embedding_type=request.embedding_type,
+    )
 
 
 def default_output(source: Path, type: str, *, best: bool = False) -> Path:

@@ -22,7 +22,7 @@ from app.library.tensor_types import NEEDS_IMPORTANCE
 from app.library.verify import sha256_of
 from app.operation import Progress, Report, ShouldStop, Stage
 from app.quantize.messages import CollectImportance, Quantize, Quantized
-from app.quantize.outputs import part_paths, recipe_of, workspace
+from app.quantize.outputs import part_paths, step_of, workspace
 from app.system.files import require_room
 from app.system.hardware import available_memory_bytes, physical_cores
 from app.units import size_text
@@ -141,13 +141,12 @@ def _finish(request: Quantize, part: Path, report: Report, stop: ShouldStop) -> 
         raise _there(request.output)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     folder, lineage = request.output.parent, lineage_of(request.source)
-    recipe = lineage.then(recipe_of(request))
-    parent = lineage.parent_from(folder)
-    origin = FileOrigin(sha256, size, date=now, parent=parent, recipe=recipe, altered=lineage.altered)
+    steps = lineage.then(step_of(request))
+    origin = FileOrigin(sha256, size, date=now, parent=lineage.parent_from(folder), steps=steps)
     # The row first: without its file it says nothing to anybody, a file without its row has lost where it came from.
     write_manifest(folder, read_manifest(folder).with_file(request.output.name, origin))
     part.replace(request.output)
-    return Quantized(request.output, request.type, recipe, _size_of(request.source), size, sha256)
+    return Quantized(request.output, request.type, origin.recipe, _size_of(request.source), size, sha256)
 
 
 def _hash_progress(size: int, report: Report, stop: ShouldStop) -> Callable[[int], None]:

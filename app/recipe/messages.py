@@ -61,11 +61,11 @@ class RecipePlanned:
 class FinishModel(Request):
     """Note in the manifest of the folder `model` that it was made of `source`, and how; remove the folders `between`.
 
-    The words are those that the folders between were made with, one after the other. `steps` is the recipe's own digest
-    of what was done up to here; "" for a model that no recipe goes on from.
+    Its steps are those of the folders between, one after the other. `digest` is the recipe's own of what was done up to
+    here; "" for a model that no recipe goes on from.
     """
 
     source: Path
     model: Path
     between: tuple[Path, ...]
-    steps: str = ""
+    digest: str = ""

@@ -15,6 +15,7 @@ from pathlib import Path
 from app.convert.configuration import read_config
 from app.errors import ModelFileError, NotBetterError, StorageError
 from app.library.manifest import FileOrigin, folder_origin, lineage_of, read_manifest, write_manifest
+from app.library.provenance import Steps, steps_after
 from app.library.safetensors import facts_of, weight_files
 from app.library.verify import sha256_of
 from app.operation import Notice, Report, ShouldStop
@@ -110,27 +111,28 @@ def finish_model(request: FinishModel) -> None:
     if not files:
         raise ModelFileError(f"“{request.model.name}” is not there.", "Run the recipe again.")
     source = lineage_of(request.source)
-    recipe = source.then(_words((*request.between, request.model), source.recipe))
+    steps = (*source.steps, *_steps((*request.between, request.model), source.steps))
     parent = source.parent_from(request.model)
     manifest = read_manifest(request.model)
     for file in files:
         known = _origin(request.model, file)
-        made = dataclasses.replace(known, parent=parent, recipe=recipe, altered=True, steps=request.steps)
+        made = dataclasses.replace(known, parent=parent, steps=steps, digest=request.digest)
         manifest = manifest.with_file(file.name, made)
     write_manifest(request.model, manifest)
     for folder in request.between:
         shutil.rmtree(folder, ignore_errors=True)  # its name is hidden, and the same recipe removes it when run again
 
 
-def _words(folders: Iterable[Path], before: str) -> str:
+def _steps(folders: Iterable[Path], before: Steps) -> Steps:
     """What each folder says of itself, one after the other; a folder may have taken up what came before it."""
-    said = ""
+    done: Steps = ()
     for folder in folders:
         origin = folder_origin(folder)
-        own = (origin.recipe if origin is not None else "").removeprefix(f"{before}; " if before else "")
-        if own and own != said:
-            said = own if own.startswith(f"{said}; ") or not said else f"{said}; {own}"
-    return said
+        own = origin.steps if origin is not None else ()
+        after = steps_after(own, before)
+        own = own if after is None else after
+        done = (*done, *own) if steps_after(own, done) is None else own
+    return done
 
 
 def _origin(folder: Path, file: Path) -> FileOrigin:

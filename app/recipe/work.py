@@ -16,11 +16,12 @@ from pathlib import Path
 
 from app.errors import RecipeError
 from app.library.manifest import folder_origin, lineage_of, origin_of, original_of
+from app.library.provenance import steps_after
 from app.measure.messages import MeasureQuality
 from app.operation import Request
 from app.prune.messages import Prune
 from app.quantize.messages import Quantize
-from app.quantize.outputs import output_in, part_paths, recipe_of, workspace
+from app.quantize.outputs import output_in, part_paths, step_of, workspace
 from app.recipe.messages import FinishModel
 from app.recipe.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep, check_recipe
 from app.recipe.words import Cut, Shape, cuts_of, shape_of
@@ -194,7 +195,7 @@ def _makings(recipe: Recipe, model: Path) -> list[tuple[int, Quantize]]:
 def _is_made(request: Quantize) -> bool:
     """Whether its file, which is there, was made of this model in this very way."""
     origin = origin_of(request.output)
-    return origin is not None and origin.recipe == lineage_of(request.source).then(recipe_of(request))
+    return origin is not None and steps_after(origin.steps, lineage_of(request.source).then(step_of(request))) == ()
 
 
 def _measuring(request: Quantize, source: Path) -> MeasureQuality:
@@ -249,7 +250,7 @@ def _own_or_free(wanted: Path, digest: str) -> Path:
     number, path = 1, wanted
     while path.exists():
         origin = folder_origin(path) if path.is_dir() else None
-        if origin is not None and origin.steps == digest:
+        if origin is not None and origin.digest == digest:
             return path
         number += 1
         path = wanted.with_name(f"{wanted.name}-{number}")

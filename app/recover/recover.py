@@ -18,6 +18,7 @@ from pathlib import Path
 
 from app.errors import NotBetterError, RecoverError, StorageError
 from app.library.manifest import FileOrigin, Manifest, write_manifest
+from app.library.provenance import Steps, words_of
 from app.library.safetensors import weight_files
 from app.library.verify import sha256_of
 from app.operation import Report, ShouldStop
@@ -27,7 +28,7 @@ from app.recover.memory import Need
 from app.recover.messages import Recover, Recovered
 from app.recover.texts import write_text
 from app.recover.training import Trainer
-from app.recover.writing import check_room, fingerprint, recipe_of, workspace, write_folder
+from app.recover.writing import check_room, fingerprint, steps_of, workspace, write_folder
 from app.system.files import read_json, write_atomic
 from app.system.hardware import peak_resident_bytes
 
@@ -80,11 +81,11 @@ def _recover(request: Recover, need: Need, work: Path, report: Report, stop: Sho
             before.kl,
             (before.teacher_perplexity, before.perplexity),
         )
-    recipe = recipe_of(request)
-    _give_name(request, work, recipe)
+    steps = steps_of(request, before.kl, after.kl)
+    _give_name(request, work, steps)
     return Recovered(
         path=request.output,
-        recipe=recipe,
+        recipe=words_of(steps),
         tokens=trained_tokens,
         kl_before=before.kl,
         kl_after=after.kl,
@@ -137,7 +138,7 @@ def _train(request: Recover, need: Need, ready: Ready, work: Path, report: Repor
     return position.step * request.batch_windows * request.context_tokens
 
 
-def _give_name(request: Recover, work: Path, recipe: str) -> None:
+def _give_name(request: Recover, work: Path, steps: Steps) -> None:
     """Note where it came from, then rename: the moment at which it is there."""
     result = work / _RESULT
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -148,8 +149,7 @@ def _give_name(request: Recover, work: Path, recipe: str) -> None:
             file.stat().st_size,
             date=now,
             parent=parent,
-            recipe=recipe,
-            altered=True,
+            steps=steps,
         )
         for file in weight_files(result)
     }

@@ -19,14 +19,14 @@ from torch import Tensor
 from app.convert.checkpoint import SourceTensor, open_checkpoint
 from app.errors import Cancelled, RecoverError
 from app.library.manifest import NAME as MANIFEST
-from app.library.manifest import read_manifest
+from app.library.manifest import folder_origin
+from app.library.provenance import Recovery, Steps
 from app.library.safetensors import weight_files
 from app.operation import ShouldStop
 from app.recover.adapters import Training
 from app.recover.language_model import DTYPES
-from app.recover.messages import BUNDLED_TEXT, TEACHER_TEXT, Recover, RecoverMethod
+from app.recover.messages import BUNDLED_TEXT, TEACHER_TEXT, Recover
 from app.system.files import require_room
-from app.units import percent
 
 _LEFT_OUT = (".gguf", ".bin", ".pt", ".pth", ".pkl", ".part")
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -102,10 +102,7 @@ def _pieces(value: Tensor) -> Iterator[bytes]:
         yield piece.numpy().tobytes()
 
 
-# What a recovery is called: its work folder, its recipe in words, what an unfinished one must match. No torch here.
-
-
-METHODS = {RecoverMethod.LORA: "LoRA", RecoverMethod.QLORA: "QLoRA", RecoverMethod.FULL: "all weights"}
+# What a recovery is called: its work folder, what its manifest says, what an unfinished one must match. No torch here.
 
 
 def workspace(output: Path) -> Path:
@@ -113,23 +110,21 @@ def workspace(output: Path) -> Path:
     return output.with_name(f".{output.name}.work")
 
 
-def recipe_of(request: Recover) -> str:
-    """How the folder is made, to be read: "FFN 1536 to 1024, refitted; recovered, LoRA, 80,000 tokens"."""
-    parts = [f"recovered, {METHODS[request.method]}, {request.budget_tokens:,} tokens"]
-    if request.text != TEACHER_TEXT:
-        parts.append("bundled text" if request.text == BUNDLED_TEXT else f"text {Path(request.text).name}")
-    if request.hard_loss:
-        parts.append(f"{percent(request.hard_loss)} cross-entropy")
-    if request.quantization_aware:
-        parts.append(f"on the {request.quantization_aware} grid")
-    before = recipe_before(request.model)
-    return f"{before}; {', '.join(parts)}" if before else ", ".join(parts)
-
-
-def recipe_before(folder: Path) -> str:
-    """How the model itself was made, as its manifest says; "" where it does not."""
-    files = read_manifest(folder).files
-    return next((origin.recipe for name, origin in sorted(files.items()) if name.endswith(".safetensors")), "")
+def steps_of(request: Recover, kl_before: float, kl_after: float) -> Steps:
+    """How the folder is made, for its manifest: the steps of the model itself, and the recovery."""
+    is_file = request.text not in (TEACHER_TEXT, BUNDLED_TEXT)
+    step = Recovery(
+        method=str(request.method),
+        tokens=request.budget_tokens,
+        text_name=Path(request.text).name if is_file else "",
+        bundled_text=request.text == BUNDLED_TEXT,
+        hard_loss=request.hard_loss,
+        grid=request.quantization_aware,
+        kl_before=kl_before,
+        kl_after=kl_after,
+    )
+    origin = folder_origin(request.model)
+    return (*(origin.steps if origin is not None else ()), step)
 
 
 def fingerprint(request: Recover) -> str:

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QWidget
 
 from app.library.library import ModelEntry, ModelSource
 from app.library.manifest import FileOrigin
+from app.library.provenance import Quantization
 from app.library.safetensors import FolderFacts
 from app.measure.ledger import Conditions, Figures, Measurement, SpeedFigures
 from app.measure.messages import Estimate
@@ -23,13 +24,12 @@ STANDARD = Conditions("bundled 1a2b3c4d", 512, 4080)
 SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 # type, recipe, GB on disk, GB of memory, ms a token, ms to the first, KL, top-1, perplexity
 _VARIANTS = (
-    ("BF16", "BF16", 3.45, 4.2, 262.0, 5310.0, 0.00002, 0.9991, 14.21),
-    ("Q8_0", "Q8_0", 1.83, 2.5, 139.0, 2950.0, 0.0014, 0.9842, 14.22),
-    ("Q4_K_M", "Q4_K_M", 1.107, 1.8, 86.4, 1240.0, 0.0467, 0.9121, 14.93),
-    ("Q4_K_M", "Q4_K_M with an importance matrix", 1.107, 1.8, 86.1, 1236.0, 0.0312, 0.9264, 14.70),
-    ("Q4_K_M", "Q4_K_M, outliers folded (AWQ), importance matrix, rounded again (GPTQ)", 1.107, 1.8, 86.9, 1248.0,
-     0.0171, 0.9455, 14.48),
-    ("Q4_0", "Q4_0", 1.06, 1.75, 78.2, 1010.0, 0.0893, 0.8803, 15.61),
+    (Quantization("BF16"), 3.45, 4.2, 262.0, 5310.0, 0.00002, 0.9991, 14.21),
+    (Quantization("Q8_0"), 1.83, 2.5, 139.0, 2950.0, 0.0014, 0.9842, 14.22),
+    (Quantization("Q4_K_M"), 1.107, 1.8, 86.4, 1240.0, 0.0467, 0.9121, 14.93),
+    (Quantization("Q4_K_M", importance=True), 1.107, 1.8, 86.1, 1236.0, 0.0312, 0.9264, 14.70),
+    (Quantization("Q4_K_M", best=True), 1.107, 1.8, 86.9, 1248.0, 0.0171, 0.9455, 14.48),
+    (Quantization("Q4_0"), 1.06, 1.75, 78.2, 1010.0, 0.0893, 0.8803, 15.61),
 )  # fmt: skip
 
 
@@ -46,11 +46,11 @@ def variants() -> tuple[ModelEntry, ...]:
     known = next(entry for entry in sample_entries() if entry.path == SAMPLE_MODEL.path)
     assert known.header is not None
     found = []
-    for kind, recipe, size_gb, *_ in (*_VARIANTS, ("Q2_K", "Q2_K", 0.78)):
-        ending = "-best" if "GPTQ" in recipe else "-imatrix" if "matrix" in recipe else ""
+    for step, size_gb, *_ in (*_VARIANTS, (Quantization("Q2_K"), 0.78)):
+        kind, ending = step.type, "-best" if step.best else "-imatrix" if step.importance else ""
         size = int(size_gb * GB)
         header = dataclasses.replace(known.header, quantization=kind, file_bytes=size, tensor_bytes=size)
-        origin = FileOrigin(SHA256, size, date="2026-11-24T10:00:00", parent=".", recipe=recipe)
+        origin = FileOrigin(SHA256, size, date="2026-11-24T10:00:00", parent=".", steps=(step,))
         path = FOLDER / f"Qwen3-1.7B-{kind}{ending}.gguf"
         found.append(
             ModelEntry(path, "Qwen3 1.7B", size, header, "", ModelSource.MODELS_FOLDER, (path,), origin=origin)

@@ -13,6 +13,7 @@ from app.fit.draft_suggestions import Sibling
 from app.fit.judgement import MemoryBudget
 from app.fit.verdict import Verdict
 from app.library.library import ModelEntry
+from app.library.provenance import FfnCut, Quantization, Recovery
 from app.measure.ledger import Figures
 from app.measure.messages import Estimate
 from app.operation import Progress
@@ -237,8 +238,8 @@ def pruned() -> ModelEntry:
     assert known.header is not None
     assert known.origin is not None
     path = FOLDER.with_name("Qwen3-1.7B-ffn4608-recovered") / "Qwen3-1.7B-ffn4608-recovered-Q4_K_M.gguf"
-    recipe = "FFN 6144 to 4608, refitted; recovered with LoRA; Q4_K_M with an importance matrix"
-    origin = dataclasses.replace(known.origin, parent="../Qwen3-1.7B", recipe=recipe, altered=True)
+    steps = (FfnCut(6144, (4608,)), Recovery("lora", 80_000), Quantization("Q4_K_M", importance=True))
+    origin = dataclasses.replace(known.origin, parent="../Qwen3-1.7B", steps=steps)
     header = dataclasses.replace(known.header, file_bytes=int(0.93 * GB), tensor_bytes=int(0.93 * GB))
     return dataclasses.replace(
         known, path=path, name=path.stem, size_bytes=int(0.93 * GB), header=header, parts=(path,), origin=origin

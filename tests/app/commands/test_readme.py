@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from app.cli import COMMANDS
+from app.commands.models import origin_as_dict
 from app.convert.messages import Converted
 from app.drafts.messages import DraftMade
 from app.engine.messages import (
@@ -52,18 +54,28 @@ README = (Path(__file__).resolve().parents[3] / "README.md").read_text("utf-8")
 
 PRINTED = (
     AnswerStatistics, BenchResult, Converted, Difference, Downloaded, DraftCheck, DraftFigures, DraftLoaded,
-    DraftCandidate, DraftSuggestion, FileOrigin, FitVerdict, GgufHeader, ImportanceCollected,
+    DraftCandidate, DraftSuggestion, FitVerdict, GgufHeader, ImportanceCollected,
     MemoryBudget, MemoryNeed, ModelEntry, ModelLoaded, Quality, Quantized, ThreadCounts, Verified,
     Pruned, Recovered, RecoveryPlanned, RecipePlanned, StepPlan, ResultPlan, DraftMade,
     TensorRow, TensorLook, Histogram, MethodError, ChannelPicture, GroupCost, TypesSuggested,
 )  # fmt: skip
 
 
+def is_documented(names: Iterable[str]) -> bool:
+    rows = [line for line in README.partition("### JSON")[2].splitlines() if line.startswith("|")]
+    return any(all(f"`{name}`" in row for name in names) for row in rows)
+
+
 @pytest.mark.parametrize("printed", PRINTED)
 def test_every_key_is_documented(printed: type) -> None:
-    rows = [line for line in README.partition("### JSON")[2].splitlines() if line.startswith("|")]
-    keys = [f"`{field.name}`" for field in dataclasses.fields(printed)]
-    assert any(all(key in row for key in keys) for row in rows), keys
+    names = [field.name for field in dataclasses.fields(printed)]
+    assert is_documented(names), names
+
+
+def test_every_key_of_an_origin_is_documented() -> None:
+    names = origin_as_dict(FileOrigin("", 0))
+    assert {"recipe", "altered", "steps"} <= names.keys()
+    assert is_documented(names)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -12,6 +12,15 @@ from app.errors import StorageError
 from app.library.gguf_file import GgufHeader
 from app.library.library import ModelEntry, ModelSource
 from app.library.manifest import FileOrigin
+from app.library.provenance import (
+    FfnCut,
+    LayerCut,
+    OpaqueStep,
+    ProvenanceStep,
+    Quantization,
+    Recovery,
+    Sparsity,
+)
 from app.library.safetensors import FolderFacts
 from app.measure.families import CSV_TITLES, families, reference_for, write_csv
 from app.measure.ledger import Conditions, Figures, Measurement, SpeedFigures
@@ -22,22 +31,22 @@ STANDARD = Conditions("bundled 1", 512, 4080)
 OTHER = Conditions("mine 2", 512, 4080)
 
 
-def gguf(name: str, quantization: str, parent: str = "", recipe: str = "") -> ModelEntry:
+def gguf(name: str, quantization: str, parent: str = "", *steps: ProvenanceStep) -> ModelEntry:
     header = GgufHeader(
         architecture="llama", name="Source", parameters=10**9, quantization=quantization, context_tokens=2048, layers=2,
         embedding=64, heads=2, kv_heads=2, vocabulary=100, has_chat_template=True, file_bytes=10**9,
         tensor_bytes=10**9, license="mit",
     )  # fmt: skip
-    origin = FileOrigin("a" * 64, 10**9, parent=parent, recipe=recipe) if parent else None
+    origin = FileOrigin("a" * 64, 10**9, parent=parent, steps=steps) if parent else None
     return ModelEntry(FOLDER / name, "Source", 10**9, header, "", ModelSource.MODELS_FOLDER, origin=origin)
 
 
 FOLDER_ENTRY = ModelEntry(
     FOLDER, "source", 2 * 10**9, None, "", ModelSource.MODELS_FOLDER, is_folder=True, facts=FolderFacts(type="BF16")
 )
-FULL = gguf("full.gguf", "BF16", ".", "BF16")
-Q4 = gguf("q4.gguf", "Q4_K_M", ".", "Q4_K_M with an importance matrix")
-Q8 = gguf("q8.gguf", "Q8_0", "full.gguf", "Q8_0")
+FULL = gguf("full.gguf", "BF16", ".", Quantization("BF16"))
+Q4 = gguf("q4.gguf", "Q4_K_M", ".", Quantization("Q4_K_M", importance=True))
+Q8 = gguf("q8.gguf", "Q8_0", "full.gguf", Quantization("Q8_0"))
 ALONE = gguf("alone.gguf", "Q4_0")
 
 
@@ -65,7 +74,10 @@ def test_without_its_source_a_variant_stands_alone() -> None:
 
 
 def test_a_ring_of_parents_ends() -> None:
-    a, b = gguf("a.gguf", "Q8_0", "b.gguf", "Q8_0"), gguf("b.gguf", "Q8_0", "a.gguf", "Q8_0")
+    a, b = (
+        gguf("a.gguf", "Q8_0", "b.gguf", Quantization("Q8_0")),
+        gguf("b.gguf", "Q8_0", "a.gguf", Quantization("Q8_0")),
+    )
     assert sorted(row.entry.path.name for one in families((a, b), {}) for row in one.rows) == ["a.gguf", "b.gguf"]
 
 
@@ -108,15 +120,18 @@ def test_a_model_without_a_family_shows_what_it_was_compared_with() -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "short"),
+    ("step", "short"),
     [
-        ("Q4_K_M", "Q4_K_M"),
-        ("Q4_K_M with an importance matrix", "Q4_K_M imatrix"),
-        ("Q4_K_M, outliers folded (AWQ), importance matrix, rounded again (GPTQ)", "Q4_K_M best"),
+        (Quantization("Q4_K_M"), "Q4_K_M"),
+        (Quantization("Q4_K_M", importance=True), "Q4_K_M imatrix"),
+        (Quantization("Q4_K_M", importance=True, best=True), "Q4_K_M best"),
+        (OpaqueStep("Q4_K_M"), "Q4_K_M"),
+        (OpaqueStep("Q4_K_M with an importance matrix"), "Q4_K_M imatrix"),
+        (OpaqueStep("Q4_K_M, outliers folded (AWQ), importance matrix, rounded again (GPTQ)"), "Q4_K_M best"),
     ],
 )
-def test_short_recipe(recipe: str, short: str) -> None:
-    entry = gguf("x.gguf", "Q4_K_M", ".", recipe)
+def test_short_recipe(step: ProvenanceStep, short: str) -> None:
+    entry = gguf("x.gguf", "Q4_K_M", ".", step)
     assert families((entry,), {})[0].source.short_recipe == short
 
 
@@ -145,26 +160,25 @@ def test_csv_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "short"),
+    ("steps", "short"),
     [
-        ("FFN 1,536 to 1,024, refitted; recovered, LoRA, 80,000 tokens; Q4_K_M with an importance matrix",
+        ((FfnCut(1536, (1024,)), Recovery("lora", 80_000), Quantization("Q4_K_M", importance=True)),
          "FFN 1024 recovered Q4_K_M imatrix"),
-        ("6 of 8 layers; Q4_K_M; output=Q8_0", "6 of 8 layers Q4_K_M"),
-        ("Wanda, 50 % zeros; Q4_K_M, outliers folded (AWQ), importance matrix, rounded again (GPTQ)",
-         "Wanda Q4_K_M best"),
+        ((LayerCut(8, (5, 6)), Quantization("Q4_K_M", output_type="Q8_0")), "2 of 8 layers left out Q4_K_M"),
+        ((Sparsity("wanda", 0.5), Quantization("Q4_K_M", best=True)), "Wanda Q4_K_M best"),
+        ((OpaqueStep("FFN 1,536 to 1,024, refitted; recovered, LoRA, 80,000 tokens; Q4_K_M with an importance matrix",
+                     altered=True),), "FFN 1024 recovered Q4_K_M imatrix"),
+        ((OpaqueStep("6 of 8 layers; Q4_K_M; output=Q8_0", altered=True),), "6 of 8 layers Q4_K_M"),
+        ((OpaqueStep("Wanda, 50 % zeros", altered=True), Quantization("Q4_K_M", best=True)), "Wanda Q4_K_M best"),
     ],
 )  # fmt: skip
-def test_a_point_of_the_plot_says_in_short_what_was_pruned(recipe: str, short: str) -> None:
-    entry = gguf("q4.gguf", "Q4_K_M", "../source", recipe)
-    assert entry.origin is not None
-    entry = dataclasses.replace(entry, origin=dataclasses.replace(entry.origin, altered=True))
+def test_a_point_of_the_plot_says_in_short_what_was_pruned(steps: tuple[ProvenanceStep, ...], short: str) -> None:
+    entry = gguf("q4.gguf", "Q4_K_M", "../source", *steps)
     (row,) = families((entry,), {})[0].rows
     assert row.short_recipe == short
 
 
 def test_a_pruned_16_bit_file_is_no_reference() -> None:
-    full = gguf("full.gguf", "BF16", ".", "FFN 512; BF16")
-    assert full.origin is not None
-    altered = dataclasses.replace(full, origin=dataclasses.replace(full.origin, altered=True))
-    assert reference_for(Q4.path, families((FOLDER_ENTRY, full, Q4), {})) == full.path
+    altered = gguf("full.gguf", "BF16", ".", FfnCut(768, (512,)), Quantization("BF16"))
+    assert reference_for(Q4.path, families((FOLDER_ENTRY, FULL, Q4), {})) == FULL.path
     assert reference_for(Q4.path, families((FOLDER_ENTRY, altered, Q4), {})) == FOLDER

@@ -16,11 +16,12 @@ from app.convert.messages import Convert
 from app.errors import AppError, Cancelled, ConversionError, DiskFullError, ModelFileError, QuantizeError, StorageError
 from app.library.manifest import origin_of
 from app.library.messages import VerifyModel
+from app.library.provenance import words_of
 from app.library.verify import sha256_of, verify
 from app.operation import Event, Progress, Stage
 from app.quantize import quantize as module
 from app.quantize.messages import Quantize
-from app.quantize.outputs import default_output, each, recipe_of
+from app.quantize.outputs import default_output, each, step_of
 from app.quantize.quantize import quantize, sizes
 from tests.real_models import EVAL_CODE, STDLIB_3M
 
@@ -118,8 +119,8 @@ def test_nothing_is_removed_that_is_not_there(file: Path, monkeypatch: pytest.Mo
 
 
 def test_recipes(file: Path) -> None:
-    assert recipe_of(request_of(file, output_type="Q8_0")) == "Q4_K_M; output=Q8_0"
-    assert "GPTQ" in recipe_of(request_of(file, best=True))
+    assert words_of((step_of(request_of(file, output_type="Q8_0")),)) == "Q4_K_M; output=Q8_0"
+    assert "GPTQ" in words_of((step_of(request_of(file, best=True)),))
 
 
 def no_room(_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from app.convert.messages import Convert
 from app.errors import ModelFileError
 from app.library.library import ModelEntry, scan
 from app.library.manifest import FileOrigin, Manifest, lineage_of, origin_of, original_of, write_manifest
+from app.library.provenance import FfnCut, LayerCut, ProvenanceStep, Recovery
 from app.library.verify import sha256_of
 from app.measure.families import families, reference_for
 from app.quantize.messages import Quantize
@@ -21,6 +22,8 @@ from app.recipe.steps import finish_model
 from app.settings import Settings
 from app.system.paths import Paths, default_paths
 from tests.real_models import STDLIB_3M
+
+NARROWER, RECOVERED = FfnCut(768, (512,)), Recovery("lora", 80_000)
 
 
 @pytest.fixture
@@ -33,11 +36,11 @@ def source(paths: Paths) -> Path:
     return Path(shutil.copytree(STDLIB_3M, paths.models / "owner" / "stdlib"))
 
 
-def made(source: Path, name: str, recipe: str, of: str = "../stdlib") -> Path:
+def made(source: Path, name: str, *steps: ProvenanceStep, of: str = "../stdlib") -> Path:
     """A folder as an operation leaves it."""
     folder = Path(shutil.copytree(STDLIB_3M, source.with_name(name)))
     size = (folder / "model.safetensors").stat().st_size
-    row = FileOrigin("a" * 64, size, parent=of, recipe=recipe)
+    row = FileOrigin("a" * 64, size, parent=of, steps=steps)
     write_manifest(folder, Manifest({"model.safetensors": row}))
     return folder
 
@@ -49,34 +52,35 @@ def said(folder: Path) -> tuple[str, str, bool]:
 
 
 def test_all_steps_are_in_the_words_and_what_was_between_goes(source: Path) -> None:
-    pruned = made(source, ".between", "FFN 768 to 512, refitted")
-    model = made(source, "model", "recovered, LoRA, 80,000 tokens", "../.between")
+    pruned = made(source, ".between", NARROWER)
+    model = made(source, "model", RECOVERED, of="../.between")
     finish_model(FinishModel(source, model, (pruned,)))
     assert said(model) == ("../stdlib", "FFN 768 to 512, refitted; recovered, LoRA, 80,000 tokens", True)
     assert not pruned.exists()
     finish_model(FinishModel(source, model, (pruned,), "0123"))  # begun again after a kill
     origin = origin_of(model / "model.safetensors")
     assert origin is not None
-    assert origin.steps == "0123", "by which the same recipe finds it"
+    assert origin.digest == "0123", "by which the same recipe finds it"
     assert said(model)[1] == "FFN 768 to 512, refitted; recovered, LoRA, 80,000 tokens"
 
 
 def test_words_that_are_there_already_are_not_said_twice(source: Path) -> None:
-    pruned = made(source, ".between", "FFN 768 to 512")
-    model = made(source, "model", "FFN 768 to 512; recovered")
+    pruned = made(source, ".between", NARROWER)
+    model = made(source, "model", NARROWER, RECOVERED)
     finish_model(FinishModel(source, model, (pruned,)))
-    assert said(model)[1] == "FFN 768 to 512; recovered"
+    assert said(model)[1] == "FFN 768 to 512, refitted; recovered, LoRA, 80,000 tokens"
 
 
 def test_a_model_pruned_twice_is_of_the_first_source(source: Path) -> None:
-    first = made(source, "first", "1 of 2 layers")
+    first = made(source, "first", LayerCut(2, (1,)))
     finish_model(FinishModel(source, first, ()))
-    second = made(source, "second", "FFN 768 to 512", "../first")
+    second = made(source, "second", NARROWER, of="../first")
     finish_model(FinishModel(first, second, ()))
-    assert said(second) == ("../stdlib", "1 of 2 layers; FFN 768 to 512", True)
+    both = "1 of 2 layers left out (1, counted from 0); FFN 768 to 512, refitted"
+    assert said(second) == ("../stdlib", both, True)
     assert original_of(second).samefile(source)
     finish_model(FinishModel(first, second, ()))
-    assert said(second)[1] == "1 of 2 layers; FFN 768 to 512"
+    assert said(second)[1] == both
 
 
 def test_a_folder_without_a_manifest_gets_one(source: Path) -> None:
@@ -94,12 +98,12 @@ def test_a_model_that_is_not_there_says_so(source: Path) -> None:
 
 def test_a_downloaded_folder_has_no_lineage(source: Path) -> None:
     assert lineage_of(source).parent == source
-    assert not lineage_of(source).altered
+    assert lineage_of(source).steps == ()
     assert original_of(source) == source
 
 
 def test_a_pruned_model_and_its_files_stand_under_their_source(paths: Paths, source: Path) -> None:
-    model = made(source, "stdlib-ffn512", "FFN 768 to 512, refitted")
+    model = made(source, "stdlib-ffn512", NARROWER)
     finish_model(FinishModel(source, model, ()))
     quiet = (lambda _event: None, lambda: False)
     kind = quantize(Quantize(model, model / "small.gguf", "Q4_K_M"), *quiet)
@@ -119,7 +123,7 @@ def test_a_pruned_model_and_its_files_stand_under_their_source(paths: Paths, sou
 
 
 def test_the_files_stay_in_the_family_without_the_folders_weights(paths: Paths, source: Path) -> None:
-    model = made(source, "stdlib-ffn512", "FFN 768 to 512, refitted")
+    model = made(source, "stdlib-ffn512", NARROWER)
     finish_model(FinishModel(source, model, ()))
     quantize(Quantize(model, model / "small.gguf", "Q4_0"), lambda _event: None, lambda: False)
     (model / "model.safetensors").unlink()

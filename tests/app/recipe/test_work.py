@@ -10,10 +10,11 @@ import pytest
 
 from app.errors import RecipeError
 from app.library.manifest import FileOrigin, Manifest, lineage_of, read_manifest, write_manifest
+from app.library.provenance import FfnCut, LayerCut
 from app.measure.messages import MeasureQuality
 from app.prune.messages import Prune, PruneMethod
 from app.quantize.messages import Quantize
-from app.quantize.outputs import recipe_of
+from app.quantize.outputs import step_of
 from app.recipe.messages import FinishModel
 from app.recipe.recipe import PruneStep, QuantizeStep, Recipe, RecoverStep
 from app.recipe.words import Shape, cuts_of, shape_of
@@ -43,9 +44,9 @@ def test_the_whole_way(source: Path) -> None:
     assert (recover.model, recover.teacher, recover.rank) == (prune.output, source, 4)
     assert recover.output == work.model == source.parent / "stdlib-ffn512"
     assert prune.output.name.startswith(".stdlib-ffn512.")
-    assert noted == FinishModel(source, prune.output, (), noted.steps)
-    assert finished == FinishModel(source, recover.output, (prune.output,), finished.steps)
-    assert len({noted.steps, finished.steps, ""}) == 3
+    assert noted == FinishModel(source, prune.output, (), noted.digest)
+    assert finished == FinishModel(source, recover.output, (prune.output,), finished.digest)
+    assert len({noted.digest, finished.digest, ""}) == 3
     assert isinstance(four, Quantize)
     assert isinstance(eight, Quantize)
     assert four == Quantize(work.model, work.model / "stdlib-ffn512-Q4_K_M.gguf", "Q4_K_M", calibrate=True)
@@ -78,24 +79,26 @@ def test_begun_again_it_goes_on_after_what_is_there(source: Path) -> None:
     assert isinstance(other.requests[0], Prune)  # the folder that is there was made in another way
 
 
-def made(folder: Path, steps: str = "", recipe: str = "FFN 768 to 512, refitted") -> None:
+def made(folder: Path, digest: str = "") -> None:
     """A folder as a recipe leaves it."""
     shutil.copytree(STDLIB_3M, folder)
-    write_manifest(folder, Manifest({"model.safetensors": FileOrigin("a" * 64, 1, recipe=recipe, steps=steps)}))
+    write_manifest(
+        folder, Manifest({"model.safetensors": FileOrigin("a" * 64, 1, steps=(FfnCut(768, (512,)),), digest=digest)})
+    )
 
 
 def test_begun_again_after_the_model_it_makes_the_files_that_are_missing(source: Path) -> None:
     first = work_of(WHOLE, source, source.parent)
     finished = first.requests[3]
     assert isinstance(finished, FinishModel)
-    made(first.model, finished.steps)
+    made(first.model, finished.digest)
     four, eight, *measured = first.requests[4:]
     again = work_of(WHOLE, source, source.parent)
     assert again.model == first.model
     assert again.requests == (finished, four, eight, *measured)
     assert isinstance(four, Quantize)
     four.output.touch()
-    origin = FileOrigin("b" * 64, 0, recipe=lineage_of(first.model).then(recipe_of(four)))
+    origin = FileOrigin("b" * 64, 0, steps=lineage_of(first.model).then(step_of(four)))
     write_manifest(first.model, read_manifest(first.model).with_file(four.output.name, origin))
     again = work_of(WHOLE, source, source.parent)
     assert again.requests == (finished, eight, *measured), "what is there is measured, and not made twice"
@@ -108,7 +111,7 @@ def test_a_file_of_that_name_made_in_another_way_is_not_taken_for_its_own(source
     first = work_of(WHOLE, source, source.parent)
     finished = first.requests[3]
     assert isinstance(finished, FinishModel)
-    made(first.model, finished.steps)
+    made(first.model, finished.digest)
     first.files[0].touch()
     with pytest.raises(RecipeError, match="made in another way"):
         work_of(WHOLE, source, source.parent)
@@ -190,7 +193,7 @@ def test_only_quantizing_is_a_recipe_too(source: Path) -> None:
 
 def test_a_pruned_model_is_taught_by_and_compared_with_the_original(source: Path) -> None:
     pruned = Path(shutil.copytree(source, source.parent / "pruned"))
-    origin = FileOrigin("a" * 64, 1, parent="../stdlib", recipe="6 of 8 layers", altered=True)
+    origin = FileOrigin("a" * 64, 1, parent="../stdlib", steps=(LayerCut(8, (6, 7)),))
     write_manifest(pruned, Manifest({"model.safetensors": origin}))
     requests = work_of(WHOLE, pruned, source.parent).requests
     assert {request.teacher for request in requests if isinstance(request, Recover)} == {source}

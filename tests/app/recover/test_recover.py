@@ -18,6 +18,7 @@ from app.convert.conversion import convert
 from app.convert.messages import Convert
 from app.errors import Cancelled, RecoverError, StorageError
 from app.library.manifest import FileOrigin, Manifest, read_manifest, write_manifest
+from app.library.provenance import FfnCut
 from app.operation import Event, Progress, Stage
 from app.prune.messages import Prune, PruneMethod
 from app.prune.prune import prune
@@ -65,7 +66,9 @@ def test_it_comes_nearer_to_the_teacher(cut: Path, tmp_path: Path, method: Recov
 
 def test_the_folder_is_laid_out_as_it_was(cut: Path, tmp_path: Path) -> None:
     model = Path(shutil.copytree(cut, tmp_path / "model"))
-    write_manifest(model, Manifest({"model.safetensors": FileOrigin("", 0, recipe="FFN 768 to 512")}))
+    write_manifest(
+        model, Manifest({"model.safetensors": FileOrigin("", 0, steps=(FfnCut(768, (512,), refitted=False),))})
+    )
     result = run(request_of(model, tmp_path))
     assert {f.name for f in result.path.iterdir()} == {f.name for f in model.iterdir()}
     for name in ("config.json", "tokenizer.json", "generation_config.json", "chat_template.jinja"):

@@ -12,6 +12,7 @@ from PySide6.QtGui import QDropEvent
 
 from app.library.library import ModelSource
 from app.library.manifest import FileOrigin
+from app.library.provenance import FfnCut
 from app.system.paths import STARTER_MODEL, Paths
 from tests.ui.fake_engine import SAMPLE_MODEL, FakeEngine
 from tests.ui.scenes import sample_entries
@@ -64,7 +65,7 @@ def test_file_that_is_no_model_says_what_is_wrong(page: ModelsPage, paths: Paths
 
 
 def test_what_a_folder_is_stands_below_its_name(page: ModelsPage, qtbot) -> None:
-    pruned = dataclasses.replace(source(), origin=FileOrigin("a" * 64, 1, parent="../b", recipe="FFN 768 to 512"))
+    pruned = dataclasses.replace(source(), origin=FileOrigin("a" * 64, 1, parent="../b", steps=(FfnCut(768, (512,)),)))
     for entry, words in ((source(), "The original, in"), (pruned, "Pruned here, in")):
         page.details.show_entry(entry, loaded=False, busy=False)
         assert page.details.note.text().startswith(words)

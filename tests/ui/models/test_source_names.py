@@ -7,22 +7,25 @@ from pathlib import Path
 
 from app.library.library import ModelEntry
 from app.library.manifest import FileOrigin
+from app.library.provenance import FfnCut, ProvenanceStep, Recovery
 from tests.ui.scenes_ledger import source
 from ui.models.source_names import originals_first, source_names
 
+CUT = FfnCut(768, (512,))
 
-def at(path: str, recipe: str = "") -> ModelEntry:
-    origin = FileOrigin("a" * 64, 1, parent="../whole", recipe=recipe) if recipe else None
+
+def at(path: str, *steps: ProvenanceStep) -> ModelEntry:
+    origin = FileOrigin("a" * 64, 1, parent="../whole", steps=steps) if steps else None
     return dataclasses.replace(source(), path=Path(path), name=Path(path).name, origin=origin)
 
 
 def test_what_was_cut_comes_after_the_originals() -> None:
-    cut, whole = at("/m/a-ffn512", "FFN 768 to 512"), at("/m/b")
+    cut, whole = at("/m/a-ffn512", CUT), at("/m/b")
     assert originals_first([cut, whole]) == (whole, cut)
 
 
 def test_a_cut_one_says_so() -> None:
-    names = source_names([at("/m/a"), at("/m/a-ffn512", "FFN 768 to 512; recovered, LoRA, 80,000 tokens")])
+    names = source_names([at("/m/a"), at("/m/a-ffn512", CUT, Recovery("lora", 80_000))])
     assert names == ("a", "a-ffn512, pruned and recovered")
 
 

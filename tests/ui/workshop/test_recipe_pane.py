@@ -10,6 +10,7 @@ from pytestqt.qtbot import QtBot
 
 from app.library.library import ModelEntry
 from app.library.manifest import FileOrigin
+from app.library.provenance import FfnCut
 from app.library.safetensors import FolderFacts
 from app.recipe.messages import RecipePlanned
 from app.recipe.recipe import QuantizeStep, Recipe, RecoverStep, read_recipe
@@ -87,7 +88,7 @@ def test_a_plan_shows_the_result_beside_the_original(pane: RecipePane) -> None:
 
 
 def test_what_was_pruned_already_is_not_called_the_original(pane: RecipePane, models: ModelsModel) -> None:
-    origin = FileOrigin("a" * 64, 1, parent="../whole", recipe="FFN 8192 to 6144")
+    origin = FileOrigin("a" * 64, 1, parent="../whole", steps=(FfnCut(8192, (6144,)),))
     pruned = dataclasses.replace(other(), origin=origin, facts=FolderFacts(type="BF16"))
     models.set_entries((source(), pruned))
     assert pane.source.itemText(1) == "other, pruned"
