@@ -225,14 +225,19 @@ class Model:
         return int(C.llama_model_n_swa(self.handle))
 
     def tokenize(self, text: str, *, add_bos: bool) -> list[int]:
-        """Token ids of `text`; special tokens written in it count as such. `add_bos` where the model wants one."""
+        """Token ids of `text`; special tokens written in it count as such. `add_bos` where the model wants one.
+
+        BOS is put in front here and not by llama.cpp, which would also put EOS behind where the file asks for it
+        (`add_eos_token`): after a prompt the model has nothing more to say then.
+        """
         data = text.encode("utf-8", "replace")
         capacity = len(data) + 8
         while True:
             ids = (C.llama_token * capacity)()
-            count = C.llama_tokenize(self.vocabulary, data, len(data), ids, capacity, add_bos, True)
+            count = C.llama_tokenize(self.vocabulary, data, len(data), ids, capacity, False, True)
             if count >= 0:
-                return list(ids[:count])
+                bos = [self.bos] if add_bos and C.llama_vocab_get_add_bos(self.vocabulary) else []
+                return [*bos, *ids[:count]]
             capacity = -count
 
     def piece(self, token: int) -> bytes:

@@ -111,3 +111,42 @@ def test_a_file_type_has_the_name_that_files_carry(tmp_path: Path, kind: int, na
     model = llama.Model(file, ModelOptions(header_only=True), lambda share: True)
     assert model.quantization == name
     model.close()
+
+
+def with_flags(source: Path, target: Path, **flags: bool) -> Path:
+    """A copy of a GGUF file whose tokenizer has these flags."""
+    import gguf
+
+    reader = gguf.GGUFReader(source)
+    writer = gguf.GGUFWriter(target, "llama")
+    for name, field in reader.fields.items():
+        if name.startswith("GGUF.") or name == "general.architecture" or name.removeprefix("tokenizer.ggml.") in flags:
+            continue
+        kinds = field.types
+        writer.add_key_value(name, field.contents(), kinds[0], sub_type=kinds[1] if len(kinds) > 1 else None)
+    for name, value in flags.items():
+        writer.add_bool(f"tokenizer.ggml.{name}", value)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_no_end_is_put_behind_a_prompt(tmp_path, ends):
+    from llama_cpp import llama_cpp
+
+    path = with_flags(STARTER_MODEL, tmp_path / "model.gguf", add_bos_token=True, add_eos_token=ends)
+    model = llama.Model(path, ModelOptions(), lambda share: True)
+    text = b"import os"
+    theirs = (llama_cpp.llama_token * 32)()
+    count = llama_cpp.llama_tokenize(model.vocabulary, text, len(text), theirs, 32, True, True)
+    usual = list(theirs[:count])
+    assert (usual[-1] == model.eos) == ends, "what llama.cpp does where the file asks for it"
+    assert model.tokenize(text.decode(), add_bos=True) == (usual[:-1] if ends else usual)
+    assert model.tokenize(text.decode(), add_bos=True)[0] == model.bos
+    assert model.bos not in model.tokenize(text.decode(), add_bos=False)
+    model.close()
