@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from app.engine.messages import AnswerStatistics, Message, Role, Sampling
+from app.engine.reasoning import answer_message
 
 UNTITLED = "New chat"
 TITLE_LENGTH = 60
@@ -75,10 +76,11 @@ class Conversation:
     def messages(self, until: int | None = None) -> tuple[Message, ...]:
         """What the model is sent: the system prompt, then the branch up to and with the message `until` (None: all).
 
-        Answers without text are left out: chat templates refuse or mangle empty turns.
+        Answers without text are left out: chat templates refuse or mangle empty turns. An answer's reasoning goes
+        apart from it.
         """
         system = (Message(Role.SYSTEM, self.system_prompt),) if self.system_prompt.strip() else ()
-        return system + tuple(Message(m.role, m.content) for m in self._up_to(until) if m.content)
+        return system + tuple(sent for m in self._up_to(until) if (sent := _as_sent(m)).content.strip())
 
     def path_until(self, message_id: int | None) -> tuple[StoredMessage, ...]:
         """The branch up to and with this message; nothing where it is not in it."""
@@ -92,6 +94,12 @@ class Conversation:
 
     def _up_to(self, until: int | None) -> tuple[StoredMessage, ...]:
         return self.path_until(until) or self.path
+
+
+def _as_sent(message: StoredMessage) -> Message:
+    if message.role is not Role.ASSISTANT:
+        return Message(message.role, message.content)
+    return answer_message(message.content)
 
 
 def title_from(text: str) -> str:

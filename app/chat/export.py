@@ -20,8 +20,8 @@ import json
 from typing import Any
 
 from app.chat.conversation import Conversation, MessageState, StoredMessage
-from app.chat.reasoning import split_reasoning
 from app.engine.messages import Role
+from app.engine.reasoning import split_reasoning
 
 FORMAT = "bantam-conversation"
 VERSION = 1

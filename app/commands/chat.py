@@ -7,7 +7,7 @@ import dataclasses
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from app.chat.presets import BALANCED, PRECISE, suggested_preset
@@ -23,6 +23,7 @@ from app.commands.console import (
 )
 from app.commands.isolation import isolated
 from app.engine.messages import AnswerStatistics, Generate, Message, PromptReady, Role, StopReason, TooLarge
+from app.engine.reasoning import answer_message
 from app.errors import AppError, Cancelled
 from app.settings import load_settings
 from app.system.paths import default_paths
@@ -118,6 +119,8 @@ class _Talk:
     def converse(self) -> int:
         """Question and answer until the end of input. Ctrl+C stops an answer, and at the prompt the program."""
         print(f"{self._session.loaded.name}. Ctrl+C stops an answer, Ctrl+D ends.", file=sys.stderr)
+        with suppress(ImportError):  # Windows has its own line editing
+            import readline  # noqa: F401 - edits lines, and without it the terminal cuts them at 4,095 bytes
         while True:
             try:
                 question = input("\n> ").strip()
@@ -126,7 +129,20 @@ class _Talk:
                 return 0
             if not question:
                 continue
+            self._answer_in_turn(question)
+
+    def _answer_in_turn(self, question: str) -> None:
+        """Answer; a failure is told, and the conversation goes on without the question that led to it."""
+        before = list(self._messages)
+        try:
             _, last = self._answer(question, _print_now)
+        except Cancelled:
+            raise
+        except AppError as error:
+            self._messages = before
+            self._report.end()
+            print(f"\n{error.sentence} {error.hint}".rstrip(), file=sys.stderr)
+        else:
             print(f"\n\n{_summary(last)}", file=sys.stderr)
 
     def _answer(self, question: str, show: Callable[[str], None]) -> tuple[str, AnswerStatistics]:
@@ -144,7 +160,7 @@ class _Talk:
         if last is None:
             raise Cancelled
         text = "".join(pieces)
-        self._messages.append(Message(Role.ASSISTANT, text))
+        self._messages.append(answer_message(text))
         return text, last
 
     def _on_event(self, event: object) -> None:

@@ -43,6 +43,8 @@ class Message:
 
     role: Role
     content: str
+    reasoning: str = ""
+    """What the model thought before this answer; its chat template decides whether it goes back to it."""
 
 
 @dataclass(frozen=True, slots=True)

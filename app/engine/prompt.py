@@ -19,6 +19,8 @@ class Prompt:
     tokens: tuple[int, ...]
     reused: int
     left_out_messages: int
+    notice: str = ""
+    """What else of the conversation the model does not see, a sentence; "" where it sees all of it."""
 
 
 class PromptBuilder:
@@ -48,7 +50,7 @@ class PromptBuilder:
         ContextError when the last message alone is too long, and TemplateError, also for a prompt without a token.
         """
         ways = _shorter_and_shorter(messages)
-        made: dict[int, tuple[list[int], int]] = {}
+        made: dict[int, tuple[list[int], int, str]] = {}
 
         def fits(way: int) -> bool:
             made[way] = self._make(ways[way][1], cached)
@@ -57,19 +59,20 @@ class PromptBuilder:
         # By halves: of a conversation of 200 long messages, one way after the other would take many seconds.
         way = 0 if fits(0) else bisect_left(range(len(ways)), True, lo=1, key=fits)
         if way < len(ways):
-            tokens, reused = made[way]
-            return Prompt(tuple(tokens), min(reused, len(tokens) - 1), ways[way][0])
+            tokens, reused, notice = made[way]
+            return Prompt(tuple(tokens), min(reused, len(tokens) - 1), ways[way][0], notice)
         raise ContextError(
             f"The message is too long: it takes {len(made[way - 1][0]):,} tokens, "
             f"and the context has room for {limit:,}.",
             "Shorten the message, or choose a larger context in the settings.",
         )
 
-    def _make(self, messages: Sequence[Message], cached: Sequence[int]) -> tuple[list[int], int]:
-        tokens, reused = self._reuse(self._template.render(messages), cached)
+    def _make(self, messages: Sequence[Message], cached: Sequence[int]) -> tuple[list[int], int, str]:
+        text, notice = self._template.render_noting(messages)
+        tokens, reused = self._reuse(text, cached)
         if not tokens:
             raise TemplateError("The model's chat template made an empty prompt.", WAY_OUT)
-        return tokens, reused
+        return tokens, reused, notice
 
     def _reuse(self, text: str, cached: Sequence[int]) -> tuple[list[int], int]:
         """Token ids of `text`, and how many of them are the `cached` ones.

@@ -39,7 +39,7 @@ from app.errors import Cancelled, LoadError, ModelFileError
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import printable
 from app.library.names import model_name
-from app.operation import Progress, Report, Stage
+from app.operation import Notice, Progress, Report, Stage
 from app.system.hardware import physical_cores, usable_cores
 from app.system.paths import Paths
 
@@ -58,6 +58,7 @@ class Session:
         self._request = request
         self._machine = paths.machine
         self._prompts = PromptBuilder(model)
+        self._told: set[str] = set()
         self._store = KvStore(paths.kv_cache, _cache_key(request), request.kv_disk_limit_bytes)
         self.conversation_id = ""
         self._threads = request.threads
@@ -97,6 +98,12 @@ class Session:
         session.loaded = session._describe(need, safe_mode, (time.perf_counter() - start) * 1000)
         return session
 
+    def _tell_once(self, notice: str, report: Report) -> None:
+        """Say what is so for every answer of this model at the first one alone."""
+        if notice and notice not in self._told:
+            self._told.add(notice)
+            report(Notice(notice))
+
     def generate(
         self,
         request: Generate,
@@ -111,6 +118,7 @@ class Session:
         room = self._cache.context.context_tokens
         prompt = self._prompts.build(request.messages, self._cache.tokens, room - min(256, room // 4))
         report(PromptReady(len(prompt.tokens), prompt.reused, prompt.left_out_messages, room))
+        self._tell_once(prompt.notice, report)
         self._adaptive.begin_answer()
         sampling = request.sampling
         seed = secrets.randbits(31) if sampling.seed is None else sampling.seed

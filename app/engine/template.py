@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import re
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -56,6 +57,14 @@ _FILTERS = [
 """All that chat templates use. `center`, `format`, `wordwrap` and the like can be asked for any length."""
 
 _PADDING_METHODS = frozenset({"center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"})
+
+SYSTEM_LEFT_OUT = "This model's chat template has no place for a system prompt: the model does not see it."
+
+_REASONING_KEYS = {
+    "reasoning_content": re.compile(r"\breasoning_content\b"),
+    "thinking": re.compile(r"\.thinking\b|\[\s*['\"]thinking['\"]\s*\]"),
+}
+"""Names under which chat templates look for the reasoning of an earlier answer, and how a template reads them."""
 
 FALLBACK_STOP = ("\nUser:", "\nSystem:")
 """Stop strings for a model without a template and without ChatML's markers: it would write the user's next line."""
@@ -112,37 +121,107 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
 
 class ChatTemplate:
-    """Renders a conversation into the text the model was trained on."""
+    """Renders a conversation into the text the model was trained on.
+
+    What templates accept differs: a system role or none, `content` as text or as a list of typed parts, the reasoning
+    of earlier answers under a name of its own or inside the content. So a conversation is offered in several ways, and
+    the first is taken whose prompt holds the system prompt and the last message.
+    """
 
     def __init__(self, source: str, *, bos: str, eos: str) -> None:
         """Compile the template. `bos` and `eos` are the texts of the special tokens. Raises TemplateError."""
         if len(source) > _MAX_TEMPLATE_CHARACTERS:
             raise TemplateError("The model's chat template is too long to be one.", WAY_OUT)
         self._special = {"bos_token": bos, "eos_token": eos}
+        self._reasoning_key = next((key for key, read in _REASONING_KEYS.items() if read.search(source)), "")
+        self._splits_reasoning = "</think>" in source
         with _guarded():
             self._template = _Sandbox().from_string(source)
 
     def render(self, messages: Sequence[Message]) -> str:
-        """The prompt up to where the answer begins. Raises TemplateError.
+        """The prompt up to where the answer begins. Raises TemplateError, also where the last message would be lost."""
+        return self.render_noting(messages)[0]
 
-        A template that knows no system role (Gemma's raises) is given the system prompt as the start of the first
-        message instead.
+    def render_noting(self, messages: Sequence[Message]) -> tuple[str, str]:
+        """The prompt, and what of the conversation the template leaves out of it: a sentence, "" where nothing is.
+
+        Raises TemplateError, also where no way brings the last message into the prompt.
         """
-        try:
-            return self._render(messages)
-        except TemplateError:
-            merged = _merge_system_prompt(messages)
-            if merged is None:
-                raise
-            return self._render(merged)
+        joined = join_neighbours(messages)
+        refused: TemplateError | None = None
+        without_system = ""
+        for way in _ways(joined):
+            try:
+                text = self._render(way)
+            except TemplateError as error:
+                refused = refused or error
+                continue
+            if not text:
+                refused = refused or TemplateError("The model's chat template made an empty prompt.", WAY_OUT)
+            if not _holds(text, joined[-1:]):
+                continue
+            if _holds(text, [message for message in joined[:1] if message.role is Role.SYSTEM]):
+                return text, ""
+            without_system = without_system or text
+        if without_system:
+            return without_system, SYSTEM_LEFT_OUT
+        raise refused or TemplateError(
+            "The model's chat template leaves out the message that it is to answer.", WAY_OUT
+        )
 
-    def _render(self, messages: Sequence[Message]) -> str:
-        plain = [{"role": m.role.value, "content": m.content} for m in messages]
+    def _render(self, way: Sequence[_Turn]) -> str:
+        plain = [self._as_template_wants(turn) for turn in way]
         with _guarded():
             text = self._template.render(messages=plain, add_generation_prompt=True, tools=None, **self._special)
         if len(text) > _MAX_RENDERED_CHARACTERS:
             raise TemplateError("The model's chat template made a prompt that is too long.", WAY_OUT)
         return text
+
+    def _as_template_wants(self, turn: _Turn) -> dict[str, object]:
+        """The message with its reasoning under the template's own name, else in its text, else without it."""
+        message, content = turn
+        plain: dict[str, object] = {"role": message.role.value, "content": content}
+        if message.reasoning and self._reasoning_key:
+            plain[self._reasoning_key] = message.reasoning
+        elif message.reasoning and self._splits_reasoning and isinstance(content, str):
+            plain["content"] = f"<think>\n{message.reasoning}\n</think>\n\n{content}"
+        return plain
+
+
+_Turn = tuple[Message, "str | list[dict[str, str]]"]
+"""A message and its content, as text or as a list of typed parts."""
+
+
+def join_neighbours(messages: Sequence[Message]) -> list[Message]:
+    """The same conversation with neighbours of one role made one: many templates refuse two questions in a row."""
+    joined: list[Message] = []
+    for message in messages:
+        if joined and joined[-1].role is message.role:
+            last = joined.pop()
+            reasoning = "\n\n".join(text for text in (last.reasoning, message.reasoning) if text)
+            message = Message(message.role, f"{last.content}\n\n{message.content}", reasoning)
+        joined.append(message)
+    return joined
+
+
+def _ways(messages: Sequence[Message]) -> Iterator[list[_Turn]]:
+    """Ways to hand a conversation to a template: as it is, as typed parts, with the system prompt in the first turn."""
+    for way in (messages, _merge_system_prompt(messages)):
+        if way is not None:
+            yield [(message, message.content) for message in way]
+            yield [(message, [{"type": "text", "text": message.content}]) for message in way]
+
+
+def _holds(text: str, messages: Sequence[Message]) -> bool:
+    """Whether the messages are in the prompt, but for spaces at their ends, which templates trim.
+
+    Of a system prompt and a last message only; a template that escapes a text writes it as JSON.
+    """
+    for message in messages:
+        words = message.content.strip()
+        if words not in text and json.dumps(words, ensure_ascii=False)[1:-1] not in text:
+            return False
+    return True
 
 
 def _merge_system_prompt(messages: Sequence[Message]) -> list[Message] | None:
@@ -163,7 +242,7 @@ def _guarded() -> Iterator[None]:
         ) from None
     except (MemoryError, RecursionError, OverflowError):
         raise TemplateError("The model's chat template asked for too much memory and was stopped.", WAY_OUT) from None
-    except (JinjaError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError) as error:
+    except Exception as error:  # a template is a stranger's program: any failure is its own
         reason = str(error)[:200].rstrip(".")
         raise TemplateError(f"The model's chat template does not work: {reason}.", WAY_OUT) from error
 

@@ -1,13 +1,13 @@
-"""Reasoning and answer of a text that may still be written: `app.chat.reasoning`, but for tags that are half there."""
+"""Reasoning and answer of a text that may still be written: as in `app.engine.reasoning`, but for half a mark."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.chat.reasoning import split_reasoning
+from app.engine.reasoning import HARMONY_CHANNEL, MARKS, split_reasoning
 
-_OPENING = ("<think>", "<thinking>", "<reasoning>")
-_CLOSING = ("</think>", "</thinking>", "</reasoning>")
+_OPENING = (*(opening for opening, _ in MARKS), HARMONY_CHANNEL)
+_CLOSING = (*(closing for _, closing in MARKS), "<|end|>", "<|start|>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +33,7 @@ def split(text: str, live: bool = False) -> Parts:
 
 
 def _without_partial(text: str, tags: tuple[str, ...]) -> str:
-    start = text.rfind("<")
-    return text[:start] if start >= 0 and any(tag.startswith(text[start:]) for tag in tags) else text
+    for start in (text.rfind("<"), text.rfind("[")):
+        if start >= 0 and any(tag.startswith(text[start:]) for tag in tags):
+            return text[:start]
+    return text

@@ -9,9 +9,9 @@ import pytest
 
 from app.chat.conversation import Conversation, MessageState
 from app.chat.export import to_json, to_markdown
-from app.chat.reasoning import Parts, split_reasoning
 from app.chat.store import ChatStore
 from app.engine.messages import AnswerStatistics
+from app.engine.reasoning import Parts, split_reasoning
 
 Say = Callable[..., Conversation]
 

@@ -106,3 +106,99 @@ def test_a_template_that_doubles_its_text_is_stopped_by_the_memory_limit(monkeyp
 def test_the_limits_do_not_touch_an_ordinary_template():
     long = Message(Role.USER, "x" * 1_000_000)
     assert len(render(CHATML, long)) > 1_000_000
+
+
+ALTERNATING = (
+    "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant') }}{% endif %}"
+    "[{{ m.role }}]{{ m.content }}{% endfor %}[assistant]"
+)
+"""As Gemma's and Mistral's: two questions in a row, or a system prompt, are refused."""
+
+TYPED_PARTS = (
+    "{% for m in messages %}<{{ m.role }}>{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}"
+    "{% endif %}{% endfor %}{% endfor %}<assistant>"
+)
+"""As those of models that see: a plain string is walked letter by letter, and nothing of it is written."""
+
+
+def question(text: str) -> Message:
+    return Message(Role.USER, text)
+
+
+def test_a_question_that_was_never_answered_does_not_end_the_conversation():
+    asked = [question("First?"), question("Second?"), Message(Role.ASSISTANT, "Yes."), question("Third?")]
+    assert render(ALTERNATING, *asked) == "[user]First?\n\nSecond?[assistant]Yes.[user]Third?[assistant]"
+
+
+def test_a_system_prompt_joins_the_first_question_where_roles_must_alternate():
+    assert render(ALTERNATING, SYSTEM, question("One"), question("Two")) == "[user]Be brief.\n\nOne\n\nTwo[assistant]"
+
+
+def test_a_template_that_wants_typed_parts_gets_them():
+    assert render(TYPED_PARTS, SYSTEM, USER) == "<system>Be brief.<user>Hi<assistant>"
+
+
+def test_a_system_prompt_that_a_template_passes_over_moves_into_the_first_message():
+    source = "{% for m in messages if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endfor %}[assistant]"
+    assert ChatTemplate(source, bos="", eos="").render_noting([SYSTEM, USER]) == (
+        "[user]Be brief.\n\nHi[assistant]",
+        "",
+    )
+
+
+def test_a_system_prompt_that_has_no_place_anywhere_is_told():
+    source = "Question: {{ messages[-1].content }}\nAnswer:"
+    template = ChatTemplate(source, bos="", eos="")
+    later = [SYSTEM, USER, Message(Role.ASSISTANT, "Yes."), question("Why?")]
+    assert template.render_noting(later) == ("Question: Why?\nAnswer:", module.SYSTEM_LEFT_OUT)
+    assert template.render_noting(later[1:])[1] == "", "without a system prompt there is nothing to tell"
+
+
+def test_a_last_message_that_would_be_lost_is_an_error_and_no_answer():
+    with pytest.raises(TemplateError, match="leaves out the message"):
+        render("{{ messages[0].content }}", USER, Message(Role.ASSISTANT, "Yes."), question("Why?"))
+
+
+def test_spaces_at_the_ends_are_the_templates_own():
+    assert render("{{ messages[0].content | trim }}", question("  Hi \n")) == "Hi"
+    assert render("{{ messages[0].content | tojson }}", question('say "a"\nb')) == '"say \\"a\\"\\nb"'
+
+
+THOUGHT = Message(Role.ASSISTANT, "Four.", reasoning="2 + 2")
+
+
+def test_earlier_reasoning_goes_where_the_template_looks_for_it():
+    asked = [question("2 + 2?"), THOUGHT, question("Sure?")]
+    by_name = "{% for m in messages %}[{{ m.content }}|{{ m.reasoning_content or '' }}]{% endfor %}"
+    assert render(by_name, *asked) == "[2 + 2?|][Four.|2 + 2][Sure?|]"
+    harmony = "{% for m in messages %}{% if 'thinking' in m %}({{ m.thinking }}){% endif %}{{ m.content }};{% endfor %}"
+    assert render(harmony, *asked) == "2 + 2?;(2 + 2)Four.;Sure?;"
+
+
+def test_earlier_reasoning_stands_in_the_text_where_the_template_takes_it_out_there():
+    splits = "{% for m in messages %}[{{ m.content.split('</think>')[-1] | trim }}]{% endfor %}"
+    assert render(splits, question("2 + 2?"), THOUGHT, question("Sure?")) == "[2 + 2?][Four.][Sure?]"
+    keeps = "{% for m in messages %}[{{ m.content }}]{% if '</think>' in m.content %}!{% endif %}{% endfor %}"
+    assert "<think>\n2 + 2\n</think>\n\nFour." in render(keeps, question("2 + 2?"), THOUGHT, question("Sure?"))
+
+
+def test_earlier_reasoning_is_left_out_where_the_template_knows_of_none():
+    enables = CHATML + "{% if enable_thinking %}{% set thinking = 1 %}{% endif %}"
+    for source in (CHATML, enables):
+        assert "2 + 2" not in render(source, question("Two and two?"), THOUGHT, question("Sure?"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% break %}",
+        "".join(f"{{% for a{i} in [1] %}}" for i in range(22)) + "{% endfor %}" * 22,
+        "{{ dict(a=1, a=2) }}",
+        "{{ 1e400 | int }}",
+        "{{ 1e400 }}{{ messages[9] + 1 }}",
+    ],
+)
+def test_code_that_python_itself_refuses_is_the_templates_fault(source):
+    with pytest.raises(TemplateError, match="chat template"):
+        render(source)
