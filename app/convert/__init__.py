@@ -1,1 +1,1 @@
-"""A Hugging Face folder as a GGUF file: tensors, vocabulary, configuration."""
+"""Writing a Hugging Face folder as a GGUF file: tensors, vocabulary, configuration."""

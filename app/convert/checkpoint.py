@@ -1,4 +1,4 @@
-"""A folder of safetensors, checked before any of it is used, and read in stretches of rows.
+"""A folder of safetensors, checked before any of it is used, and read a stretch of rows at a time.
 
 Format: the README of github.com/huggingface/safetensors: 8 bytes length, JSON header, then the tensors without gaps.
 """
@@ -42,7 +42,7 @@ class SourceTensor:
 
     @property
     def size_bytes(self) -> int:
-        """On disk."""
+        """Size of the tensor on disk."""
         return self.elements * int(np.dtype(_DTYPES[self.dtype]).itemsize)
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
@@ -133,7 +133,9 @@ def _indexed_files(folder: Path) -> tuple[list[Path], dict[str, str]]:
 
 
 def _difference(index: dict[str, str], tensors: dict[str, SourceTensor]) -> str:
-    """A tensor that the index has and no file, or in another file, or the other way round; "" where they agree."""
+    """Name of a tensor that the index and the files disagree about (missing on one side, or in another file); "" where
+    they agree.
+    """
     found = {name: tensor.file.name for name, tensor in tensors.items()}
     return next((name for name in (*index, *found) if index.get(name) != found.get(name)), "")
 
@@ -162,7 +164,7 @@ def _read_file(file: Path) -> Iterator[SourceTensor]:
 
 
 def _header(file: Path) -> tuple[dict[str, Any], int, int]:
-    """The header, where the tensors begin, the size of the file."""
+    """Returns the header, the offset at which the tensors begin, and the size of the file."""
     try:
         size = file.stat().st_size
         with file.open("rb") as stream:
@@ -180,7 +182,7 @@ def _header(file: Path) -> tuple[dict[str, Any], int, int]:
 
 
 def _tensor(file: Path, name: str, entry: Any, start: int) -> tuple[SourceTensor, int]:
-    """The tensor and where it ends, counted from the first one."""
+    """Returns the tensor and the offset at which it ends, counted from the start of the first tensor."""
     try:
         dtype, shape = entry["dtype"], tuple(entry["shape"])
         begin, end = entry["data_offsets"]

@@ -1,4 +1,4 @@
-"""config.json of a Hugging Face folder: the numbers of a model by any of the names they go by."""
+"""config.json of a Hugging Face folder: the model's dimensions, whichever of their usual names the file uses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _is_count(value: Any) -> bool:
 
 
 class Config:
-    """The values, those of `text_config` over those of the whole."""
+    """The values of config.json; those in `text_config` override those of the same name outside it."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         inner = values.get("text_config")
@@ -26,25 +26,25 @@ class Config:
         self.architecture = str(names[0]) if isinstance(names, list) and names else ""
 
     def get(self, *names: str, default: Any = None) -> Any:
-        """The first of these that is there and not null."""
+        """The first of these values that is present and not null."""
         return next((self.values[name] for name in names if self.values.get(name) is not None), default)
 
     def count(self, *names: str, default: int | None = None) -> int:
-        """A positive number. Raises ConversionError."""
+        """A positive whole number. Raises ConversionError where the file has something else."""
         value = self.get(*names, default=default)
         if not _is_count(value):
             raise ConversionError(f"config.json does not say the model's “{names[0]}”.", "Download it again.")
         return int(value)
 
     def number(self, name: str) -> float:
-        """A number. Raises ConversionError."""
+        """A number. Raises ConversionError where the file has something else."""
         value = self.get(name)
         if not isinstance(value, int | float):
             raise ConversionError(f"config.json does not say the model's “{name}”.", "Download it again.")
         return float(value)
 
     def each(self, *names: str, default: int | None = None) -> tuple[int, ...]:
-        """A positive number for each layer: a list of them, or one that holds for all. Raises ConversionError."""
+        """A positive number for each layer, from a list or one value that holds for all. Raises ConversionError."""
         value = self.get(*names)
         if not isinstance(value, list):
             return (self.count(*names, default=default),) * self.layers
@@ -67,12 +67,12 @@ class Config:
 
     @property
     def heads(self) -> int:
-        """Heads of the queries."""
+        """Number of query heads."""
         return self.count("num_attention_heads", "n_head")
 
     @property
     def kv_heads(self) -> int:
-        """Heads of keys and values."""
+        """Number of key and value heads."""
         return self.count("num_key_value_heads", default=self.heads)
 
     @property
@@ -83,18 +83,18 @@ class Config:
 
     @property
     def heads_of(self) -> tuple[int, ...]:
-        """Heads of the queries, by layer."""
+        """Number of query heads of each layer."""
         return self.each("num_attention_heads", "n_head")
 
     @property
     def kv_heads_of(self) -> tuple[int, ...]:
-        """Heads of keys and values, by layer."""
+        """Number of key and value heads of each layer."""
         given = self.get("num_key_value_heads") is not None
         return self.each("num_key_value_heads") if given else self.heads_of
 
     @property
     def ffn_of(self) -> tuple[int, ...]:
-        """Width of the FFN, by layer."""
+        """Width of the FFN of each layer."""
         return self.each("intermediate_size", "n_inner", default=4 * self.width)
 
     @property
@@ -104,17 +104,17 @@ class Config:
 
     @property
     def vocabulary(self) -> int:
-        """Rows of the token embedding."""
+        """Number of rows of the token embedding."""
         return self.count("vocab_size")
 
     @property
     def tied(self) -> bool:
-        """Whether the token embedding is the output matrix too, as transformers assumes where nothing is said."""
+        """Whether the token embedding is the output matrix too. Without the key transformers assumes that it is."""
         return bool(self.get("tie_word_embeddings", default=True))
 
 
 def read_config(folder: Path) -> Config:
-    """Raises ConversionError."""
+    """Read config.json in `folder`. Raises ConversionError."""
     try:
         values = read_json(folder / "config.json")
     except FileNotFoundError as error:

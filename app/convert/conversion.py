@@ -1,4 +1,6 @@
-"""Hugging Face folder to GGUF: everything is checked first, then one stretch of a tensor is in memory at a time."""
+"""Conversion of a Hugging Face folder to GGUF: all checks come first, then one stretch of a tensor is in memory at a
+time.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ _FILE_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The header, not yet written, and the tensors in their order."""
+    """The header, not yet written, and the tensors in the order of the file."""
 
     writer: gguf.GGUFWriter
     tensors: list[OutputTensor]
@@ -45,8 +47,8 @@ class _Plan:
 def convert(request: Convert, report: Report, stop: ShouldStop) -> Converted:
     """Write `request.folder` as the GGUF file `request.output`, by way of `*.part`.
 
-    Raises ConversionError, StorageError, DiskFullError, and Cancelled after a stop; nothing is left then. An output
-    that is there already is not overwritten.
+    Raises ConversionError, StorageError, DiskFullError, and Cancelled after a stop; no file is left then. An output
+    that exists is not overwritten.
     """
     plan = _plan(request.folder, request.type)
     _check_output(request.output, plan.data_bytes)
@@ -73,12 +75,13 @@ def convert(request: Convert, report: Report, stop: ShouldStop) -> Converted:
 
 
 def check(folder: Path) -> None:
-    """Raises ConversionError where `convert` would; reads headers and tokenizer, no weights."""
+    """Raise ConversionError where `convert` would. Headers and tokenizer are read, weights are not."""
     _plan(folder, "bf16")
 
 
 def write_header(folder: Path, output: Path, type: str) -> None:
-    """The header of the converted file, and a hole of the size of its tensors: for the exact fit and exact sizes.
+    """Write the header of the converted file and, in place of its tensors, a hole of their size: for exact sizes and
+    memory.
 
     The safetensors of `folder` may be sparse stubs themselves. Raises ConversionError, OSError.
     """
@@ -106,13 +109,13 @@ def _plan(folder: Path, kind: str) -> _Plan:
         for name, values in extra.items()
     ]
     for tensor in tensors:
-        # Shapes go in as bytes for the types numpy does not have; F32 and F16 as they are.
+        # The shape is given in elements, with a dtype that `gguf` does not take for bytes; the type stands beside it.
         writer.add_tensor_info(tensor.name, tensor.shape, _NOT_BYTES, tensor.size_bytes, tensor.type)
     return _Plan(writer, tensors)
 
 
 _NOT_BYTES = np.dtype("float32")
-"""Tells `add_tensor_info` that the shape counts elements; the type is given beside it."""
+"""Dtype that tells `add_tensor_info` that the shape counts elements; the real type is passed beside it."""
 
 
 def _name(folder: Path, config: Config) -> str:
@@ -120,7 +123,8 @@ def _name(folder: Path, config: Config) -> str:
     name = given or folder.resolve().name
     if (folder / "tokenizer.model").is_file():
         return name
-    # llama.cpp takes a name with “phi3” for a SentencePiece vocabulary, and stops when its marks are not there.
+    # llama.cpp takes a model whose name has "phi3" in it for one with a SentencePiece vocabulary, and stops when it
+    # does not find that vocabulary's marks.
     return re.sub("phi-?3", "Phi 3", name, flags=re.IGNORECASE)
 
 
@@ -134,7 +138,7 @@ def _check_output(output: Path, data_bytes: int) -> None:
 
 
 def _write_header(writer: gguf.GGUFWriter, path: Path) -> None:
-    """Header, keys and tensor list, padded to where the first tensor begins."""
+    """Write the header, the keys and the tensor list, padded to where the first tensor begins."""
     writer.write_header_to_file(path)
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()

@@ -23,16 +23,17 @@ AddKeys = Callable[[gguf.GGUFWriter, Config], None]
 
 
 def _no_more(_writer: gguf.GGUFWriter, _config: Config) -> None:
-    """The common keys say all."""
+    """Add nothing: the common keys are all that this architecture has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One architecture."""
+    """What is particular to one architecture."""
 
     architecture: MODEL_ARCH
     interleaved: bool = False
-    """llama.cpp rotates neighbours where transformers rotates halves: the rows of queries and keys are reordered."""
+    """llama.cpp rotates neighbouring rows where transformers rotates halves, so the rows of queries and keys are
+    reordered."""
     norm_offset: float = 0.0
     """Added to the weights of norms: transformers' Gemma multiplies by 1 + weight."""
     transposed: tuple[str, ...] = ()
@@ -40,7 +41,7 @@ class Family:
     needs_output: bool = False
     """llama.cpp wants an output matrix even where it is the token embedding."""
     skips_output: bool = False
-    """llama.cpp has no output matrix of its own there."""
+    """llama.cpp has no output matrix for this architecture: it uses the token embedding."""
     space_prefix: bool | None = None
     """Whether SentencePiece puts a space before the text; None: as the tokenizer says."""
     writes_head: bool = True
@@ -50,7 +51,7 @@ class Family:
 
 
 def family_of(config: Config) -> Family:
-    """Raises ConversionError for an architecture that cannot be converted."""
+    """The family of the model's architecture. Raises ConversionError for one that cannot be converted."""
     family = _FAMILIES.get(config.architecture)
     if family is None:
         name = printable(config.architecture) or "an architecture it does not name"
@@ -62,7 +63,7 @@ def family_of(config: Config) -> Family:
 
 
 def add_common_keys(writer: gguf.GGUFWriter, config: Config, family: Family) -> None:
-    """What every architecture says."""
+    """Write the keys that every architecture has."""
     writer.add_block_count(config.layers)
     writer.add_context_length(config.context)
     writer.add_embedding_length(config.width)
@@ -97,7 +98,7 @@ def _add_widths_of_layers(writer: gguf.GGUFWriter, config: Config) -> None:
 
 
 def _rotated(config: Config) -> int:
-    """How many elements of a head are rotated."""
+    """Number of elements of a head that are rotated."""
     return int(parameters(config)[0].get("partial_rotary_factor", 1.0) * config.head)
 
 
@@ -171,7 +172,7 @@ _FAMILIES = {
         MODEL_ARCH.GEMMA2, norm_offset=1.0, skips_output=True, space_prefix=False, add_keys=_gemma2
     ),
     "Gemma3ForCausalLM": _GEMMA3,
-    "Gemma3ForConditionalGeneration": _GEMMA3,  # its language model; pictures need a second file
+    "Gemma3ForConditionalGeneration": _GEMMA3,  # only its language model is converted; pictures need a second file
     "Olmo2ForCausalLM": Family(MODEL_ARCH.OLMO2, needs_output=True),
     "StableLmForCausalLM": Family(MODEL_ARCH.STABLELM, needs_output=True, add_keys=_stablelm),
     "GPT2LMHeadModel": Family(MODEL_ARCH.GPT2, transposed=_CONV1D),
@@ -182,7 +183,8 @@ def _known() -> set[MODEL_ARCH]:
     return {family.architecture for family in _FAMILIES.values()}
 
 
-# How positions are turned into angles, as GGUF says it: keys, and for some schemes tensors.
+# How the angles of the rotary position embedding follow from a position, in GGUF's terms: keys, and for some schemes
+# tensors.
 #
 # Sources: transformers' modeling_rope_utils.py for the parameters, llama.cpp's conversion/ for their names in GGUF.
 
@@ -191,7 +193,9 @@ Extra = dict[str, NDArray[np.float32]]
 
 
 def parameters(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Those of full and those of sliding attention, from transformers 5's `rope_parameters` or the older keys."""
+    """The rotary parameters of full and of sliding attention, from transformers 5's `rope_parameters` or the older
+    keys.
+    """
     given = config.get("rope_parameters", "rope_scaling", default={})
     given = given if isinstance(given, dict) else {}
     full = dict(given.get("full_attention") or given)
@@ -207,7 +211,7 @@ def parameters(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def add_rope(writer: gguf.GGUFWriter, config: Config) -> Extra:
-    """Write the keys; returns the tensors to store beside them. Raises ConversionError for an unknown scheme."""
+    """Write the rotary keys, return the tensors to store beside them. Raises ConversionError for an unknown scheme."""
     full, _ = parameters(config)
     if full.get("rope_theta") is not None:
         writer.add_rope_freq_base(float(full["rope_theta"]))
@@ -241,7 +245,9 @@ def _yarn(writer: gguf.GGUFWriter, config: Config, full: dict[str, Any]) -> Extr
 
 
 def _llama3(_writer: gguf.GGUFWriter, config: Config, full: dict[str, Any]) -> Extra:
-    """Llama 3.1: slow rotations are slowed further, blended between two wavelengths. No key, a tensor of divisors."""
+    """Llama 3.1's scheme: slow rotations are slowed further, blended between two wavelengths. It has a tensor of
+    divisors and no key.
+    """
     factor, low, high = (float(full[name]) for name in ("factor", "low_freq_factor", "high_freq_factor"))
     context = float(full["original_max_position_embeddings"])
     head = config.head

@@ -1,4 +1,4 @@
-"""What is asked of a conversion to GGUF, and what it made."""
+"""Request and result of a conversion to GGUF."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Convert(Request):
     folder: Path
     output: Path
     type: str = "bf16"
-    """f32, f16, bf16 or q8_0: what matrices are stored as. Vectors and norms stay f32."""
+    """Type in which matrices are stored: f32, f16, bf16 or q8_0. Vectors and norms stay f32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """The GGUF file is there, under its final name."""
+    """The result: the GGUF file is there, under its final name."""
 
     path: Path
     type: str

@@ -1,4 +1,6 @@
-"""Which tensors are of which transformer block, by their names: the rest are embedding, last norm and output matrix."""
+"""Sorts tensors by transformer block, from their names; the others are the embedding, the last norm and the output
+matrix.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +13,22 @@ _BLOCK = re.compile(r"\.\d+\.")
 
 
 class Shaped(Protocol):
-    """A tensor, there or planned."""
+    """A tensor, written already or planned."""
 
     @property
     def name(self) -> str:
-        """In the folder."""
+        """The tensor's name in the folder."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Rows first."""
+        """Dimensions, rows first."""
 
 
 T = TypeVar("T", bound=Shaped)
 
 
 def by_block(tensors: Iterable[T]) -> tuple[list[list[T]], list[T]]:
-    """Each block's tensors, and all others."""
+    """The tensors of each block, and all other tensors."""
     blocks: dict[str, list[T]] = {}
     others: list[T] = []
     for tensor in tensors:
@@ -36,6 +38,6 @@ def by_block(tensors: Iterable[T]) -> tuple[list[list[T]], list[T]]:
 
 
 def embedding_shape(others: Iterable[Shaped]) -> tuple[int, int]:
-    """Tokens of the vocabulary, and the width of the stream."""
+    """Size of the vocabulary, and the width of the residual stream."""
     vocabulary, width = max((t.shape for t in others if len(t.shape) == 2), key=prod)
     return vocabulary, width

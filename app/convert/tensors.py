@@ -1,4 +1,6 @@
-"""From the tensors of a checkpoint to those of a GGUF file: names, types, and the bytes a stretch of rows at a time."""
+"""Turns the tensors of a checkpoint into those of a GGUF file: names, types, and the bytes, a stretch of rows at a
+time.
+"""
 
 from __future__ import annotations
 
@@ -20,23 +22,23 @@ from app.library.gguf_reader import printable
 
 TYPES = {"f32": Type.F32, "f16": Type.F16, "bf16": Type.BF16, "q8_0": Type.Q8_0}
 _STRETCH_BYTES = 16 << 20
-"""Of the source, read at once: memory stays small, and a cancel is seen soon."""
+"""Bytes of the source that are read at once: few, so that memory stays small and a cancel is seen soon."""
 _IGNORED = (".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
 _OTHER_PARTS = ("vision_tower.", "multi_modal_projector.", "vision_model.")
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTensor:
-    """A tensor of the file to be. `constant` is one that is not in the checkpoint."""
+    """A tensor of the file to be written. `constant` holds the values of one that is not in the checkpoint."""
 
     name: str
     shape: tuple[int, ...]
-    """Outermost first, as numpy has it."""
+    """Dimensions, outermost first, as numpy orders them."""
     type: Type
     source: SourceTensor | None = None
     constant: NDArray[np.float32] | None = None
     heads: int = 0
-    """Reorder the rows of so many heads; 0 leaves them."""
+    """Number of heads whose rows are reordered; 0 leaves the rows as they are."""
     offset: float = 0.0
     transpose: bool = False
 
@@ -48,11 +50,11 @@ class OutputTensor:
 
     @property
     def size_bytes(self) -> int:
-        """In the file, without padding."""
+        """Size of the tensor in the file, without padding."""
         return prod(self.byte_shape)
 
     def data(self) -> Iterator[memoryview]:
-        """The bytes in order. Raises ConversionError for a NaN, and where the source has gone."""
+        """The tensor's bytes in order. Raises ConversionError for a NaN, and where the source file is gone."""
         if self.constant is not None:
             yield _bytes(self.constant.astype("<f4"))
             return
@@ -67,7 +69,9 @@ class OutputTensor:
             yield _encoded(self._arranged(rows), self.source.dtype, self.type, self.offset)
 
     def _stretches(self) -> Iterator[tuple[int, int]]:
-        """Whole heads where rows are reordered, everything where it is transposed."""
+        """Ranges of rows to read at once: whole heads where rows are reordered, all rows where the matrix is
+        transposed.
+        """
         assert self.source is not None
         rows = self.source.shape[0]
         unit = rows if self.transpose else rows // self.heads if self.heads else 1
@@ -85,13 +89,13 @@ class OutputTensor:
 
 
 def interleave(rows: NDArray[Any], heads: int) -> NDArray[Any]:
-    """Row i and row i + half of each head become neighbours, as llama.cpp's NORM rotation wants them."""
+    """Make row i and row i + half of each head neighbours, as llama.cpp's NORM rotation wants them."""
     half = rows.shape[0] // heads // 2
     return rows.reshape(heads, 2, half, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
 def plan_tensors(checkpoint: dict[str, SourceTensor], config: Config, family: Family, kind: Type) -> list[OutputTensor]:
-    """Every tensor of the file. Raises ConversionError for one that has no place in it, or that is missing."""
+    """Every tensor of the file. Raises ConversionError for a tensor that has no place in it, or that is missing."""
     names = gguf.get_tensor_name_map(family.architecture, config.layers)
     planned: dict[str, OutputTensor] = {}
     for source in checkpoint.values():
@@ -113,12 +117,14 @@ def plan_tensors(checkpoint: dict[str, SourceTensor], config: Config, family: Fa
 
 
 def _is_copy(config: Config) -> bool:
-    """Whether `lm_head` repeats the token embedding. Where nothing is said and it is there, it is taken as it is."""
+    """Whether `lm_head` only repeats the token embedding. Where config.json does not say, an `lm_head` is used as it
+    is.
+    """
     return bool(config.get("tie_word_embeddings"))
 
 
 def _text_name(name: str) -> str | None:
-    """The name inside the language model; None for what is not of it."""
+    """The tensor's name inside the language model; None where it does not belong to the language model."""
     name = name.replace("model.language_model.", "model.").removeprefix("language_model.")
     if name.endswith(_IGNORED) or name.removeprefix("model.").startswith(_OTHER_PARTS):
         return None
@@ -140,12 +146,14 @@ def _output(found: str, name: str, source: SourceTensor, config: Config, family:
 
 
 def _layer(name: str) -> int:
-    """The layer of a tensor of GGUF; 0 for what is in none."""
+    """Number of the layer of a tensor in GGUF; 0 for a tensor outside the layers."""
     return int(name.split(".")[1]) if name.startswith("blk.") else 0
 
 
 def _type(name: str, shape: tuple[int, ...], kind: Type) -> Type:
-    """Vectors, norms and positions stay f32, as llama.cpp expects; rows that do not divide into blocks become f16."""
+    """The type to store: f32 for vectors, norms and positions, as llama.cpp expects; f16 for rows that do not divide
+    into blocks.
+    """
     if len(shape) < 2 or name.endswith("_norm.weight") or name.startswith("position_embd"):
         return Type.F32
     return Type.F16 if shape[-1] % gguf.GGML_QUANT_SIZES[kind][0] else kind
@@ -174,7 +182,7 @@ def _check_complete(planned: dict[str, OutputTensor], config: Config) -> None:
 
 
 def _fits(name: str, shape: tuple[int, ...], config: Config) -> bool:
-    """Whether the shape is that of the configuration, for the matrices every architecture has."""
+    """Whether the shape is the one that the configuration gives, for the matrices that every architecture has."""
     kind = name.split(".", 2)[2] if name.startswith("blk.") else name
     layer = _layer(name)
     heads, kv_heads, ffn = (of[layer] for of in (config.heads_of, config.kv_heads_of, config.ffn_of))

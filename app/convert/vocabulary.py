@@ -1,4 +1,4 @@
-"""The tokenizer of a folder as GGUF keys: byte-level BPE, or SentencePiece with or without its model file."""
+"""Writes the tokenizer of a folder as GGUF keys: byte-level BPE, or SentencePiece with or without its model file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SPACE = "▁"
 
 @dataclass(slots=True)
 class _Table:
-    """Text, score and type of each token id."""
+    """Text, score and type of every token, by id."""
 
     texts: list[bytes]
     scores: list[float]
@@ -33,14 +33,14 @@ class _Table:
         return _Table([f"[PAD{i}]".encode() for i in range(size)], [-10000.0] * size, [TokenType.UNUSED] * size)
 
     def put(self, number: int, text: str, score: float, kind: int) -> None:
-        if 0 <= number < len(self.texts):  # beyond there is no row of the embedding
+        if 0 <= number < len(self.texts):  # an id beyond the table has no row in the embedding
             self.texts[number], self.scores[number], self.types[number] = text.encode(), score, kind
 
 
 def add_vocabulary(writer: gguf.GGUFWriter, folder: Path, config: Config, *, space_prefix: bool | None) -> None:
     """Write the tokenizer's keys, special tokens and chat template. `space_prefix` None: as the tokenizer says.
 
-    Raises ConversionError for a tokenizer llama.cpp does not have.
+    Raises ConversionError for a tokenizer that llama.cpp does not have.
     """
     logging.getLogger("gguf").setLevel(logging.ERROR)
     tokenizer = _json(folder / "tokenizer.json")
@@ -63,7 +63,7 @@ def add_vocabulary(writer: gguf.GGUFWriter, folder: Path, config: Config, *, spa
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """The object in the file; empty where there is no such file. Raises ConversionError."""
+    """The JSON object in the file; empty where there is no such file. Raises ConversionError."""
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -76,7 +76,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _added(tokenizer: dict[str, Any], settings: dict[str, Any]) -> dict[int, tuple[str, bool]]:
-    """Id -> (text, whether it is a mark of the format). transformers 5 names them in tokenizer.json alone."""
+    """Added tokens: id -> (text, whether it is a control token). transformers 5 names them in tokenizer.json alone."""
     entries = {int(key): value for key, value in (settings.get("added_tokens_decoder") or {}).items()}
     entries |= {int(entry["id"]): entry for entry in tokenizer.get("added_tokens") or ()}
     found = {}
@@ -130,8 +130,10 @@ def _model_file(folder: Path, config: Config) -> _Table:
 
 
 def _from_merges(tokenizer: dict[str, Any], config: Config) -> _Table:
-    """SentencePiece without its model file: llama.cpp merges the pair with the highest score first, tokenizer.json the
-    one that stands first in its list, so the score of a token is minus the rank of its merge.
+    """The table of a SentencePiece tokenizer without its model file.
+
+    llama.cpp merges the pair with the highest score first, tokenizer.json the pair that stands first in its list, so
+    the score of a token is minus the rank of its merge.
     """
     ranks: dict[str, int] = {}
     for rank, merge in enumerate(tokenizer["model"]["merges"]):
@@ -168,7 +170,7 @@ def _add_sentencepiece(
 
 
 def _says_prefix(tokenizer: dict[str, Any], settings: dict[str, Any]) -> bool | None:
-    """Whether a space is put before the text; None where nothing says it."""
+    """Whether a space is put before the text; None where no file says so."""
     if isinstance(settings.get("add_prefix_space"), bool):
         return bool(settings["add_prefix_space"])
     normalizer = tokenizer.get("normalizer") or {}
@@ -181,10 +183,10 @@ def _says_prefix(tokenizer: dict[str, Any], settings: dict[str, Any]) -> bool | 
     return False if tokenizer.get("normalizer") else None
 
 
-# Which of llama.cpp's pre-tokenizers a tokenizer.json is, told by its structure.
+# Tells by the structure of a tokenizer.json which of llama.cpp's pre-tokenizers it needs.
 #
-# llama.cpp's own converter hashes the tokens of a fixed text and knows published vocabularies only; a fine-tune with
-# one more token is refused. The structure says the same of any vocabulary. The splitting rules stand in llama.cpp's
+# llama.cpp's own converter hashes the tokens of a fixed text and so knows published vocabularies only: it rejects a
+# fine-tune with one more token. The structure identifies any vocabulary. The splitting rules stand in llama.cpp's
 # src/llama-vocab.cpp under the names returned here.
 
 
@@ -198,11 +200,11 @@ _TEKKEN = (
 
 
 def pre_tokenizer_of(tokenizer: dict[str, Any]) -> str:
-    """llama.cpp's name of it. Raises ConversionError, with the rule, where there is none."""
+    """llama.cpp's name of the pre-tokenizer. Raises ConversionError, with the rule, where llama.cpp has none."""
     given = tokenizer.get("pre_tokenizer") or {}
     steps = given.get("pretokenizers", []) if given.get("type") == "Sequence" else [given]
     kinds = [step.get("type") for step in steps]
-    # llama.cpp takes whole words from the vocabulary before it merges under the one name and not under the other.
+    # Two names differ only in whether llama.cpp takes whole words from the vocabulary before it merges.
     whole_words = bool((tokenizer.get("model") or {}).get("ignore_merges"))
     name = None
     if kinds == ["Split", "ByteLevel"] and not steps[1].get("use_regex", True):

@@ -1,8 +1,8 @@
 """A Hugging Face folder as a row of transformer blocks, of which one at a time is in memory.
 
 transformers builds the model on torch's meta device, without weights, from config.json. One pass over the calibration
-text, in which every block hands on what it is given, shows what goes into the first block and with which arguments
-(masks, rotary embeddings) the model calls each of them. So nothing here knows one family from another.
+text, in which every block passes its input on unchanged, shows what goes into the first block and with which arguments
+(masks, rotary embeddings) the model calls each of them. So nothing here depends on the model's family.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from app.system.files import read_json
 FAMILIES = frozenset(
     f"{name}ForCausalLM" for name in ("Llama", "Mistral", "Qwen2", "Qwen3", "Gemma", "Gemma2", "Gemma3")
 )
-"""By the name in config.json."""
+"""Families that can be pruned, by the architecture's name in config.json."""
 _BLOCKS, _EMBEDDING, _NORM, _OUTPUT = "model.layers.", "model.embed_tokens.", "model.norm.", "lm_head."
 
 
 class BlockModel:
-    """The model of a folder. Weights are read when a block is asked for, and belong to whoever asked."""
+    """The model in a folder. A block's weights are read when they are asked for, and freed with the block."""
 
     def __init__(self, folder: Path) -> None:
         """Read the headers. Raises ConversionError, and PruneError for a model that cannot be taken apart."""
@@ -61,7 +61,7 @@ class BlockModel:
         return len(self._shells)
 
     def block_tensors(self, index: int) -> dict[str, SourceTensor]:
-        """What the folder holds of a block, by the name below it."""
+        """The tensors of a block in the folder, by their name inside the block."""
         start = f"{_BLOCKS}{index}."
         names = [name for name, _ in self._shells[index].named_parameters()]
         return {name: self.tensors[start + name] for name in names}
@@ -75,12 +75,12 @@ class BlockModel:
         return self._shells[index]
 
     def linear_tensors(self, index: int) -> dict[str, SourceTensor]:
-        """The matrices of a block's linear layers on disk, by the layer's name below it."""
+        """The matrices of a block's linear layers on disk, by the layer's name inside the block."""
         tensors = self.block_tensors(index)
         return {name: tensors[f"{name}.weight"] for name in linear_layers(self._shells[index])}
 
     def matrices(self) -> Iterator[tuple[int, str, SourceTensor]]:
-        """Every matrix that can be pruned: block, layer's name below it, tensor on disk."""
+        """Every matrix that can be pruned: number of the block, name of the layer inside it, tensor on disk."""
         for index in range(self.layers):
             for name, tensor in self.linear_tensors(index).items():
                 yield index, name, tensor
@@ -101,13 +101,13 @@ class BlockModel:
 
     @torch.no_grad()
     def embed(self, windows: Tensor) -> Tensor:
-        """What flows into the first block: token ids [windows, tokens] to float32 [windows, tokens, width].
+        """The input of the first block: token ids [windows, tokens] to float32 [windows, tokens, width].
 
-        Only rows of the embedding that the text uses are read. Afterwards the blocks can be run.
+        Only the rows of the embedding that the text uses are read. The blocks can be run only after this call.
         """
         used, places = torch.unique(windows, return_inverse=True)
         embedding = self._model.get_input_embeddings()
-        embedding.padding_idx = None  # it counts rows of the whole matrix
+        embedding.padding_idx = None  # the index counts rows of the whole matrix
         embedding.weight = nn.Parameter(read_rows(self.tensors[f"{_EMBEDDING}weight"], used.tolist()), False)
         self._arguments = [{} for _ in self._shells]
         hidden = torch.empty(*windows.shape, self.config.hidden_size)
@@ -119,14 +119,16 @@ class BlockModel:
 
     @torch.no_grad()
     def run(self, index: int, block: nn.Module, hidden: Tensor) -> Tensor:
-        """One window through a block: [tokens, width] to the same. `index` says with which arguments."""
+        """Run one window through a block: [tokens, width] to the same. `index` tells which recorded arguments to
+        use.
+        """
         out = block(hidden[None], **self._arguments[index])
         values: Tensor = out[0] if isinstance(out, tuple) else out
         return values[0]
 
     @torch.no_grad()
     def logits(self, hidden: Tensor) -> Tensor:
-        """What the last norm and the output matrix make of [tokens, width]: [tokens, vocabulary].
+        """The last norm and the output matrix applied to [tokens, width]; returns [tokens, vocabulary].
 
         Both stay in memory from the first call on, in float32.
         """
@@ -137,7 +139,7 @@ class BlockModel:
         return torch.tanh(logits / cap) * cap if cap else logits
 
     def free_head(self) -> None:
-        """Give back what `logits` keeps."""
+        """Free the memory of what `logits` keeps."""
         self._head = None
 
     def _read_head(self) -> nn.Module:
@@ -149,7 +151,7 @@ class BlockModel:
         return nn.Sequential(norm, output)
 
     def _check_names(self) -> None:
-        """Raises PruneError where the files hold other tensors than the configuration means."""
+        """Raise PruneError where the files hold other tensors than the configuration calls for."""
         self._norm = self._model.model.norm
         self._model.model.norm = nn.Identity()
         wanted = {f"{_EMBEDDING}weight": self._model.get_input_embeddings().weight}
@@ -170,7 +172,7 @@ def _on_meta(folder: Path) -> Any:
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         with torch.device("meta"):
-            # The eager attention knows what all families want (soft caps), and gives the same on every machine.
+            # Eager attention has all that any family needs (soft caps), and gives the same result on every machine.
             build: Any = transformers.AutoModelForCausalLM.from_config
             model = build(config, trust_remote_code=False, attn_implementation="eager", dtype=torch.float32).eval()
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
@@ -186,7 +188,9 @@ def _fill_buffers(model: Any, module: nn.Module) -> None:
 
 
 def _fill_own_buffers(model: Any, module: nn.Module) -> None:
-    """Rotary frequencies and the like are in no file: transformers computes them when it initialises a module."""
+    """Compute the buffers that no file stores, such as rotary frequencies, as transformers does when it initialises a
+    module.
+    """
     if any(buffer.is_meta for buffer in module.buffers(recurse=False)):
         for name, buffer in module.named_buffers(recurse=False):
             setattr(module, name, torch.empty_like(buffer, device="cpu"))
@@ -200,7 +204,7 @@ def _set_parameter(module: nn.Module, name: str, values: Tensor) -> None:
 
 
 class _recording:  # noqa: N801  (used as a function)
-    """While it lasts, blocks note the arguments of their first call and hand on what they are given."""
+    """Context in which each block records the arguments of its first call and passes its input on unchanged."""
 
     def __init__(self, blocks: list[nn.Module], arguments: list[dict[str, Any]]) -> None:
         self._blocks, self._arguments = blocks, arguments

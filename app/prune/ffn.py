@@ -1,7 +1,8 @@
-"""Narrower FFNs: the neurons that add least to the stream are taken away, and the rest is fitted to what all gave.
+"""Narrower FFNs: the neurons that contribute least to the residual stream are removed, the others fitted to make up for
+it.
 
-A neuron counts by the energy of its activation times that of its column of the down projection: what it adds to the
-output, squared and averaged over the text; with the refit, by what of that the others cannot stand in for.
+A neuron's score is the energy of its activation times that of its column of the down projection: what it adds to the
+output, squared and averaged over the text. With the refit it is the part of that which the others cannot stand in for.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ _DOWN, _UP = "mlp.down_proj", "mlp.up_proj"
 
 
 def scores(down: Tensor, inputs: Inputs) -> Tensor:
-    """`[neuron]`: what each adds to the output, squared, on average. `down` is [width of the stream, neuron]."""
+    """Scores `[neuron]`: what each neuron adds to the output, squared and averaged. `down` is [width of the stream,
+    neuron].
+    """
     return inputs.sum_squares / max(inputs.tokens, 1) * down.float().square().sum(dim=0)
 
 
 class Ffn(Method):
-    """See the module."""
+    """The pruning method that makes FFNs narrower; the module's docstring describes it."""
 
     def check(self, model: BlockModel) -> None:
         """See Method."""
@@ -52,7 +55,7 @@ class Ffn(Method):
             check_per_layer(self.source_config)
 
     def survey(self, model: BlockModel, tick: Tick) -> Plan:
-        """The width of each layer, where they may differ."""
+        """Choose the width of each layer, where the layers may differ."""
         if not self.request.per_layer:
             return {}
         step, kept = self.request.width_multiple, self._uniform
@@ -77,7 +80,7 @@ class Ffn(Method):
         mlp.gate_proj, mlp.up_proj = keep_rows(mlp.gate_proj, keep), keep_rows(mlp.up_proj, keep)
         mlp.down_proj = keep_columns(mlp.down_proj, keep, inputs[_DOWN] if self.request.refit else None)
         if windows:
-            inputs[_DOWN].gram = None  # it is wide, and used up
+            inputs[_DOWN].gram = None  # the matrix is wide, and no longer needed
             fit_in_turn(mlp, windows, wanted, self.stop)
 
     def config_changes(self, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +102,7 @@ class Ffn(Method):
 
     @property
     def _widths(self) -> list[int]:
-        """Of each layer, afterwards."""
+        """Width of each layer after pruning."""
         given: list[int] = self.plan.get("widths", [])
         return given or [self._uniform] * len(widths_of(self.source_config))
 

@@ -1,6 +1,6 @@
-"""Which widths an FFN can be cut to: multiples of the quantizers' blocks, and never one that makes a larger file.
+"""Widths to which an FFN can be cut: multiples of the quantizers' blocks, and never one that makes a larger file.
 
-Without torch: the window offers them.
+No torch here, because the window lists these widths.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from app.errors import PruneError
 from app.library.tensor_types import K_QUANT_BLOCK
 
 BLOCK, LEAST_MULTIPLE = K_QUANT_BLOCK, 32
-"""K-quants take rows of whole blocks of 256, the older types of 32."""
+"""Row lengths that the quantizers take: whole blocks of 256 for K-quants, of 32 for the older types."""
 _BITS = {BLOCK: 9 + 6.5625, LEAST_MULTIPLE: 9 + 8.5}
-"""Of a neuron for each element of the stream, in Q4_K_M at the most: two rows in Q4_K and a column of the down
-projection in Q6_K, which falls back to Q8_0 (`tensor_type_fallback` in llama.cpp's llama-quant.cpp)."""
+"""Bits of a neuron for each element of the residual stream, in Q4_K_M at the most: two rows in Q4_K and a column of the
+down projection in Q6_K, which falls back to Q8_0 (`tensor_type_fallback` in llama.cpp's llama-quant.cpp)."""
 
 
 def widths(before: int, multiple: int = BLOCK) -> list[int]:
-    """What can be offered, the widest first: multiples that make every type of file smaller, and none larger."""
+    """The possible widths, the widest first: multiples that make every type of file smaller."""
     return [width for width in range((before - 1) // multiple * multiple, 0, -multiple) if _is_smaller(width, before)]
 
 
 def width_for(before: int, amount: float, multiple: int = BLOCK) -> int:
-    """The one that is offered nearest to `amount` less. Raises PruneError where none is."""
+    """The possible width nearest to `amount` less than `before`. Raises PruneError where there is none."""
     offered = widths(before, multiple)
     if not offered:
         raise PruneError(

@@ -1,6 +1,7 @@
-"""The pruned folder while it is made: a shard a block, each whole or not there, so that a kill costs one block at most.
+"""The pruned folder while it is made: one shard for each block, complete or absent, so that a kill costs one block at
+most.
 
-.name.work/state.json        which request it is, the plan, how many blocks are done
+.name.work/state.json        which request it belongs to, the plan, how many blocks are done
 .name.work/activations-3     what flows into block 3, the next one
 .name.work/model/            becomes the output when it is complete
 """
@@ -28,53 +29,53 @@ _COPIED = (
     *("tokenizer*", "*.model", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json"),
     *("chat_template*", "generation_config.json", "LICENSE*", "NOTICE*"),
 )
-"""Of the source folder, beside weights and config.json."""
+"""Files of the source folder that are copied, in addition to weights and config.json."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A tensor to be written: its bytes are asked for when it is its turn."""
+    """A tensor to be written. Its bytes are asked for only when it is written."""
 
     name: str
     dtype: str
-    """safetensors' name."""
+    """Name of the type in safetensors."""
     shape: tuple[int, ...]
     data: Callable[[], Iterator[memoryview]]
 
     @property
     def size_bytes(self) -> int:
-        """On disk."""
+        """Size of the tensor on disk."""
         return int(np.prod(self.shape, dtype=np.int64)) * TORCH_TYPES[self.dtype].itemsize
 
     @classmethod
     def of(cls, name: str, values: Tensor, dtype: str) -> Entry:
-        """Values in memory."""
+        """An entry for values in memory."""
         return cls(name, dtype, tuple(values.shape), lambda: as_bytes(values, dtype))
 
     @classmethod
     def copied(cls, name: str, tensor: SourceTensor) -> Entry:
-        """A tensor on disk, as it is there."""
+        """An entry for a tensor on disk, copied as it is."""
         parts = (as_bytes(rows, tensor.dtype) for _, rows in stretches(tensor))
         return cls(name, tensor.dtype, tensor.shape, lambda: (view for part in parts for view in part))
 
 
 @dataclass(slots=True)
 class State:
-    """What is finished."""
+    """Progress of a run, as state.json stores it."""
 
     key: str
-    """Says which request it is of, and of which source."""
+    """Identifies the request and the source files it reads; see `key_of`."""
     plan: Plan
     done: int = 0
-    """Kept blocks that are cut and written."""
+    """Number of kept blocks that are cut and written."""
     zeros: int = 0
     parameters: int = 0
-    """In the tensors that are written."""
+    """Number of weights in the tensors that are written."""
     shards: list[str] = field(default_factory=list)
 
 
 class FolderWriter:
-    """Makes `output`. Raises OSError."""
+    """Makes the folder `output`. Raises OSError."""
 
     def __init__(self, output: Path) -> None:
         self._output = output
@@ -83,7 +84,9 @@ class FolderWriter:
         self.state = State("", {})
 
     def resume(self, key: str) -> bool:
-        """Go on with what an interrupted run of the same request left. Without one, whatever lies there is removed."""
+        """Whether an interrupted run of the same request left something to go on with. Otherwise all that is there is
+        removed.
+        """
         try:
             state = State(**read_json(self.work / "state.json"))
             if state.key == key and all((self.folder / name).is_file() for name in state.shards):
@@ -95,13 +98,13 @@ class FolderWriter:
         return False
 
     def begin(self, key: str, plan: Plan) -> None:
-        """Start anew."""
+        """Start with an empty folder and this plan."""
         self.folder.mkdir(parents=True)
         self.state = State(key, plan)
         self._save()
 
     def add(self, shard: str, entries: Sequence[Entry], zeros: int, activations: Tensor | None, done: int) -> None:
-        """Write a shard and what flows into the next block. When this returns, a kill does not undo it."""
+        """Write a shard and the next block's input. Once this has returned, a kill cannot undo it."""
         write_shard(self.folder / shard, entries)
         if activations is not None:
             _write_activations(self._activations(done), activations)
@@ -115,7 +118,7 @@ class FolderWriter:
                 old.unlink()
 
     def activations(self, shape: Sequence[int]) -> Tensor | None:
-        """What flows into the next block, [windows, tokens, width]; None where there is nothing, or not all of it."""
+        """The next block's input, [windows, tokens, width]; None where there is none, or only a part of it."""
         try:
             values = np.fromfile(self._activations(self.state.done), np.float32)
         except OSError:
@@ -123,7 +126,7 @@ class FolderWriter:
         return torch.from_numpy(values).view(*shape) if values.size == np.prod(shape, dtype=np.int64) else None
 
     def complete(self, source: Path, config: Mapping[str, Any]) -> None:
-        """Everything beside the weights."""
+        """Write all files other than the weights."""
         copied = {path for pattern in _COPIED for path in source.glob(pattern) if path.is_file()}
         for path in copied:
             shutil.copyfile(path, self.folder / path.name)
@@ -138,12 +141,12 @@ class FolderWriter:
         write_atomic(self.folder / INDEX, json.dumps(index, indent=2).encode())
 
     def publish(self) -> None:
-        """Give the folder its name: from here on it is there. What it was made in goes."""
+        """Give the folder its final name, which makes it visible to others, and remove the working folder."""
         self.folder.rename(self._output)
         shutil.rmtree(self.work, ignore_errors=True)
 
     def remove(self) -> None:
-        """Leave nothing."""
+        """Remove the working folder with all that is in it."""
         shutil.rmtree(self.work, ignore_errors=True)
 
     def _activations(self, done: int) -> Path:
@@ -154,17 +157,17 @@ class FolderWriter:
 
 
 def work_folder(output: Path) -> Path:
-    """Where an unfinished result lies, hidden beside it."""
+    """Folder of an unfinished result: hidden, beside the output."""
     return output.with_name(f".{output.name}.work")
 
 
 def shard_name(number: int, count: int) -> str:
-    """As transformers names them; `number` counts from 1."""
+    """File name of a shard as transformers forms it; `number` counts from 1."""
     return f"model-{number:05}-of-{count:05}.safetensors"
 
 
 def write_shard(path: Path, entries: Sequence[Entry]) -> None:
-    """A safetensors file by way of `*.part`, synced and renamed. Format: github.com/huggingface/safetensors."""
+    """Write a safetensors file by way of `*.part`, synced and renamed. Format: github.com/huggingface/safetensors."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     at = 0
     for entry in entries:
@@ -197,7 +200,7 @@ def _sync(number: int, flush: Callable[[], None]) -> None:
 
 
 def _sizes(shard: Path) -> dict[str, int]:
-    """Bytes of each tensor."""
+    """Number of bytes of each tensor."""
     with shard.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     offsets = {name: entry["data_offsets"] for name, entry in header.items() if name != "__metadata__"}

@@ -1,7 +1,7 @@
-"""Fewer attention heads: whole KV groups, a key and value head with the query heads that read it, are taken away.
+"""Fewer attention heads: whole KV groups are removed, that is a key and value head with the query heads that read it.
 
-A group counts by the energy of what it adds through the output projection, which is then fitted to what all gave. The
-KV cache becomes smaller with it.
+A group's score is the energy of what it adds through the output projection, which is then fitted to the output of all
+groups. The KV cache becomes smaller with it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OUTPUT = "self_attn.o_proj"
 
 
 def groups_for(before: int, amount: float) -> int:
-    """How many KV groups of `before` stay when about `amount` of them go: one fewer at least. Raises PruneError."""
+    """How many of `before` KV groups stay when about `amount` of them go: at least one fewer. Raises PruneError."""
     if before < 2:
         raise PruneError(
             "The model has a single KV head: without it nothing is left of its attention.",
@@ -36,7 +36,7 @@ def groups_for(before: int, amount: float) -> int:
 
 
 def scores(output: Tensor, inputs: Inputs, groups: int) -> Tensor:
-    """`[group]`: the energy of W x of each group's columns alone, averaged. `output` is [stream, heads]."""
+    """Scores `[group]`: the mean energy of W x with each group's columns alone. `output` is [stream, heads]."""
     assert inputs.gram is not None
     width = output.shape[1] // groups
     found = []
@@ -48,7 +48,7 @@ def scores(output: Tensor, inputs: Inputs, groups: int) -> Tensor:
 
 
 class KvGroups(Method):
-    """See the module."""
+    """The pruning method that removes KV groups; the module's docstring describes it."""
 
     def check(self, model: BlockModel) -> None:
         """See Method."""
@@ -65,7 +65,7 @@ class KvGroups(Method):
         self.config_changes(self.source_config)
 
     def survey(self, model: BlockModel, tick: Tick) -> Plan:
-        """How many groups each layer keeps, where they may differ."""
+        """Choose how many groups each layer keeps, where the layers may differ."""
         if not self.request.per_layer:
             return {}
         values = []
@@ -80,7 +80,9 @@ class KvGroups(Method):
         return {_OUTPUT: Statistic.GRAM}
 
     def cut(self, index: int, block: nn.Module, inputs: Mapping[str, Inputs]) -> None:
-        """See Method. Norms of queries and keys are of a head, and the same for all: they stay."""
+        """See Method. The norms of queries and keys have the width of one head and are shared by all heads: they
+        stay.
+        """
         attention: Any = block.get_submodule("self_attn")
         groups = self._before.kv_heads
         found = scores(attention.o_proj.weight.data, inputs[_OUTPUT], groups)
@@ -117,13 +119,13 @@ class KvGroups(Method):
 
     @property
     def _groups(self) -> list[int]:
-        """Of each layer, afterwards."""
+        """Number of KV groups of each layer after pruning."""
         given: list[int] = self.plan.get("groups", [])
         return given or [self._uniform] * len(widths_of(self.source_config))
 
 
 def check_scale(config: Mapping[str, Any], what: str) -> None:
-    """Raises PruneError for the large Gemmas, whose scale of attention llama.cpp knows by their number of layers."""
+    """Raise PruneError for the large Gemmas: llama.cpp tells their attention scale by their number of layers."""
     read = Config(dict(config))
     scale = read.get("query_pre_attn_scalar")
     if scale is not None and int(scale) != read.head:
@@ -133,5 +135,5 @@ def check_scale(config: Mapping[str, Any], what: str) -> None:
 
 
 def _rows_of(groups: Tensor, width: int) -> Tensor:
-    """The rows of these groups, each `width` wide."""
+    """Row numbers of these groups, each of which is `width` rows."""
     return (groups[:, None] * width + torch.arange(width)).flatten()

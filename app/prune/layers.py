@@ -1,7 +1,7 @@
-"""Fewer layers: those that change least in what flows through them are left out, the first one never.
+"""Fewer layers: those that change least in what flows through them are dropped, never the first one.
 
-Importance by cosine distance: Men et al., "ShortGPT" (arXiv 2403.03853). By leaving each out: the KL divergence of what
-the model then says, for all layers in one pass.
+Importance by cosine distance follows Men et al., "ShortGPT" (arXiv 2403.03853). The other measure leaves each layer out
+and takes the KL divergence of the model's output, for all layers in one pass.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from app.prune.method import Inputs, Method, Plan, Tick
 from app.prune.statistics import not_a_number, pass_through
 
 _FIXED_PATTERNS = ("Gemma2ForCausalLM", "Gemma3ForCausalLM")
-"""llama.cpp goes by a layer's number in knowing which see a sliding window."""
+"""Families in which llama.cpp tells by a layer's number whether it has a sliding window."""
 
 
 def cosine_distances(model: BlockModel, windows: Tensor, tick: Tick) -> list[float]:
-    """By layer: 1 - cosine of a block's input and output, averaged over the tokens."""
+    """Importance of each layer: 1 - cosine of a block's input and output, averaged over the tokens."""
     found = []
     for passed in pass_through(model, windows, {}, tick):
         distance = float((1 - cosine_similarity(passed.before, passed.after, dim=-1)).mean())
@@ -42,7 +42,8 @@ def cosine_distances(model: BlockModel, windows: Tensor, tick: Tick) -> list[flo
 
 @torch.no_grad()
 def leave_out_divergences(model: BlockModel, windows: Tensor, tick: Tick) -> list[float]:
-    """By layer: mean KL divergence, in nats, of the model without it; infinite for the first, which always stays.
+    """Importance of each layer: mean KL divergence, in nats, of the model without it; infinite for the first, which
+    stays.
 
     The streams of all models with one layer missing flow side by side, so that each block is read once. They take as
     much memory as activations of that many times the text.
@@ -71,7 +72,7 @@ def _run_all(model: BlockModel, index: int, block: nn.Module, hidden: Tensor) ->
 
 
 def _some(windows: Tensor) -> Tensor:
-    """At most so many, from all over the text."""
+    """At most LEAVE_OUT_WINDOWS windows, from all over the text."""
     return windows[:: max(1, -(-len(windows) // LEAVE_OUT_WINDOWS))]
 
 
@@ -84,10 +85,11 @@ def _divergence(model: BlockModel, whole: Tensor, other: Tensor) -> float:
 
 
 def choose_kept(importance: Sequence[float], kinds: Sequence[str], count: int) -> list[int]:
-    """The `count` layers that stay, of the largest importance together, the first among them.
+    """The `count` layers to keep: those with the greatest total importance, the first layer always among them.
 
-    `kinds` says what each layer is; those that stay must be what the first `count` were, in the same order (all the
-    same where nothing hangs on a layer's number). Raises PruneError where there is no such choice.
+    `kinds` has the kind of each layer. The kept layers must have the kinds of the first `count` layers, in the same
+    order, because some families derive a layer's kind from its number; elsewhere all kinds are equal. Raises PruneError
+    where there is no such choice.
     """
     start = (0.0, [0])
     best: dict[int, tuple[float, list[int]]] = {1: start}
@@ -107,7 +109,7 @@ def choose_kept(importance: Sequence[float], kinds: Sequence[str], count: int) -
 
 
 class Layers(Method):
-    """See the module."""
+    """The pruning method that drops layers; the module's docstring describes it."""
 
     survey_stage = Stage.RANK_LAYERS
 
@@ -126,7 +128,7 @@ class Layers(Method):
             choose_kept([0.0] * model.layers, self._kinds(model), model.layers - self._count(model.layers))
 
     def survey(self, model: BlockModel, tick: Tick) -> Plan:
-        """Which layers go."""
+        """Choose the layers to drop."""
         if self.request.layers:
             return {"dropped": sorted(self.request.layers), "layers": model.layers}
         if self.request.importance is LayerImportance.LEAVE_OUT:
@@ -137,14 +139,14 @@ class Layers(Method):
         return {"dropped": [index for index in range(model.layers) if index not in kept], "layers": model.layers}
 
     def cut(self, index: int, block: nn.Module, inputs: Mapping[str, Inputs]) -> None:
-        """What stays, stays as it is."""
+        """Change nothing: the layers that stay are as they were."""
 
     def kept_layers(self, layers: int) -> Sequence[int]:
         """See Method."""
         return [index for index in range(layers) if index not in self.plan["dropped"]]
 
     def config_changes(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Qwen2 says by a number from which layer on there are sliding windows."""
+        """Move `max_window_layers`, the number from which on the layers of Qwen2 have sliding windows."""
         first = config.get("max_window_layers")
         if not isinstance(first, int):
             return {}
@@ -155,7 +157,7 @@ class Layers(Method):
         return LayerCut(self.plan["layers"], tuple(self.plan["dropped"]))
 
     def _count(self, layers: int) -> int:
-        """How many go: one at least, and one at least stays."""
+        """How many layers go: at least one, and at least one stays."""
         return min(max(round(layers * self.request.amount), 1), layers - 1)
 
     def _kinds(self, model: BlockModel) -> list[str]:

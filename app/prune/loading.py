@@ -1,4 +1,4 @@
-"""Any folder that is written here as a transformers model in memory, also those whose layers differ in width."""
+"""Loads any folder written here as a transformers model, also one whose layers differ in width."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "dow
 
 
 def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    """The model in evaluation mode. Its `state_dict` has the names and shapes of the folder's safetensors: written back
-    under the folder's config.json it is loaded again.
+    """The model in evaluation mode. Its `state_dict` has the names and shapes of the folder's safetensors, so that it
+    can be written back under the folder's config.json and loaded again.
 
-    Raises ConversionError for a folder that cannot be read, ModelFileError where transformers refuses it.
+    Raises ConversionError for a folder that cannot be read, ModelFileError where transformers rejects it.
     """
     config = read_config(folder)
     if config.architecture == PER_LAYER:
@@ -30,7 +30,7 @@ def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
-    # Ours says how far it is.
+    # Bantam reports the progress itself.
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
@@ -42,14 +42,14 @@ def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
 
 
 def _evaluating(model: Any) -> PreTrainedModel:
-    """Without dropout."""
+    """The model in evaluation mode, which turns dropout off."""
     model.eval()
     evaluating: PreTrainedModel = model
     return evaluating
 
 
 def _load_per_layer(folder: Path, config: Config, dtype: torch.dtype) -> PreTrainedModel:
-    """A Llama without memory, whose matrices are then those of the folder, of whatever shape they have there."""
+    """Build a Llama on the meta device and put the folder's matrices in, whatever their shapes are."""
     from transformers import LlamaForCausalLM
 
     checkpoint = open_checkpoint(folder)
@@ -71,7 +71,9 @@ def _load_per_layer(folder: Path, config: Config, dtype: torch.dtype) -> PreTrai
 
 
 def _one_width(config: Config) -> Any:
-    """Llama's configuration, which knows one width for all: that of the first layer, with heads that it accepts."""
+    """A configuration of Llama, which has one width for all layers: the first layer's, with a number of heads that it
+    accepts.
+    """
     from transformers import LlamaConfig
 
     values = dict(config.values) | {
@@ -86,7 +88,7 @@ def _one_width(config: Config) -> Any:
 
 
 def _shape_linears(model: torch.nn.Module, checkpoint: dict[str, SourceTensor]) -> None:
-    """Each as wide, and with a bias or without, as the checkpoint has it."""
+    """Give each linear layer the shape that the checkpoint has, with or without a bias."""
     for name in [name for name, _module in model.named_modules()]:
         parent, _, own = name.rpartition(".")
         if own not in _LINEARS or f"{name}.weight" not in checkpoint:

@@ -1,7 +1,7 @@
 """Magnitude pruning (Han et al. 2015, arXiv 1506.02626): the weights nearest to zero, of each matrix or of all.
 
-The threshold is found exactly and without sorting: the bits of a positive float32 are in the order of its value, so a
-histogram of their upper half finds the bin, and one of the lower half the value in it.
+The threshold is found exactly and without sorting: the bits of positive float32 numbers are in the order of their
+values, so one histogram of the upper half of the bits finds the bin, and one of the lower half the value in it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from app.prune.method import Inputs, Method, Plan, Statistic, Tick
 from app.prune.weights import linear_layers, parts, stretches
 from app.units import percent
 
-# What the methods that set weights to zero have in common: the amount, the pattern, the words.
+# What the methods that set weights to zero share: the amount, the pattern, the recipe's words.
 
 
 _PATTERN = re.compile(r"([1-9]\d?):([1-9]\d?)")
@@ -31,14 +31,14 @@ _PATTERN = re.compile(r"([1-9]\d?):([1-9]\d?)")
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """`zeros` among each `group` neighbours of a row."""
+    """A pattern such as 2:4: `zeros` zeros among each `group` neighbours of a row."""
 
     zeros: int
     group: int
 
 
 def pattern_of(request: Prune) -> Pattern | None:
-    """The pattern that was asked for, if any. Raises PruneError for one that cannot be or that is not the amount."""
+    """The requested pattern, if any. Raises PruneError for one that is impossible or contradicts the amount."""
     if not request.pattern:
         return None
     found = _PATTERN.fullmatch(request.pattern)
@@ -55,7 +55,7 @@ def pattern_of(request: Prune) -> Pattern | None:
 
 
 class SparseMethod(Method):
-    """Sets weights to zero: in any place, or so many in each group of neighbours."""
+    """Sets weights to zero, anywhere or a fixed number in each group of neighbours."""
 
     def __init__(self, request: Prune, stop: ShouldStop) -> None:
         super().__init__(request, stop)
@@ -79,7 +79,7 @@ class SparseMethod(Method):
 
 
 SORTED = 1 << 21
-"""Weights that are sorted at a time: their places take twice their memory."""
+"""Number of weights that are sorted at a time: the indices of a sort take twice the weights' memory."""
 
 
 def zero_lowest_in_groups(weights: Tensor, scores: Tensor, pattern: Pattern) -> None:
@@ -99,12 +99,12 @@ _BINS = 1 << _HALF_BITS
 _STRETCH = 1 << 22
 
 Pass = Callable[[], Iterable[Tensor]]
-"""Goes through all weights once more, in pieces of any shape."""
+"""Yields all weights once at each call, in pieces of any shape."""
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """The k smallest magnitudes are those whose bits are below `bits`, and `ties` of those that are equal to it."""
+    """The k smallest magnitudes: those whose bits are below `bits`, and `ties` of those whose bits are equal to it."""
 
     bits: int
     ties: int
@@ -120,7 +120,7 @@ def smallest(weights: Pass, count: int) -> Threshold:
 
 
 def zero(weights: Tensor, threshold: Threshold) -> int:
-    """Set what is under the threshold to zero, ties from the start on; returns how many of the ties were used."""
+    """Set what is below the threshold to zero, and ties from the start on; returns how many ties were used."""
     ties = threshold.ties
     for part in _pieces(weights):
         bits = _bits(part)
@@ -133,7 +133,7 @@ def zero(weights: Tensor, threshold: Threshold) -> int:
 
 
 class Magnitude(SparseMethod):
-    """The smallest weights of each matrix."""
+    """Sets the smallest weights of each matrix to zero."""
 
     reads_text = False
 
@@ -150,7 +150,7 @@ class Magnitude(SparseMethod):
 
 
 class GlobalMagnitude(SparseMethod):
-    """The smallest weights of all matrices together, so that some lose more than others."""
+    """Sets the smallest weights of all matrices together to zero, so that some matrices lose more than others."""
 
     reads_text = False
 
@@ -164,7 +164,7 @@ class GlobalMagnitude(SparseMethod):
             )
 
     def survey(self, model: BlockModel, tick: Tick) -> Plan:
-        """The threshold, and how many weights that are equal to it go from each matrix."""
+        """Find the threshold, and how many of the weights that are equal to it go from each matrix."""
         matrices = list(model.matrices())
         total = sum(tensor.elements for _, _, tensor in matrices)
         seen = 0
@@ -205,27 +205,27 @@ def _histogram(weights: Pass, bin_of: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def _find(counts: Tensor, count: int) -> tuple[int, int]:
-    """The bin in which the `count`-th lies, and which one it is in there, counted from 1."""
+    """The bin in which the `count`-th value lies, and its position in that bin, counted from 1."""
     sums = counts.cumsum(0)
     place = int(torch.searchsorted(sums, count))
     return place, count - (int(sums[place - 1]) if place else 0)
 
 
 def _bits(values: Tensor) -> Tensor:
-    """Of the magnitudes, as whole numbers in the same order."""
+    """The magnitudes' bits: whole numbers in the same order as the magnitudes."""
     return values.abs().view(torch.int32)
 
 
 def _pieces(values: Tensor) -> Iterable[Tensor]:
-    """Flat views, short enough that whole numbers of 64 bits beside them are little."""
+    """Flat views, so short that temporary 64-bit numbers for one of them take little memory."""
     return parts(values.view(-1), _STRETCH)
 
 
-# Wanda (Sun et al. 2023, arXiv 2306.11695): weights by their magnitude times the norm of what flows into them.
+# Wanda (Sun et al. 2023, arXiv 2306.11695): a weight's score is its magnitude times the norm of its input.
 
 
 class Wanda(SparseMethod):
-    """The lowest |W| ‖x‖ of each output row."""
+    """Sets the weights of each output row with the lowest |W| ‖x‖ to zero."""
 
     def needs(self, index: int, block: nn.Module) -> Mapping[str, Statistic]:
         """See Method."""
@@ -238,7 +238,9 @@ class Wanda(SparseMethod):
 
 
 def wanda(weights: Tensor, sum_squares: Tensor, amount: float, pattern: Pattern | None = None) -> None:
-    """Set the share `amount` of each row of `weights` [out, in] to zero, or what the pattern says of each group."""
+    """Set the share `amount` of each row of `weights` [out, in] to zero, or, with a pattern, that many of each
+    group.
+    """
     norms = sum_squares.sqrt()
     for rows in parts(weights, SORTED):
         scores = rows.abs() * norms

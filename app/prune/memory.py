@@ -1,6 +1,6 @@
-"""How much memory a pruning takes beside the program itself, from the shapes of the tensors.
+"""How much memory a pruning takes in addition to the program itself, from the shapes of the tensors.
 
-The operation asks it before it begins, and a recipe is planned with it: nothing here needs torch.
+The operation asks before it begins, and a recipe is planned with it: nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from app.convert.tensor_blocks import Shaped, by_block, embedding_shape
 from app.prune.messages import LayerImportance, Prune, PruneMethod
 
 LEAVE_OUT_WINDOWS = 16
-"""The text flows through once for each layer that is left out: enough to rank them."""
+"""Windows of text for the leave-out importance, few because each flows through once for each layer: enough to rank
+them."""
 _FLOAT, _DOUBLE = 4, 8
 _MAGNITUDES = (PruneMethod.MAGNITUDE, PruneMethod.GLOBAL_MAGNITUDE)
 
 
 def memory_bytes(request: Prune, tensors: Iterable[Shaped], tokens: int) -> int:
-    """A block in float32, the sums of its inputs and what is solved with them, and what flows on `tokens` of text."""
+    """Memory for a block in float32, the sums of its inputs, the systems solved with them, and the activations of
+    `tokens`.
+    """
     blocks, others = by_block(tensors)
     vocabulary, width = embedding_shape(others)
     work = max(
@@ -29,14 +32,14 @@ def memory_bytes(request: Prune, tensors: Iterable[Shaped], tokens: int) -> int:
 
 
 def _sums_bytes(request: Prune, block: list[Shaped]) -> int:
-    """Gram matrices, and working space of the same size."""
+    """Memory for Gram matrices, and for working space of the same size."""
     columns = {t.name.removesuffix(".weight"): t.shape[1] for t in block if len(t.shape) == 2}
     if request.method is PruneMethod.SPARSEGPT:
-        # Queries, keys and values read the same tensor, gate and up too: of a width there are few different inputs.
+        # Queries, keys and values read the same tensor, and so do gate and up: few inputs of one width differ.
         counts = [min(list(columns.values()).count(width), 3) * width**2 for width in set(columns.values())]
         return _FLOAT * (sum(counts) + max(prod(t.shape) for t in block))
     if request.method is PruneMethod.FFN and request.refit:
-        # The inverse in f64 and what it takes to find it.
+        # The inverse in f64, and the working space for finding it.
         return (_FLOAT + 4 * _DOUBLE) * _widest(columns, "down_proj") ** 2
     if request.method is PruneMethod.KV_GROUPS and request.refit:
         # Parts of the Gram matrix, and the solution in f64.
@@ -49,8 +52,8 @@ def _widest(columns: dict[str, int], name: str) -> int:
 
 
 def _stream_bytes(request: Prune, tokens: int, width: int, vocabulary: int, layers: int) -> int:
-    """What flows out of a block beside what flowed in where a survey compares them, or the streams of all models with
-    one layer missing.
+    """Memory for activations: a block's output, with its input where a survey compares them, or the streams of all
+    models with one layer missing.
     """
     stream = _FLOAT * tokens * width
     if request.method in _MAGNITUDES or request.layers:
@@ -63,15 +66,13 @@ def _stream_bytes(request: Prune, tokens: int, width: int, vocabulary: int, laye
 
 
 def _kept_bytes(request: Prune, block: list[Shaped], tokens: int) -> int:
-    """Where gate, up and down are fitted in turn: inputs, outputs and one factor of each neuron that stays."""
+    """Memory for fitting gate, up and down in turn: inputs, outputs and one factor of each neuron that stays."""
     if request.method is not PruneMethod.FFN or not request.refit_gate_up:
         return 0
     width, ffn = next((t.shape for t in block if t.name.endswith("down_proj.weight")), (0, 0))
     return round(_FLOAT * tokens * (2 * width + (1 - request.amount) * ffn))
 
 
-# What the process that prunes or trains takes before it holds any weights: one figure for plans and checks alike.
-
-
 PROGRAM_BYTES = 420_000_000
-"""Python with torch and a model class of transformers, on one to four threads. Measured: 395 to 430 MB."""
+"""Memory of the process that prunes or trains before it holds any weights: Python with torch and a model class of
+transformers, on one to four threads. Measured: 395 to 430 MB. Plans and checks use the same figure."""

@@ -1,4 +1,4 @@
-"""What is asked and said of pruning, of recovering what it cost, and of drafts made from the model itself.
+"""Requests and results of pruning, of recovering quality afterwards, and of drafts made from the model itself.
 
 Frozen dataclasses with plain fields, as in every `messages` file. No torch here.
 """
@@ -13,7 +13,7 @@ from app.operation import Request
 
 
 class PruneMethod(StrEnum):
-    """What is taken away. The first four set weights to zero, the others make matrices or the model smaller."""
+    """What is removed. The first four set weights to zero, the others make matrices or the model smaller."""
 
     MAGNITUDE = "magnitude"
     GLOBAL_MAGNITUDE = "global-magnitude"
@@ -25,7 +25,7 @@ class PruneMethod(StrEnum):
 
 
 SPARSE = frozenset({PruneMethod.MAGNITUDE, PruneMethod.GLOBAL_MAGNITUDE, PruneMethod.WANDA, PruneMethod.SPARSEGPT})
-"""Methods that only set weights to zero: neither smaller files nor faster answers come of them."""
+"""Methods that only set weights to zero, which makes neither files smaller nor answers faster."""
 
 
 class LayerImportance(StrEnum):
@@ -50,23 +50,24 @@ class Prune(Request):
     method: PruneMethod
     amount: float
     pattern: str = ""
-    """"2:4" or "4:8": so many zeros among so many neighbours, for the methods that set zeros; "" for any place."""
+    """"2:4" or "4:8": that many zeros among that many neighbours, for the methods that set zeros; "" for any place."""
     refit: bool = True
-    """Fit what remains by least squares to what the whole matrix gave (FFN and KV groups)."""
+    """Fit what remains by least squares to the output of the whole matrix (FFN and KV groups)."""
     refit_gate_up: bool = False
-    """Fit the gate and up projections too, in turn with the down one: nearer, takes several times as long (FFN)."""
+    """Fit the gate and up projections too, in turn with the down projection: closer, but it takes several times as long
+    (FFN)."""
     width_multiple: int = 256
-    """FFN widths are multiples of it; 32 at least, and below 256 K-quants fall back to older types."""
+    """FFN widths are multiples of this, at least 32; below 256 K-quants fall back to older types."""
     per_layer: bool = False
-    """Other widths in each layer, by measured importance. llama.cpp reads them, transformers does not."""
+    """Choose each layer's width by measured importance. llama.cpp reads such layers, transformers does not."""
     importance: LayerImportance = LayerImportance.COSINE
     layers: tuple[int, ...] = ()
-    """Which layers to drop; none: the least important, by measurement."""
+    """Numbers of the layers to drop; empty: the least important ones, by measurement."""
     rewind: Path | None = None
     """Folder of the same model early in its training: the mask is found on `source`, the weights come from here
     (lottery ticket rewinding, Frankle et al. 2020, arXiv 1912.05671)."""
     text: Path | None = None
-    """What is read to see which weights matter; None: the bundled text."""
+    """Text that is read to see which weights matter; None: the bundled text."""
     context_tokens: int = 256
     chunks: int = 64
     threads: int = 0
@@ -74,7 +75,7 @@ class Prune(Request):
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """The pruned folder is there, under its final name, with its row in the manifest."""
+    """The result: the pruned folder is there, under its final name, with its row in the manifest."""
 
     path: Path
     recipe: str
@@ -82,7 +83,7 @@ class Pruned:
     parameters_before: int
     parameters_after: int
     zeros: int
-    """Weights of the pruned matrices that are zero now."""
+    """Number of weights in the pruned matrices that are zero now."""
     dropped_layers: tuple[int, ...]
     size_bytes: int
     seconds: float

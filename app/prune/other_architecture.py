@@ -1,9 +1,9 @@
-"""config.json for a model whose counts of heads and widths changed, moved into another architecture where its own has
-no room for them.
+"""config.json for a model whose numbers of heads and widths have changed, moved to another architecture where its own
+cannot express them.
 
-What has room for what: transformers' configuration classes, and src/models/ in llama.cpp. Layers that differ in width
-are said by lists under the usual names, and by `DeciLMForCausalLM`, which is llama.cpp's `deci`; transformers does not
-load those (`app.prune.loading` does).
+Which architecture can express what: transformers' configuration classes, and src/models/ in llama.cpp. Layers that
+differ in width are lists under the usual names, and `DeciLMForCausalLM`, which is llama.cpp's `deci`; transformers does
+not load those (`app.prune.loading` does).
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from app.errors import PruneError
 
 PER_LAYER = "DeciLMForCausalLM"
 _DECI_FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", PER_LAYER)
-"""SILU, no norm of queries and keys, one rotation of whole heads: what llama.cpp's graph of `deci` computes."""
+"""Families with SILU, no norm of queries and keys, one rotation of whole heads: what llama.cpp's graph of `deci`
+computes."""
 _ANY_HEADS = ("MistralForCausalLM", "Qwen3ForCausalLM", "GemmaForCausalLM")
-"""Their heads need not make up the width of the model, nor divide it, in transformers and in llama.cpp."""
+"""Families whose heads need not make up the width of the model, nor divide it, in transformers and in llama.cpp."""
 _DIVIDING_HEADS = ("LlamaForCausalLM", "Gemma2ForCausalLM", "Gemma3ForCausalLM")
-"""Their number must divide the width, which transformers insists on."""
+"""Families in which the number of heads must divide the width: transformers insists on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """Of one layer."""
+    """The numbers of heads and the FFN width of one layer."""
 
     heads: int
     kv_heads: int
@@ -35,21 +36,23 @@ class Widths:
 
 @dataclass(frozen=True, slots=True)
 class Housed:
-    """What changes in config.json; None takes a key away."""
+    """Changes to config.json; None removes a key."""
 
     changes: dict[str, Any]
     zero_output_bias: bool = False
-    """The new architecture adds a bias to the output of attention, which is to be zeros."""
+    """The new architecture adds a bias to the output of attention, which must be zero."""
 
 
 def widths_of(config: Mapping[str, Any]) -> list[Widths]:
-    """By layer, of a folder's config.json. Raises ConversionError."""
+    """Heads and FFN width of each layer, from a folder's config.json. Raises ConversionError."""
     read = Config(dict(config))
     return [Widths(*of) for of in zip(read.heads_of, read.kv_heads_of, read.ffn_of, strict=True)]
 
 
 def housed(config: Mapping[str, Any], widths: Sequence[Widths]) -> Housed:
-    """What makes `config` say these widths, one for each layer. Raises PruneError where nothing has room for them."""
+    """The changes with which `config` states these widths, one for each layer. Raises PruneError where no architecture
+    has room.
+    """
     first, before = widths[0], widths_of(config)[0]
     if Config(dict(config)).architecture == PER_LAYER or len(set(widths)) > 1:
         return Housed(_per_layer(config, widths))
@@ -59,7 +62,7 @@ def housed(config: Mapping[str, Any], widths: Sequence[Widths]) -> Housed:
 
 
 def check_per_layer(config: Mapping[str, Any]) -> None:
-    """Raises PruneError for a family whose layers cannot differ in width."""
+    """Raise PruneError for a family whose layers cannot differ in width."""
     read = Config(dict(config))
     if read.architecture not in _DECI_FAMILIES or read.get("hidden_act", default="silu") != "silu":
         raise PruneError(
@@ -76,7 +79,9 @@ def check_per_layer(config: Mapping[str, Any]) -> None:
 
 
 def _with_heads(config: Mapping[str, Any], widths: Sequence[Widths]) -> Housed:
-    """For fewer heads than before. The width of a head is said, for it does not follow from their number any more."""
+    """The changes for fewer heads than before. The width of a head is stated, since it no longer follows from their
+    number.
+    """
     read, first = Config(dict(config)), widths[0]
     changes: dict[str, Any] = {
         "intermediate_size": first.ffn,
@@ -116,16 +121,19 @@ _LLAMA: dict[str, Any] = {
     "attention_bias": True,
     "mlp_bias": False,
 }
-"""For Qwen2, whose output matrix is square in llama.cpp: Llama with biases computes the same, with one bias more."""
+"""Keys for Qwen2, whose output matrix is square in llama.cpp: Llama with biases computes the same, with one bias
+more."""
 
 
 def _mistral(read: Config) -> dict[str, Any]:
-    """For Llama: the same computation, but only Llama's configuration insists that the heads divide the width."""
+    """The keys that turn a Llama into a Mistral: the same computation, but only Llama requires that the heads divide
+    the width.
+    """
     return {
         **dict.fromkeys(("pretraining_tp", "attention_bias", "mlp_bias")),
         "architectures": ["MistralForCausalLM"],
         "model_type": "mistral",
-        "sliding_window": read.context,  # nothing said would be a window of 4096
+        "sliding_window": read.context,  # without the key it would be a window of 4096
     }
 
 
@@ -143,7 +151,7 @@ def _per_layer(config: Mapping[str, Any], widths: Sequence[Widths]) -> dict[str,
 
 
 def _slides(read: Config) -> bool:
-    """Whether a layer sees less than the context. Qwen2 names a window that it does not use."""
+    """Whether some layer attends to less than the context. Qwen2 names a window that it does not use."""
     window, types = read.get("sliding_window"), read.get("layer_types")
     if window is None or window >= read.context or read.get("use_sliding_window") is False:
         return False

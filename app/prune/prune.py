@@ -1,6 +1,7 @@
-"""Pruning, start to end: check, survey, then a block at a time: read, measure, cut, write, run on.
+"""Pruning from start to end: check, survey, then block by block: read, measure, cut, write, run.
 
-The next block is measured with what the blocks before it have become. What is finished outlives every interruption.
+Each block is measured with the inputs that the pruned blocks before it produce. Finished blocks survive an
+interruption.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ from app.units import percent, size_text
 def prune(request: Prune, report: Report, stop: ShouldStop) -> Pruned:
     """Make the folder `request.output`. Raises PruneError, ConversionError, StorageError, DiskFullError, Cancelled.
 
-    The same request goes on at the last finished block after Cancelled, a StorageError or a kill; after the other
+    After Cancelled, a StorageError or a kill the same request continues at the last finished block; after the other
     errors nothing is left.
     """
     writer = FolderWriter(request.output)
@@ -65,7 +66,7 @@ def prune(request: Prune, report: Report, stop: ShouldStop) -> Pruned:
 
 
 class _Run:
-    """One run: what its parts share."""
+    """One run: the state that its steps share."""
 
     def __init__(self, request: Prune, writer: FolderWriter, report: Report, stop: ShouldStop) -> None:
         self._request, self._writer, self._report, self._stop = request, writer, report, stop
@@ -75,7 +76,7 @@ class _Run:
         self._method: Method = METHODS[request.method](request, stop)
 
     def run(self) -> Pruned:
-        """From the checks to the finished folder."""
+        """Do all of it, from the checks to the finished folder."""
         model, method, writer = self._model, self._method, self._writer
         if self._early:
             check_same_shapes(model, self._early)
@@ -88,7 +89,7 @@ class _Run:
             kept = list(method.kept_layers(model.layers))
             config = self._config(kept)
             self._prune_blocks(kept)
-        except PruneError:  # of the model itself: it would come again
+        except PruneError:  # a fault of the model itself, which the next attempt would meet too
             writer.remove()
             raise
         writer.complete(self._request.source, config)
@@ -140,7 +141,7 @@ class _Run:
             clock.next_block()
 
     def _first_inputs(self, done: int) -> Tensor:
-        """What flows into the block at which the work begins, or goes on."""
+        """The input of the block at which the work begins or continues."""
         windows = self._model.windows
         if done:
             saved = self._writer.activations((*windows.shape, self._model.config.hidden_size))
@@ -153,7 +154,7 @@ class _Run:
         return self._model.embed(windows)
 
     def _prune_block(self, place: int, index: int, hidden: Tensor | None, clock: _Clock) -> tuple[list[Entry], int]:
-        """What is to be written of a block, and its zeros. `hidden` becomes what flows into the next one."""
+        """Entries to write for a block, and its number of zeros. `hidden` is overwritten by the next block's input."""
         block = self._model.block(index)
         inputs = {}
         if hidden is not None and (needs := self._method.needs(index, block)):
@@ -175,7 +176,7 @@ class _Run:
         return list(self._entries(place, index, block, types)), zeros
 
     def _flow(self, index: int, block: nn.Module, hidden: Tensor, into: Tensor | None, clock: _Clock) -> None:
-        """Every window through the block, its outputs to `into`."""
+        """Run every window through the block and write the outputs to `into`."""
         for number, window in enumerate(hidden):
             out = self._model.run(index, block, window)
             if into is not None:
@@ -185,7 +186,7 @@ class _Run:
             clock.tick((number + 1) / len(hidden) / 2 + (0.5 if into is not None else 0.0))
 
     def _types(self, index: int, block: nn.Module) -> dict[str, str]:
-        """What the parameters of the block are stored as; new ones as most of it is."""
+        """Type in which each parameter of the block is stored; new parameters take the type of the largest."""
         tensors = self._model.block_tensors(index)
         most = max(tensors.values(), key=lambda tensor: tensor.elements).dtype
         return {name: tensors[name].dtype if name in tensors else most for name, _ in block.named_parameters()}
@@ -202,7 +203,7 @@ class _Run:
 
 
 def _rewound(name: str, tensor: SourceTensor, pruned: Tensor) -> Entry:
-    """The earlier weights, zero where the pruned ones are; read when they are written."""
+    """An entry with the earlier weights, zero where the pruned ones are; they are read when they are written."""
 
     def data() -> Iterator[memoryview]:
         return as_bytes(read_float32(tensor).masked_fill_(pruned == 0, 0.0), tensor.dtype)
@@ -211,7 +212,7 @@ def _rewound(name: str, tensor: SourceTensor, pruned: Tensor) -> Entry:
 
 
 class _Clock:
-    """How far it is, in blocks; raises Cancelled after a stop."""
+    """Progress in blocks; raises Cancelled after a stop."""
 
     def __init__(self, stage: Stage, blocks: int, done: int, report: Report, stop: ShouldStop) -> None:
         self._stage, self._blocks, self._first, self._done = stage, blocks, done, done
@@ -219,13 +220,13 @@ class _Clock:
         self._say(0.0)
 
     def tick(self, share: float) -> None:
-        """A part of the present block is done."""
+        """Report that this share of the present block is done."""
         if self._stop():
             raise Cancelled
         self._say(share)
 
     def next_block(self) -> None:
-        """A block is written."""
+        """Count a block as written."""
         self._done += 1
         self.tick(0.0)
 
@@ -236,17 +237,15 @@ class _Clock:
         self._report(Progress(self._stage, round(1000 * now / self._blocks), 1000, left))
 
 
-# The text that shows which weights matter, as windows of token ids.
-
-
 LEAST_WINDOW = 32
 
 
 def read_windows(request: Prune, longest: int) -> Tensor:
-    """Token ids [windows, tokens]: at most `request.chunks` windows (0: all), from all over the text.
+    """Token ids [windows, tokens] of the text that shows which weights matter: at most `request.chunks` windows (0:
+    all), from all over the text.
 
-    Each begins with BOS where the model's tokenizer puts one. `longest` is the model's longest context. Raises
-    AppError where the text is shorter than one window or cannot be read.
+    Each begins with BOS where the model's tokenizer puts one. `longest` is the model's longest context. Raises AppError
+    where the text is shorter than one window or cannot be read.
     """
     path = request.text or CALIBRATION_TEXT
     text = read_text(path).decode("utf-8")
@@ -265,12 +264,12 @@ def read_windows(request: Prune, longest: int) -> Tensor:
 
 
 def _tokenize(folder: Path, text: str) -> tuple[list[int], list[int]]:
-    """What the tokenizer puts before a text (BOS, or nothing), and the ids of the text itself."""
+    """Ids that the tokenizer puts before a text (BOS, or none), and the ids of the text itself."""
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         with_bos = tokenizer("a", verbose=False)["input_ids"][:1]
-    except Exception as error:  # tokenizers raises Exception itself for a file that it cannot read
+    except Exception as error:  # tokenizers raises a bare Exception for a file that it cannot read
         raise PruneError(
             f"The tokenizer of {folder.name} cannot be read: {printable(str(error))[:200]}.",
             "Download tokenizer.json again.",
@@ -279,11 +278,10 @@ def _tokenize(folder: Path, text: str) -> tuple[list[int], list[int]]:
     return ([bos] if bos is not None and with_bos == [bos] else []), list(ids)
 
 
-# The end of a pruning: checksums, where it came from, its name.
-
-
 def publish(request: Prune, writer: FolderWriter, step: ProvenanceStep, report: Report, stop: ShouldStop) -> int:
-    """Hash the shards, note where they come from, and rename the folder to `request.output`. Returns their bytes."""
+    """Hash the shards, write the manifest, and rename the folder to `request.output`. Returns the size of the
+    shards.
+    """
     files = {name: (writer.folder / name).stat().st_size for name in writer.state.shards}
     on_bytes = _progress(sum(files.values()), report, stop)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -313,16 +311,18 @@ def _progress(total: int, report: Report, stop: ShouldStop) -> Callable[[int], N
     return on_bytes
 
 
-# What can be known of a pruning before its first byte is written.
+# Checks before a pruning writes its first byte.
 
 
 _VERSION = 1
-"""Raised when what is done changes: what an older version left is not gone on with."""
+"""Version of the algorithm, raised when it changes: a run does not continue what an older version left."""
 _NOT_THE_RESULT = ("source", "output", "rewind", "text", "threads")
 
 
 def check_request(request: Prune, work: Path) -> None:
-    """Raises PruneError, StorageError, ModelFileError. `work` is what a run leaves that is killed at its very end."""
+    """Raise PruneError, StorageError or ModelFileError for what cannot be done. `work` is the folder left by a run that
+    was killed at its very end.
+    """
     if request.output.exists():
         shutil.rmtree(work, ignore_errors=True)
         raise StorageError(f"“{request.output.name}” is there already.", "Delete it, or choose another name.")
@@ -346,11 +346,11 @@ def check_request(request: Prune, work: Path) -> None:
 
 
 def check_room(request: Prune, model: BlockModel, report: Report) -> None:
-    """Say how much memory it takes. Raises PruneError where there is less, DiskFullError for the disk."""
+    """Report how much memory it takes. Raises PruneError where there is less, DiskFullError for the disk."""
     memory = memory_bytes(request, model.tensors.values(), int(model.windows.numel()))
     available = available_memory_bytes()
-    whole = PROGRAM_BYTES + memory  # as a plan tells it
-    if memory > available:  # what is free now is free beside the libraries, which are loaded by now
+    whole = PROGRAM_BYTES + memory  # the figure that a plan shows
+    if memory > available:  # the libraries are loaded by now, so that they are not in what is free
         raise PruneError(
             f"Pruning takes {size_text(whole)} of memory; {size_text(available + PROGRAM_BYTES)} can be had.",
             "Close other programs, take fewer or shorter windows of text, or a method that needs less.",
@@ -362,7 +362,7 @@ def check_room(request: Prune, model: BlockModel, report: Report) -> None:
 
 
 def check_same_shapes(model: BlockModel, early: BlockModel) -> None:
-    """Raises PruneError where `early` is not the same model at another time."""
+    """Raise PruneError where `early` is not the same model at another time of its training."""
     shapes, others = ({name: t.shape for name, t in m.tensors.items()} for m in (model, early))
     if shapes != others:
         raise PruneError(
@@ -372,7 +372,7 @@ def check_same_shapes(model: BlockModel, early: BlockModel) -> None:
 
 
 def key_of(request: Prune) -> str:
-    """Says whether two requests make the same folder of the same files."""
+    """A digest that is equal for two requests that make the same folder from the same files."""
     said = {k: v for k, v in dataclasses.asdict(request).items() if k not in _NOT_THE_RESULT}
     files = [_stamps(folder) for folder in (request.source, request.rewind) if folder is not None]
     text = read_text(request.text or CALIBRATION_TEXT)
@@ -397,7 +397,7 @@ def _activation_bytes(model: BlockModel) -> int:
     return int(model.windows.numel()) * int(model.config.hidden_size) * 4
 
 
-# Which class does which method.
+# The class of each method.
 
 
 METHODS: dict[PruneMethod, Callable[[Prune, ShouldStop], Method]] = {

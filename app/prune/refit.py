@@ -1,8 +1,8 @@
-"""The closed-form refit: a matrix that lost input columns is fitted by least squares to what the whole one gave.
+"""The closed-form refit: a matrix that lost input columns is fitted by least squares to the output of the whole matrix.
 
-What a dropped column brought is in part known from the columns that stay, because inputs are correlated. Sources: the
-Gram matrix of the inputs as in Frantar & Alistarh, "Optimal Brain Compression" (arXiv 2208.11580), and layer-wise least
-squares as in Yang et al., "LaCo" (arXiv 2402.11187).
+What a dropped column contributed can in part be predicted from the columns that stay, because inputs are correlated.
+Sources: the Gram matrix of the inputs as in Frantar & Alistarh, "Optimal Brain Compression" (arXiv 2208.11580), and
+layer-wise least squares as in Yang et al., "LaCo" (arXiv 2402.11187).
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from app.errors import Cancelled, PruneError
 from app.operation import ShouldStop
 
 DAMPING = 0.01
-"""Of the mean of the diagonal, added to it: the text shows fewer directions than there are columns."""
+"""Share of the diagonal's mean that is added to it: the text shows fewer directions than there are columns."""
 _MOST_DAMPING = 10.0
 
 
 def refit(weight: Tensor, gram: Tensor, keep: Tensor, damping: float = DAMPING) -> Tensor:
-    """`[row, kept]` in f32, of the least squared error of W' x[k] against W x: W' = W G[:, k] G[k, k]^-1, where damping
-    draws towards W[:, k], so that where nothing is dropped nothing changes.
+    """W' `[row, kept]` in f32 with the least squared error of W' x[k] against W x: W' = W G[:, k] G[k, k]^-1, damped
+    towards W[:, k], so that nothing changes where no column is dropped.
 
     `weight` is `[row, column]`, `gram` the sum of x x^T `[column, column]`, `keep` the numbers of the columns that
-    stay. Raises PruneError for inputs that are no numbers.
+    stay. Raises PruneError where inputs are not finite.
     """
     gone = _others(keep, weight.shape[1])
     lost = weight.float()[:, gone] @ gram[gone][:, keep]
@@ -37,7 +37,7 @@ def refit(weight: Tensor, gram: Tensor, keep: Tensor, damping: float = DAMPING) 
 def refit_with_bias(
     weight: Tensor, bias: Tensor, gram: Tensor, sums: Tensor, tokens: int, keep: Tensor, damping: float = DAMPING
 ) -> tuple[Tensor, Tensor]:
-    """The same where there is a bias, which is fitted too: its input is always 1. `sums` is the sum of x `[column]`."""
+    """`refit` with a bias, which is fitted too since its input is always 1. `sums` is the sum of x `[column]`."""
     mean = sums / max(tokens, 1)
     fitted = refit(weight, gram - tokens * torch.outer(mean, mean), keep, damping)
     return fitted, bias.float() + weight.float() @ mean - fitted @ mean[keep]
@@ -50,9 +50,10 @@ def _others(keep: Tensor, columns: int) -> Tensor:
 
 
 def solve(right: Tensor, gram: Tensor, damping: float = DAMPING) -> Tensor:
-    """right (gram + damping I)^-1 by Cholesky in f64, with more damping where it takes more to be positive definite.
+    """right (gram + damping I)^-1 by Cholesky in f64, with more damping where `gram` is not positive definite without
+    it.
 
-    Damping is a share of the mean of the diagonal. Raises PruneError for inputs that are no numbers.
+    Damping is a share of the mean of the diagonal. Raises PruneError where inputs are not finite.
     """
     if not bool(torch.isfinite(gram).all()):
         raise PruneError(
@@ -71,14 +72,14 @@ def solve(right: Tensor, gram: Tensor, damping: float = DAMPING) -> Tensor:
     raise PruneError("The refit has no solution: the inputs are not those of a working model.")
 
 
-# Which input columns of a matrix to keep when what remains is fitted to what all of them gave.
+# Which input columns of a matrix to keep when those that remain are fitted to the output of all.
 #
 # A column costs little when the others can stand in for it. Source: the optimal brain surgeon for whole columns, as in
 # Kurtic et al., "ZipLM" (arXiv 2302.04089): after every few removals the weights of the rest are fitted again.
 
 
 _STEPS = 48
-"""In which the columns go: more are slower and choose hardly better."""
+"""Number of steps in which the columns are removed: more steps are slower and choose hardly better."""
 
 
 def keep_for_refit(weight: Tensor, gram: Tensor, count: int) -> Tensor:
@@ -101,32 +102,33 @@ def keep_for_refit(weight: Tensor, gram: Tensor, count: int) -> Tensor:
     return left.nonzero()[:, 0]
 
 
-# Alternating least squares: up, gate and down projection of a narrower FFN are fitted in turn to what the whole gave.
+# Alternating least squares: up, gate and down projection of a narrower FFN are fitted in turn to the output of the
+# whole FFN.
 #
-# The refit of the down projection alone has a closed form. Of the other two, what a change of the weights does to the
-# output is linear (up) or nearly so (gate), and its least squares are solved by preconditioned conjugate gradients
-# (Hestenes and Stiefel 1952), a few steps of them: no learning rate, no labels, one block in memory. That blocks are
-# fitted one after the other follows Yang et al., "LaCo" (arXiv 2402.11187).
+# The refit of the down projection alone has a closed form. A change of the other two changes the output linearly (up)
+# or nearly so (gate), and its least squares are solved by a few steps of preconditioned conjugate gradients (Hestenes
+# and Stiefel 1952): no learning rate, no labels, one block in memory. That blocks are fitted one after the other
+# follows Yang et al., "LaCo" (arXiv 2402.11187).
 #
-# Every eighth window is not fitted to: a change stays only where it brings those nearer too, so that little text, or a
-# step of the gate that went too far, cannot make the result worse.
+# Every eighth window is kept out of the fit: a change stays only where it reduces the error on those too, so that a
+# short text, or a step of the gate that went too far, cannot make the result worse.
 
 
 ROUNDS = 2
 STEPS = 3
-"""Of conjugate gradients in each fit. More steps, or rounds, fit the text that is read and nothing else."""
+"""Steps of conjugate gradients in each fit. More steps, or rounds, overfit the text that is read."""
 _APART = 8
 
 
 def outputs(mlp: Any, windows: Sequence[Tensor]) -> list[Tensor]:
-    """What the FFN gives, without the bias of its down projection, for `windows` of inputs [token, hidden]."""
+    """Outputs of the FFN, without the bias of its down projection, for `windows` of inputs [token, hidden]."""
     with torch.no_grad():
         return [_output(mlp, window) for window in windows]
 
 
 @torch.no_grad()
 def fit_in_turn(mlp: Any, windows: Sequence[Tensor], targets: Sequence[Tensor], stop: ShouldStop) -> None:
-    """Change the weights of `mlp` (gate_proj, up_proj, down_proj, act_fn) so that it gives `targets`.
+    """Change the weights of `mlp` (gate_proj, up_proj, down_proj, act_fn) so that its outputs come near `targets`.
 
     Both are lists of [token, hidden], the targets without the bias of the down projection. Raises Cancelled.
     """
@@ -146,21 +148,23 @@ def fit_in_turn(mlp: Any, windows: Sequence[Tensor], targets: Sequence[Tensor], 
 
 
 class _Fit:
-    """The three fits. `pairs` are windows with what is wanted of them."""
+    """The fits of the three projections. `pairs` are windows of inputs with their target outputs."""
 
     def __init__(self, mlp: Any, pairs: Sequence[tuple[Tensor, Tensor]], stop: ShouldStop) -> None:
         self._mlp, self._pairs, self._stop = mlp, pairs, stop
 
     def up(self) -> None:
-        """The output changes by down (act(gate x) * change x)."""
+        """Fit the up projection, whose change moves the output by down (act(gate x) * change x)."""
         self._by_gradients(self._mlp.up_proj, lambda x: self._mlp.act_fn(self._mlp.gate_proj(x)))
 
     def gate(self) -> None:
-        """To first order the output changes by down (act'(gate x) * up x * change x)."""
+        """Fit the gate projection, whose change moves the output to first order by down (act'(gate x) * up x * change
+        x).
+        """
         self._by_gradients(self._mlp.gate_proj, lambda x: self._slope(x) * self._mlp.up_proj(x))
 
     def down(self) -> None:
-        """In closed form, drawn towards what it is."""
+        """Fit the down projection in closed form, regularised towards its present weights."""
         weight: Tensor = self._mlp.down_proj.weight.data
         gram, missed = weight.new_zeros(weight.shape[1], weight.shape[1]), torch.zeros_like(weight)
         for x, y in self._each():
@@ -170,7 +174,9 @@ class _Fit:
         self._mlp.down_proj.weight.data = weight + solve(missed, gram)
 
     def _by_gradients(self, layer: nn.Linear, factor: Callable[[Tensor], Tensor]) -> None:
-        """Least squares in the change V of the layer's weights: what is missed against down (factor(x) * V x)."""
+        """Fit the change V of the layer's weights by least squares: the remaining error against down (factor(x) * V
+        x).
+        """
         down: Tensor = self._mlp.down_proj.weight.data
         factors, missed = [], torch.zeros_like(layer.weight.data)
         squares, gram = down.new_zeros(len(missed)), down.new_zeros(missed.shape[1], missed.shape[1])
@@ -189,14 +195,15 @@ class _Fit:
                 total.addmm_(((functional.linear(functional.linear(x, change) * factor, down) @ down) * factor).T, x)
             return total
 
-        # The curvature if neurons did not meet in the output: a number for each of them, one matrix for the columns.
+        # Preconditioner: the curvature if the neurons did not interact, a factor for each neuron and one matrix for the
+        # columns.
         inverse = solve(torch.eye(len(gram)), gram)
         layer.weight.data = layer.weight.data + conjugate_gradients(
             curvature, missed, lambda gradient: gradient / rows[:, None] @ inverse, STEPS
         )
 
     def _slope(self, x: Tensor) -> Tensor:
-        """The derivative of the activation, whichever it is, at gate x."""
+        """The derivative of the activation function, whichever it is, at gate x."""
         with torch.enable_grad():
             inputs = self._mlp.gate_proj(x).detach().requires_grad_()
             slope: Tensor
@@ -213,7 +220,9 @@ class _Fit:
 def conjugate_gradients(
     times: Callable[[Tensor], Tensor], right: Tensor, precondition: Callable[[Tensor], Tensor], steps: int
 ) -> Tensor:
-    """`steps` towards the solution of A v = right, A being symmetric and positive definite, from zero."""
+    """The result of `steps` steps from zero towards the solution of A v = right, A being symmetric and positive
+    definite.
+    """
     solution, residual = torch.zeros_like(right), right
     direction = steep = precondition(residual)
     along = float((residual * steep).sum())
@@ -231,16 +240,16 @@ def conjugate_gradients(
 
 
 def _inner(mlp: Any, x: Tensor) -> Tensor:
-    """What flows into the down projection."""
+    """The input of the down projection."""
     inner: Tensor = mlp.act_fn(mlp.gate_proj(x)) * mlp.up_proj(x)
     return inner
 
 
 def _output(mlp: Any, x: Tensor) -> Tensor:
-    """Without the bias of the down projection."""
+    """The FFN's output without the bias of the down projection."""
     return functional.linear(_inner(mlp, x), mlp.down_proj.weight)
 
 
 def _error(mlp: Any, pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
-    """Sum of squares."""
+    """Sum of the squared errors."""
     return sum(float((_output(mlp, x) - y).square().sum()) for x, y in pairs)

@@ -1,8 +1,9 @@
-"""SparseGPT (Frantar & Alistarh 2023, arXiv 2301.00774): zeros column by column, later columns make up for them.
+"""SparseGPT (Frantar & Alistarh 2023, arXiv 2301.00774): weights are set to zero column by column, and later columns
+make up for them.
 
-The paper takes U, the upper Cholesky factor of the inverse of the damped Gram matrix H. Here it is R = U⁻¹, with
-H = R Rᵀ, made in the place of H: no inverse, no second matrix. The loss of errors D = W - W' is ‖D R‖², so that columns
-B are best at W_B + D_P R_PB R_BB⁻¹ for the errors D_P of those before them. Inside of B it goes as in the paper.
+The paper takes U, the upper Cholesky factor of the inverse of the damped Gram matrix H. This code takes R = U⁻¹, with H
+= R Rᵀ, which overwrites H: no inverse, no second matrix. The loss of errors D = W - W' is ‖D R‖², so that columns B are
+best at W_B + D_P R_PB R_BB⁻¹ for the errors D_P of the columns before them. Inside B it goes as in the paper.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from app.prune.method import Inputs, Statistic
 from app.prune.weights import linear_layers
 
 COLUMNS = 128
-"""Whose zeros are chosen together, as in the paper."""
+"""Number of columns whose zeros are chosen together, as in the paper."""
 _DAMPING = 0.01
 _PANEL = 512
 
 
 class SparseGpt(SparseMethod):
-    """Optimal brain surgeon with a fixed order of columns."""
+    """The optimal brain surgeon with a fixed order of columns."""
 
     def needs(self, index: int, block: nn.Module) -> Mapping[str, Statistic]:
         """See Method."""
@@ -42,15 +43,16 @@ class SparseGpt(SparseMethod):
                 if not factor(given.gram, self.stop):
                     raise PruneError(f"What flows into “{name}” of block {index} cannot be factored.", "Take Wanda.")
                 factored.add(id(given))
-            # Inputs that are always 0 are free to cut, and no other weight can make up for them.
+            # Weights of inputs that are always 0 cost nothing to remove, and nothing can make up for another weight
+            # with them.
             layer.weight.data[:, given.sum_squares == 0] = 0.0
             sparsegpt(layer.weight.data, given.gram, self.request.amount, self.pattern, self.stop)
             if all(inputs[later] is not given for later in list(layers)[place + 1 :]):
-                given.gram = None  # the widest comes last: memory for it
+                given.gram = None  # frees memory for the widest layer, which comes last
 
 
 def factor(gram: Tensor, stop: ShouldStop = lambda: False) -> bool:
-    """Replace H, the damped `gram` [n, n], by the upper triangular R with H = R Rᵀ, in place. False where it is not
+    """Replace H, the damped `gram` [n, n], by the upper triangular R with H = R Rᵀ, in place. False where H is not
     positive definite.
     """
     diagonal = gram.diagonal()
@@ -68,7 +70,7 @@ def factor(gram: Tensor, stop: ShouldStop = lambda: False) -> bool:
         gram[start:end, start:end] = corner
         above = gram[:start, start:end]
         above.copy_(torch.linalg.solve_triangular(corner.T, above, upper=False, left=False))
-        for row in range(0, start, _PANEL):  # the part above the diagonal is never read
+        for row in range(0, start, _PANEL):  # what is not upper triangular is never read
             rows = slice(row, min(row + _PANEL, start))
             gram[rows, row:start].addmm_(above[rows], above[row:].T, alpha=-1)
     return True
@@ -81,8 +83,8 @@ def sparsegpt(
     pattern: Pattern | None = None,
     stop: ShouldStop = lambda: False,
 ) -> None:
-    """Prune `weights` [out, in] in place. `root` is what `factor` leaves of the Gram matrix of its inputs; what lies
-    below its diagonal is not looked at.
+    """Prune `weights` [out, in] in place. `root` is what `factor` made of the Gram matrix of its inputs; what lies
+    below its diagonal is not read.
     """
     errors = torch.empty_like(weights)
     for start in range(0, weights.shape[1], COLUMNS):
@@ -98,8 +100,8 @@ def sparsegpt(
 
 
 def _prune_columns(part: Tensor, inverse: Tensor, amount: float, pattern: Pattern | None) -> None:
-    """Prune the columns `part` [out, columns], which make up for all before them, in place. `inverse` is their corner
-    of the paper's U, [columns, columns].
+    """Prune the columns `part` [out, columns] in place; each makes up for the errors of those before it. `inverse` is
+    their corner of the paper's U, [columns, columns].
     """
     importance = inverse.diagonal().square().reciprocal()
     mask = torch.zeros_like(part, dtype=torch.bool)

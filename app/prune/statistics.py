@@ -1,4 +1,4 @@
-"""What flows into the linear layers of a block, summed up while windows of text run through it."""
+"""Sums up what flows into the linear layers of a block while windows of text run through it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Run = Callable[[], None]
 def collect(index: int, block: nn.Module, needs: Mapping[str, Statistic], run: Run) -> dict[str, Inputs]:
     """The inputs of the linear layers named in `needs` while `run` sends windows through the block.
 
-    Layers that are given the very same tensor share their `Inputs`: it is summed up once. Raises PruneError where
-    something is not a number; `index` is for that sentence.
+    Layers that are given the very same tensor share their `Inputs`: it is summed up once. Raises PruneError where a
+    value is not finite; `index` is the block's number in that message.
     """
     sums = _Sums(needs)
     with _hooked(block, needs, sums):
@@ -34,7 +34,7 @@ def collect(index: int, block: nn.Module, needs: Mapping[str, Statistic], run: R
 
 
 def not_a_number(index: int, where: str) -> PruneError:
-    """For activations."""
+    """The error for activations that are not finite."""
     return PruneError(
         f"Block {index} of the model computes a value that is not a number, {where}.",
         "A model like this cannot be measured or run. Its files are damaged, or its training went wrong.",
@@ -46,7 +46,7 @@ class _Sums:
         self._needs = needs
         self.inputs: dict[str, Inputs] = {}
         self.leaders: dict[str, str] = {}
-        """For each layer the one whose sums it shares: itself, or the first that was given the same tensor."""
+        """For each layer the one whose sums it shares: itself, or the first layer that was given the same tensor."""
         self._current: dict[tuple[int, Statistic], tuple[str, Tensor]] = {}
 
     def next_window(self) -> None:
@@ -54,7 +54,7 @@ class _Sums:
 
     def see(self, name: str, hidden: Tensor) -> None:
         kind = self._needs[name]
-        # The tensor is held with its number: another one made in the meantime could have the same.
+        # The tensor is kept with its id: a tensor made after it was freed could have the same id.
         leader, _ = self._current.setdefault((id(hidden), kind), (name, hidden))
         if self.leaders.setdefault(name, leader) == name:
             self._add(name, kind, hidden.reshape(-1, hidden.shape[-1]))
@@ -91,12 +91,9 @@ def _sees(sums: _Sums, name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], N
     return lambda _layer, arguments: sums.see(name, arguments[0])
 
 
-# One pass of the calibration text through the whole model, a block in memory at a time, before anything is cut.
-
-
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """One block, and what flowed through it: `before` and `after` are [windows, tokens, width]."""
+    """One block with what flowed through it: `before` and `after` are [windows, tokens, width]."""
 
     index: int
     block: nn.Module
@@ -106,14 +103,17 @@ class Passed:
 
     @property
     def energy(self) -> float:
-        """Of the stream behind the block: the median over the tokens, for a few tokens gather a thousand times more."""
+        """Energy of the block's output: the median over the tokens, since a few tokens have a thousand times more than
+        others.
+        """
         return max(float(self.after.square().sum(dim=-1).median()), 1e-12)
 
 
 def pass_through(model: BlockModel, windows: Tensor, needs: Mapping[str, Statistic], tick: Tick) -> Iterator[Passed]:
-    """Every block in its order. `needs` names the linear layers whose inputs are summed up, the same in each block.
+    """Run the whole text through the model and yield every block in order, before anything is cut.
 
-    Raises PruneError for a weight or a value that is no number; what `tick` raises.
+    `needs` names the linear layers whose inputs are summed up, the same in each block. Raises PruneError for a weight
+    or a value that is not finite, and what `tick` raises.
     """
     hidden = model.embed(windows)
     for index in range(model.layers):
@@ -130,14 +130,11 @@ def pass_through(model: BlockModel, windows: Tensor, needs: Mapping[str, Statist
         hidden = after
 
 
-# How a budget is spread over layers of unequal importance.
-
-
 def allocate(values: Sequence[Sequence[float]], total: int) -> list[int]:
-    """How many units each layer keeps, `total` in all and one at least: those that are worth most.
+    """How many units each layer keeps of a budget of `total` units, at least one each: those that are worth most.
 
-    `values` has for each layer what its units are worth, the best one first. Taking the best that is left is then the
-    best choice of all.
+    `values` has for each layer what its units are worth, the best one first. Taking the best unit that is left each
+    time is therefore optimal.
     """
     kept = [1] * len(values)
     waiting = [(-units[1], layer) for layer, units in enumerate(values) if len(units) > 1]

@@ -1,4 +1,4 @@
-"""Tensors between the disk and torch: read into float32, written in the type they had, a stretch at a time."""
+"""Moves tensors between the disk and torch: read into float32, written in the type they had, a stretch at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.prune.method import Inputs
 from app.prune.refit import refit, refit_with_bias
 
 TORCH_TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-"""By safetensors' names."""
+"""torch's types by safetensors' names."""
 _STRETCH_BYTES = 16 << 20
 
 
@@ -26,7 +26,7 @@ def stretches(tensor: SourceTensor) -> Iterator[tuple[int, Tensor]]:
 
 
 def read_rows(tensor: SourceTensor, numbers: list[int]) -> Tensor:
-    """These rows in float32, [len(numbers), ...]."""
+    """Read these rows into float32, [len(numbers), ...]."""
     values = torch.empty(len(numbers), *tensor.shape[1:])
     for place, number in enumerate(numbers):
         values[place] = _rows(tensor, number, number + 1)[0]
@@ -34,7 +34,7 @@ def read_rows(tensor: SourceTensor, numbers: list[int]) -> Tensor:
 
 
 def read_float32(tensor: SourceTensor) -> Tensor:
-    """The whole tensor in float32."""
+    """Read the whole tensor into float32."""
     values = torch.empty(tensor.shape)
     for start, rows in stretches(tensor):
         values[start : start + len(rows)] = rows
@@ -48,14 +48,14 @@ def round_to(values: Tensor, dtype: str) -> None:
 
 
 def as_bytes(values: Tensor, dtype: str) -> Iterator[memoryview]:
-    """The values as they lie in a safetensors file."""
+    """The bytes of the values as a safetensors file has them."""
     for part in parts(values):
         stored = part.to(TORCH_TYPES[dtype]).contiguous().flatten()
         yield stored.view(torch.uint8).numpy().data
 
 
 def parts(values: Tensor, elements: int = _STRETCH_BYTES // 4) -> Iterator[Tensor]:
-    """Views of whole rows, each of about so many elements, at least one row."""
+    """Views of whole rows, each of about `elements` values, at least one row."""
     step = max(1, elements * len(values) // max(values.numel(), 1))
     for start in range(0, len(values), step):
         yield values[start : start + step]
@@ -69,22 +69,22 @@ def _rows(tensor: SourceTensor, start: int, stop: int) -> Tensor:
 
 
 def linear_layers(block: nn.Module) -> dict[str, nn.Linear]:
-    """The linear layers of a block by their name below it, in their order."""
+    """The linear layers of a block by their name inside it, in their order."""
     return {name: module for name, module in block.named_modules() if isinstance(module, nn.Linear)}
 
 
-# Smaller linear layers from larger ones: rows of the output kept, or columns of the input.
+# Smaller linear layers from larger ones: some rows of the output are kept, or some columns of the input.
 
 
 def keep_rows(linear: nn.Linear, rows: Tensor) -> nn.Linear:
-    """The outputs numbered in `rows`, with their biases."""
+    """The layer with only the outputs numbered in `rows`, and their biases."""
     bias = None if linear.bias is None else linear.bias.data[rows]
     return linear_of(linear.weight.data[rows], bias)
 
 
 def keep_columns(linear: nn.Linear, columns: Tensor, inputs: Inputs | None) -> nn.Linear:
-    """The inputs numbered in `columns`; with the bias fitted to what all of them gave, where `inputs` say, with their
-    Gram matrix, what those were.
+    """The layer with only the inputs numbered in `columns`. Given `inputs` with their Gram matrix, weights and bias are
+    fitted to the output that all inputs gave.
     """
     weight = linear.weight.data
     if inputs is None or inputs.gram is None:
@@ -95,7 +95,7 @@ def keep_columns(linear: nn.Linear, columns: Tensor, inputs: Inputs | None) -> n
 
 
 def linear_of(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    """`weight` is [out_features, in_features]."""
+    """A linear layer with this `weight` [out_features, in_features]."""
     linear = nn.Linear(1, 1, bias=False)
     linear.out_features, linear.in_features = weight.shape
     linear.weight = nn.Parameter(weight.contiguous(), requires_grad=False)
