@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import sysconfig
+from importlib.metadata import Distribution
 from pathlib import Path
 
 from bundle import environment
@@ -40,7 +41,7 @@ def parts(program: Path) -> list[tuple[str, str]]:
         ("Python " + sys.version.partition(" ")[0], _python()),
         ("Qt 6 (LGPL-3.0)", QT),
         *_engine(),
-        *(_package(name, one) for name, one in sorted(_packages().items())),
+        *(package(name, one) for name, one in sorted(_packages().items())),
         *_system_libraries(program),
         ("PyInstaller's loader (GPL-2.0 with an exception for the programs that it starts)", _pyinstaller()),
     ]
@@ -51,11 +52,11 @@ def missing(found: list[tuple[str, str]]) -> list[str]:
     return [title for title, text in found if len(text) < 300]
 
 
-def _packages() -> dict[str, object]:
+def _packages() -> dict[str, Distribution]:
     import re
 
     names = [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in environment.dependencies()]
-    return dict(needed((*names, *WHOLE_PROJECTS), left_out=(*TORCH_ROOTS, "huggingface-hub", "hf-xet", "diskcache")))
+    return needed((*names, *WHOLE_PROJECTS), left_out=(*TORCH_ROOTS, "huggingface-hub", "hf-xet", "diskcache"))
 
 
 def modules_of(program: Path) -> set[str]:
@@ -68,8 +69,9 @@ def modules_of(program: Path) -> set[str]:
     return {module.partition(".")[0] for module in (*packed, *beside)}
 
 
-def _package(name: str, one: object) -> tuple[str, str]:
-    title, text = package_part(one)  # type: ignore[arg-type]
+def package(name: str, one: Distribution) -> tuple[str, str]:
+    """Title and texts of one package, with the text of a licence that it states and does not bring."""
+    title, text = package_part(one)
     own = [(TEXTS / file).read_text("utf-8") for file in WITHOUT_TEXT.get(name, ())]
     return title, "\n\n".join((text, *own))
 

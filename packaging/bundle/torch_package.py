@@ -13,7 +13,8 @@ from app import __version__
 from app.system.frozen import TORCH_STAMP
 from bundle.contents import TORCH_ROOTS, WHOLE_PROJECTS
 from bundle.layout import LICENCES
-from bundle.licence_texts import document, needed, package_part
+from bundle.licence_texts import document, needed
+from bundle.licences import package
 
 LEFT_OUT = (
     "/bin/",
@@ -51,7 +52,7 @@ def main(folder: Path) -> None:
                 target = folder / file
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(Path(str(one.locate_file(file))), target)
-    parts = [package_part(one) for name, one in sorted(found.items()) if name not in WHOLE_PROJECTS]
+    parts = [package(name, one) for name, one in sorted(found.items()) if name not in WHOLE_PROJECTS]
     (folder / LICENCES).write_text(document(parts), "utf-8")
     (folder / TORCH_STAMP).write_text(f"{__version__}\n", "utf-8")
 

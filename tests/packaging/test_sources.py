@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 LONGEST_FILE = 600
+PROGRAM = ("app", "workers", "ui")
 
 
 def sources() -> list[Path]:
@@ -41,9 +44,36 @@ def test_the_papers_are_there(name: str) -> None:
     assert (PROJECT / name).stat().st_size > 500
 
 
+def test_the_readme_is_short() -> None:
+    assert len((PROJECT / "README.md").read_text("utf-8").splitlines()) < 150, "the reference is docs/cli.md"
+
+
+def test_every_dependency_is_imported() -> None:
+    settings = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
+    wanted = {re.split(r"[^\w.-]", line, maxsplit=1)[0].lower() for line in settings["project"]["dependencies"]}
+    texts = [path.read_text("utf-8") for path in sources() if path.relative_to(PROJECT).parts[0] in PROGRAM]
+    assert wanted - packages_imported(texts) == set()
+
+
+def test_a_dependency_that_nothing_imports_would_be_found() -> None:
+    assert packages_imported(["import numpy as np\nfrom PySide6.QtCore import QObject\n"]) >= {
+        "numpy",
+        "pyside6-essentials",
+    }
+    assert packages_imported(['spec = find_spec("llama_cpp")  # not tokenizers']) == {"llama-cpp-python"}
+
+
+def packages_imported(texts: list[str]) -> set[str]:
+    """The installed packages of which these sources import a module, also one that is imported by its name."""
+    statement = re.compile(r"^\s*(?:from|import) (\w+)|(?:import_module|find_spec)\(\"(\w+)", re.MULTILINE)
+    modules = {module for text in texts for groups in statement.findall(text) for module in groups if module}
+    owners = packages_distributions()
+    return {owner.lower().replace("_", "-") for module in modules for owner in owners.get(module, ())}
+
+
 def test_a_share_is_written_in_one_way() -> None:
     """With a space, by `app.units.percent`: "41 %"."""
-    shown = [path for path in sources() if path.relative_to(PROJECT).parts[0] in ("app", "workers", "ui")]
+    shown = [path for path in sources() if path.relative_to(PROJECT).parts[0] in PROGRAM]
     found = [path.name for path in shown if percent_format(path.read_text("utf-8"))]
     assert found == ["work.py"], "a folder's name has no percent sign"
 

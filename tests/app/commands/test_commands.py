@@ -138,9 +138,17 @@ def test_an_empty_question_is_refused_before_a_model_is_loaded():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_argument_has_a_help(command):
-    parser = argparse.ArgumentParser()
+    actions: list[argparse.Action] = []
+
+    class Formatter(argparse.HelpFormatter):
+        def add_argument(self, action: argparse.Action) -> None:
+            actions.append(action)
+
+    parser = argparse.ArgumentParser(formatter_class=Formatter)
     importlib.import_module(f"app.commands.{command.replace('-', '_')}").configure(parser)
-    assert [action.dest for action in parser._actions if not action.help] == []
+    parser.format_help()
+    assert actions
+    assert [action.dest for action in actions if not action.help] == []
 
 
 def test_help_names_the_commands():

@@ -1,10 +1,11 @@
-"""The README documents every key of `--json` and every option."""
+"""docs/cli.md documents every command, every option and every key of `--json`."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import importlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -49,7 +50,7 @@ from app.quantize.messages import ImportanceCollected, Quantized
 from app.recipe.messages import RecipePlanned, ResultPlan, StepPlan
 from app.recover.messages import Recovered, RecoveryPlanned
 
-README = (Path(__file__).resolve().parents[3] / "README.md").read_text("utf-8")
+REFERENCE = (Path(__file__).resolve().parents[3] / "docs/cli.md").read_text("utf-8")
 
 
 PRINTED = (
@@ -62,8 +63,7 @@ PRINTED = (
 
 
 def is_documented(names: Iterable[str]) -> bool:
-    rows = [line for line in README.partition("### JSON")[2].splitlines() if line.startswith("|")]
-    return any(all(f"`{name}`" in row for name in names) for row in rows)
+    return any(all(f"`{name}`" in row for name in names) for row in rows("JSON"))
 
 
 @pytest.mark.parametrize("printed", PRINTED)
@@ -79,8 +79,28 @@ def test_every_key_of_an_origin_is_documented() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_is_named(command: str) -> None:
+def test_every_option_stands_in_the_row_of_its_command(command: str) -> None:
     parser = argparse.ArgumentParser(add_help=False)
     importlib.import_module(f"app.commands.{command.replace('-', '_')}").configure(parser)
-    options = [option for action in parser._actions for option in action.option_strings]
-    assert [option for option in options if f"`{option}" not in README] == []
+    options = set(re.findall(r"--[a-z0-9-]+", parser.format_usage()))
+    assert options == documented(command)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_described(command: str) -> None:
+    assert any(row.startswith(f"| `bantam {command}") for row in REFERENCE.splitlines())
+
+
+def documented(command: str) -> set[str]:
+    """The options that stand in the row of a command, and in the rows that it refers to."""
+    named = {row.split("|")[1].strip(): row for row in rows("Options")}
+    row = named.get(f"`{command}`", "")
+    row += named["to load a model"] if "those to load" in row else ""
+    row += named["to draft"] if "and to draft" in row else ""
+    row = row.replace("`--tensor` options for `quantize`", "")
+    return set(re.findall(r"`(--[a-z0-9-]+)", row))
+
+
+def rows(heading: str) -> list[str]:
+    section = REFERENCE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return [line for line in section.splitlines() if line.startswith("|")]
