@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MAX_DAMAGED = 3
 """Downloads of one file whose hash was wrong before it is given up."""
+_MAX_CONTRADICTIONS = 3
+"""Attempts at which the hub names one size and sends another before the file is given up."""
+_MAX_TRANSFERS = 3
+"""Times the size of a file that are taken for it at the most: a server without ranges begins anew at each attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,10 @@ class _File:
         self._meter, self._report, self._stop = meter, report, stop
         self._patience = patience
         self._revision = plan.revision
-        self._damaged = 0
+        self._damaged = self._contradictions = 0
+        self._told = False
+        self._received_bytes = 0
+        """Of all attempts of this process together."""
         self._digests: Digests | None = None
         """Of exactly what is in the part; None where it has to be read again."""
 
@@ -130,13 +137,14 @@ class _File:
     def _attempts(self, part: Part) -> str:
         """Returns the sha256 of the whole file, which is in the part now."""
         wait_s, waited_s = self._patience.first_wait_s, 0.0
+        furthest = part.size_bytes
         while True:
-            before = part.size_bytes
             try:
                 return self._attempt(part)
             except (_Again, OfflineError) as error:
                 sentence, least_s = error.sentence, error.wait_s if isinstance(error, _Again) else 0.0
-            if part.size_bytes > before:
+            if part.size_bytes > furthest:
+                furthest = part.size_bytes
                 wait_s, waited_s = self._patience.first_wait_s, 0.0
             if waited_s >= self._patience.give_up_s:
                 hint = "What has arrived is kept. Go on with the download when the network is back."
@@ -190,7 +198,16 @@ class _File:
             etag = (linked or headers.get("etag") or "").removeprefix("W/").strip('"')
             size = headers.get("x-linked-size") or ("" if response.is_redirect else headers.get("content-length", ""))
         size_bytes = int(size) if size and size.isdigit() else self._file.size_bytes
+        if not _is_hash(etag):
+            etag = self._listed_hash() or etag
+        if not _is_hash(etag) and not self._told:
+            self._told = True
+            self._report(Notice(f"The hub names no checksum for “{self._file.name}”: only its size can be compared."))
         return Expected(etag, size_bytes, is_sha256=len(etag) == 64)
+
+    def _listed_hash(self) -> str:
+        """The hash that the repository's list named for the same version: a redirect or a mirror may name none."""
+        return self._file.sha256 if self._revision == self._plan.revision else ""
 
     def _is_gone(self, response: httpx2.Response) -> bool:
         missing = response.headers.get("x-error-code") == "RevisionNotFound"
@@ -237,22 +254,35 @@ class _File:
 
     def _check_body(self, response: httpx2.Response, part: Part, expected: Expected) -> None:
         if response.status_code == 416:
-            self._begin_anew(part)
-            raise _Again("The hub has less of the file than is here")
+            raise self._contradiction("The hub has less of the file than it says")
         if response.status_code == 403 and str(response.url).split("/")[:3] != self._hub.endpoint.split("/")[:3]:
             raise _Again("The address of the file has expired")
         _check(response, self._hub)
+        length = response.headers.get("content-length", "")
+        if response.status_code == 200 and length.isdigit() and int(length) > expected.size_bytes:
+            raise self._contradiction("The hub sends more than it says the file has")
         if response.status_code == 206:
             start, _, total = response.headers.get("content-range", "").removeprefix("bytes ").partition("/")
             if start.split("-")[0] != str(part.size_bytes):
                 raise _Again("The hub sent another part of the file than was asked for")
             if total.isdigit() and int(total) != expected.size_bytes:
-                raise _Again("The hub names two sizes for the file")
+                raise self._contradiction("The hub names two sizes for the file")
+
+    def _contradiction(self, sentence: str) -> _Again:
+        """What ends an attempt at which the hub contradicts itself. Raises HubError where that goes on."""
+        self._contradictions += 1
+        if self._contradictions < _MAX_CONTRADICTIONS:
+            return _Again(sentence)
+        raise HubError(
+            f"“{self._file.name}” cannot be downloaded: the hub names one size for it and sends another.",
+            "What has arrived is kept. Try again later, or another mirror.",
+        )
 
     def _copy(self, response: httpx2.Response, part: Part, expected: Expected, digests: Digests, skip: int) -> None:
         left = expected.size_bytes - part.size_bytes
         for chunk in response.iter_raw():
             self._check_stop()
+            self._count_received(len(chunk), expected)
             if skip:
                 skipped = min(skip, len(chunk))
                 skip, chunk = skip - skipped, chunk[skipped:]
@@ -264,9 +294,23 @@ class _File:
             if not left:
                 return
 
+    def _count_received(self, size_bytes: int, expected: Expected) -> None:
+        self._received_bytes += size_bytes
+        if self._received_bytes > _MAX_TRANSFERS * max(expected.size_bytes, 1):
+            raise HubError(
+                f"“{self._file.name}” was sent {_MAX_TRANSFERS} times over and is not whole: the connection is lost "
+                "each time, and the server begins anew.",
+                "What has arrived is kept. Try a steadier network, or another mirror.",
+            )
+
     def _check_stop(self) -> None:
         if self._stop():
             raise Cancelled
+
+
+def _is_hash(etag: str) -> bool:
+    """Whether an etag is a checksum of the content: a sha256, or the sha1 that git knows a blob by."""
+    return len(etag) in (40, 64) and all(letter in "0123456789abcdef" for letter in etag.lower())
 
 
 def _check(response: httpx2.Response, hub: Hub) -> None:

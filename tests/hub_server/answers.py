@@ -172,14 +172,22 @@ class Handler(BaseHTTPRequestHandler):
             self._error(404, "Entry not found", **{"X-Error-Code": "EntryNotFound"})
             return
         headers = {"X-Repo-Commit": repository.commit, "ETag": f'"{file.git_sha1}"', "Accept-Ranges": "bytes"}
-        if file.is_lfs:
-            size = file.size
-            if self.hub.rules.take(frozenset({Fault.WRONG_SIZE}), "hub", urlsplit(self.path).path):
-                size += 1000
+        if self._take(Fault.RENAMED) and "?" not in self.path:
+            self._send(307, b"", {"Location": f"{self.hub.endpoint}{self.path}?renamed=1"})
+            return
+        if self._take(Fault.NO_CHECKSUM):
+            del headers["ETag"]
+            self._file(file, headers)
+        elif file.is_lfs:
+            wrong = self._take(Fault.WRONG_SIZE)
+            size = file.size + (wrong.by if wrong else 0)
             headers |= {"X-Linked-Size": str(size), "X-Linked-Etag": f'"{file.sha256}"', "ETag": f'"{file.sha256}"'}
             self._send(302, b"", headers | {"Location": self._signed(identity, path)})
         else:
             self._file(file, headers)
+
+    def _take(self, fault: Fault) -> Rule | None:
+        return self.hub.rules.take(frozenset({fault}), "hub", urlsplit(self.path).path)
 
     def _is_let_in(self, identity: str, path: str) -> bool:
         gate = self.hub.gates.get(identity)
@@ -215,7 +223,7 @@ class Handler(BaseHTTPRequestHandler):
         rule = None if self.command == "HEAD" else self.hub.rules.take(faults.IN_BODY, self.server.name, path)
         size, start, end, status = file.size, 0, file.size, 200
         asked = _RANGE.fullmatch(self.headers.get("Range", ""))
-        if asked and not (rule and rule.fault is Fault.IGNORE_RANGE):
+        if asked and not (rule and rule.fault in (Fault.IGNORE_RANGE, Fault.NO_RANGES)):
             start, status = int(asked[1]), 206
             end = min(int(asked[2]) + 1 if asked[2] else size, size)
             if start >= size:
@@ -258,7 +266,7 @@ class Handler(BaseHTTPRequestHandler):
             self._write(bytes(1000))
         elif fault is Fault.STALL:
             self._stall()
-        elif fault in (Fault.DROP, Fault.RESET, Fault.TRUNCATE):
+        elif fault in (Fault.DROP, Fault.NO_RANGES, Fault.RESET, Fault.TRUNCATE):
             self._hang_up(reset=fault is Fault.RESET)
 
     def _copy(self, source: Any, length: int) -> None:

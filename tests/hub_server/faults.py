@@ -27,8 +27,14 @@ class Fault(StrEnum):
     """One byte is another."""
     IGNORE_RANGE = "ignore range"
     """200 and the whole file, whatever part was asked for."""
+    NO_RANGES = "no ranges"
+    """200 and the file from its beginning, whatever part was asked for, and the connection is closed on the way."""
     WRONG_SIZE = "wrong size"
-    """The size said before the download is not the body's."""
+    """The size said before the download is not the body's, `by` some bytes."""
+    NO_CHECKSUM = "no checksum"
+    """The file's headers name neither an ETag nor the hub's own hash: a mirror."""
+    RENAMED = "renamed"
+    """The repository has another name now: a redirect that says nothing of the file."""
     TOO_MANY = "429"
     """With Retry-After."""
     UNAVAILABLE = "503"
@@ -46,7 +52,17 @@ WHOLE_ANSWER = frozenset(
     {Fault.TOO_MANY, Fault.UNAVAILABLE, Fault.FORBIDDEN, Fault.UNAUTHORIZED, Fault.NO_ANSWER, Fault.HTML}
 )
 IN_BODY = frozenset(
-    {Fault.DROP, Fault.RESET, Fault.STALL, Fault.SLOW, Fault.TRUNCATE, Fault.EXTEND, Fault.CORRUPT, Fault.IGNORE_RANGE}
+    {
+        Fault.DROP,
+        Fault.RESET,
+        Fault.STALL,
+        Fault.SLOW,
+        Fault.TRUNCATE,
+        Fault.EXTEND,
+        Fault.CORRUPT,
+        Fault.IGNORE_RANGE,
+        Fault.NO_RANGES,
+    }
 )
 HOSTILE = (
     "../outside.gguf", "/etc/absolute.gguf", "C:\\drive.gguf", "a/../../b.gguf", "nul\0byte.gguf", "CON.gguf",
@@ -66,6 +82,7 @@ class Rule:
     """"hub", "cdn", or "" for both."""
     times: int = 1
     retry_after_s: int = 0
+    by: int = 1000
 
 
 @dataclass

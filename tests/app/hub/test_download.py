@@ -97,6 +97,44 @@ def test_a_fault_that_stays_is_a_sentence_and_leaves_no_half_file(
     assert target_of(plan).read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("fault", [Fault.RENAMED, Fault.NO_CHECKSUM])
+def test_a_file_whose_headers_name_no_hash_is_compared_with_the_listed_one(
+    hub: HubServer, plan: DownloadPlan, fault: Fault
+) -> None:
+    hub.add_fault(fault, path="*.gguf", times=-1)
+    hub.add_fault(Fault.CORRUPT, path="*.gguf")
+    fetch(plan)
+    assert target_of(plan).read_bytes() == CONTENT
+    assert hub.bytes_sent > len(CONTENT), "the damaged one was found out and fetched again"
+
+
+def test_a_file_that_nothing_can_be_compared_with_is_told(hub: HubServer, plan: DownloadPlan) -> None:
+    unlisted = dataclasses.replace(plan, files=(dataclasses.replace(plan.files[0], sha256=""),))
+    hub.add_fault(Fault.NO_CHECKSUM, path="*.gguf", times=-1)
+    told = [event.sentence for event in fetch(unlisted) if isinstance(event, Notice)]
+    assert len(told) == 1
+    assert "no checksum" in told[0]
+
+
+@pytest.mark.parametrize("by", [1, -1, 1000])
+def test_a_size_that_is_never_right_ends_in_a_sentence_and_few_transfers(
+    hub: HubServer, plan: DownloadPlan, by: int
+) -> None:
+    hub.add_fault(Fault.WRONG_SIZE, path="*.gguf", times=-1, by=by)
+    with pytest.raises(HubError):
+        fetch(plan, patience=dataclasses.replace(PATIENCE, give_up_s=10.0))
+    assert hub.bytes_sent <= 3 * len(CONTENT)
+
+
+def test_a_server_without_ranges_that_loses_the_connection_is_not_asked_for_ever(
+    hub: HubServer, plan: DownloadPlan
+) -> None:
+    hub.add_fault(Fault.NO_RANGES, at=0.9, path="*.gguf", times=-1)
+    with pytest.raises(HubError, match="3 times over"):
+        fetch(plan, patience=dataclasses.replace(PATIENCE, give_up_s=10.0))
+    assert hub.bytes_sent <= 4 * len(CONTENT)
+
+
 def test_what_has_arrived_is_not_fetched_again(hub: HubServer, plan: DownloadPlan) -> None:
     half_done(plan, 0.9)
     before = hub.bytes_sent
