@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, QTimer
 
 from app.engine.messages import (
     AnswerStatistics,
@@ -36,7 +36,7 @@ from app.engine.messages import (
 )
 from app.engine.need import MemoryNeed
 from app.operation import Progress, Stage
-from workers.engine.client import EngineState
+from workers.engine.client import EngineSignals, EngineState
 from workers.protocol import Failure
 
 SAMPLE_MODEL = ModelLoaded(
@@ -83,25 +83,7 @@ class Answer:
     statistics: AnswerStatistics = field(default=SAMPLE_STATISTICS)
 
 
-class FakeEngine(QObject):
-    state_changed = Signal(object)
-    progress = Signal(object)
-    model_loaded = Signal(object)
-    too_large = Signal(object)
-    prompt_ready = Signal(object)
-    token = Signal(object)
-    answer_finished = Signal(object)
-    answer_ended = Signal(str)
-    token_count = Signal(object)
-    conversation_opened = Signal(object)
-    threads_measured = Signal(object)
-    drafting = Signal(object)
-    draft_verdict = Signal(object)
-    draft_checked = Signal(object)
-    trial_ended = Signal()
-    failed = Signal(object)
-    notice = Signal(str)
-
+class FakeEngine(EngineSignals):
     def __init__(self, parent: QObject | None = None, loaded: ModelLoaded | None = None) -> None:
         super().__init__(parent)
         self.calls: list[tuple[str, tuple[Any, ...]]] = []

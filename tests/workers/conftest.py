@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import shiboken6
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import QTimer, Signal
 from pytestqt.qtbot import QtBot
 
 from app.engine.messages import Generate, LoadModel, Message, Role
 from app.system.paths import Paths, default_paths
 from tests.ui.services import engine, loaded_engine, settings, storage, tasks
-from workers.engine.client import ChatEngine
+from workers.engine.client import ChatEngine, EngineSignals
 from workers.process import ChildProcess
 
 __all__ = ["engine", "loaded_engine", "settings", "storage", "tasks"]
@@ -72,31 +72,12 @@ def make_engine(qapp: object, paths: Paths) -> Iterator[Callable[..., ChatEngine
 class Heard:
     """Everything an engine said, in order, as (signal name, value)."""
 
-    SIGNALS = (
-        "state_changed",
-        "progress",
-        "model_loaded",
-        "too_large",
-        "prompt_ready",
-        "token",
-        "answer_finished",
-        "answer_ended",
-        "token_count",
-        "conversation_opened",
-        "threads_measured",
-        "drafting",
-        "draft_verdict",
-        "draft_checked",
-        "failed",
-        "notice",
-    )
-
     def __init__(self, engine: ChatEngine, qtbot: QtBot) -> None:
         self.engine = engine
         self.qtbot = qtbot
         self.all: list[tuple[str, object]] = []
-        for name in self.SIGNALS:
-            getattr(engine, name).connect(lambda value, name=name: self.all.append((name, value)))
+        for name in (name for name, value in vars(EngineSignals).items() if isinstance(value, Signal)):
+            getattr(engine, name).connect(lambda value=None, name=name: self.all.append((name, value)))
 
     def of(self, name: str) -> list:
         return [value for said, value in self.all if said == name]

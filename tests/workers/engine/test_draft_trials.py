@@ -41,8 +41,6 @@ def draft(tmp_path_factory):
 def heard(make_engine: Callable[..., ChatEngine], qtbot: QtBot, draft) -> Heard:
     """The starter model with its draft, loaded in the real child."""
     heard = Heard(make_engine(None), qtbot)
-    heard.trials_ended = []
-    heard.engine.trial_ended.connect(lambda: heard.trials_ended.append(True))
     heard.engine.load(dataclasses.replace(LOAD, draft=draft))
     heard.wait_for_state("ready")
     return heard
@@ -64,7 +62,7 @@ def test_the_check_and_then_an_answer(heard: Heard) -> None:
     (result,) = heard.of("draft_checked")
     assert isinstance(result, DraftCheck)
     assert result.is_sound
-    assert heard.trials_ended == [True]
+    assert heard.of("trial_ended") == [None]
     heard.engine.generate(Generate("one", QUESTION, Sampling(temperature=0, max_tokens=5)))
     heard.wait_for("answer_ended")
     assert heard.of("answer_ended") == [""]
@@ -82,7 +80,7 @@ def test_a_trial_is_stopped_and_the_model_stays(heard: Heard) -> None:
     heard.engine.try_draft(ENDLESS)
     heard.wait(lambda: any(event.stage == "check draft" for event in heard.of("progress")))
     heard.engine.stop()
-    heard.wait(lambda: bool(heard.trials_ended))
+    heard.wait(lambda: bool(heard.of("trial_ended")))
     assert heard.engine.state is EngineState.READY
     assert heard.of("draft_checked") == heard.of("failed") == []
 
@@ -92,7 +90,7 @@ def test_a_death_during_a_trial_ends_it(heard: Heard) -> None:
     heard.wait(lambda: any(event.stage == "check draft" for event in heard.of("progress")))
     psutil.Process(heard.engine.child_pid).kill()
     heard.wait_for("failed")
-    assert heard.trials_ended == [True]
+    assert heard.of("trial_ended") == [None]
 
 
 def test_without_a_model_a_trial_fails_with_a_sentence(make_engine: Callable[..., ChatEngine], qtbot: QtBot) -> None:
