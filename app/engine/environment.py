@@ -19,9 +19,10 @@ def engine_environment() -> dict[str, str]:
     runtimes' default, to spin on, a busy neighbour makes decoding up to 20 times slower.
     GLIBC_TUNABLES: large blocks, such as the weights, are asked for in huge pages, so that reading all of them for
     each token misses the address cache less often.
+    GGML_NO_BACKTRACE: at an abort ggml would start a debugger, where there is one, which writes to standard output.
     """
     spins = _SPINS_AMD if "AMD" in cpu_name() else _SPINS_INTEL
-    variables = {"GOMP_SPINCOUNT": str(spins), "KMP_BLOCKTIME": "1"}
+    variables = {"GOMP_SPINCOUNT": str(spins), "KMP_BLOCKTIME": "1", "GGML_NO_BACKTRACE": "1"}
     if sys.platform == "linux":
         variables["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
     return variables

@@ -36,7 +36,7 @@ _GENERAL_KEYS = frozenset(
 _TOKENIZER_KEYS = frozenset({"tokenizer.ggml.model", "tokenizer.chat_template"})
 _ARCHITECTURE_KEYS = (
     ".context_length", ".embedding_length", ".block_count", ".vocab_size", ".nextn_predict_layers",
-    ".attention.head_count", ".attention.head_count_kv", ".rope.scaling.type",
+    ".attention.head_count", ".attention.head_count_kv", ".rope.scaling.type", ".rope.dimension_count",
     ".expert_count", ".expert_used_count", ".expert_group_count", ".expert_group_used_count",
 )  # fmt: skip
 
@@ -189,6 +189,10 @@ def _check_kind(raw: RawHeader, values: _Values) -> str:
     return architecture
 
 
+_ALWAYS_ROTATED = frozenset({"phi3", "phimoe"})
+"""Zero dimensions send llama.cpp round for ever in these. Hybrids without rotary positions do say zero."""
+
+
 def _check_shape(values: _Values, architecture: str) -> None:
     """What llama.cpp asserts, and ends the process on, when it reads the header."""
     layers = values.number(f"{architecture}.block_count")
@@ -202,6 +206,9 @@ def _check_shape(values: _Values, architecture: str) -> None:
         raise damaged("it does not say how wide the model is and how long its context")
     if values.text(f"{architecture}.rope.scaling.type") not in ROPE_SCALINGS | {""}:
         raise damaged("it names an unknown way to scale positions")
+    rotated = values.optional(f"{architecture}.rope.dimension_count")
+    if rotated is not None and (rotated % 2 or (rotated == 0 and architecture in _ALWAYS_ROTATED)):
+        raise damaged(f"it rotates {rotated} of the dimensions of a head")
     _check_experts(values, architecture)
 
 

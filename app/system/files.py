@@ -2,14 +2,65 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import shutil
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from app.errors import DiskFullError
 from app.units import size_text
+
+_PART_NUMBERS = itertools.count(1)
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows alone tells text from bytes
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let one writer at a time, of all threads and programs, read `path`, change it and write it. Raises OSError.
+
+    The lock is a file beside it, which stays: whoever removed it might remove another's.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+        _lock(file.fileno())
+        try:
+            yield
+        finally:
+            _unlock(file.fileno())
+
+
+def update_json(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]], *, indent: int | None = None) -> None:
+    """Replace the object in `path` by what `change` makes of it; nobody else writes it meanwhile.
+
+    A missing or damaged file is an empty object to `change`. Raises OSError.
+    """
+    with locked(path):
+        write_atomic(path, json.dumps(change(read_object(path)), ensure_ascii=False, indent=indent).encode())
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def read_json(path: Path) -> Any:
@@ -30,10 +81,14 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path` by way of `*.part`, synced and renamed. Raises OSError; the part is removed then."""
-    part = path.with_name(path.name + ".part")
+    """Write `data` to `path` by way of a part, synced and renamed. Raises OSError; the part is removed then.
+
+    The part's name is this writer's own, so that two programs that write at once leave one of the two files, whole.
+    What is written is the user's alone to read (mode 0600).
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}-{next(_PART_NUMBERS)}.part")
     try:
-        with part.open("wb") as file:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

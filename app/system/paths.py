@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -130,6 +131,7 @@ class Paths:
         try:
             for folder in (self.home, self.models, self.kv_cache, self.headers, self.downloads, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
+            self._keep_private()
             probe = self.home / f".write-test-{os.getpid()}"
             try:
                 probe.write_bytes(bytes(_PROBE_BYTES))
@@ -144,6 +146,22 @@ class Paths:
                 else "Make the folder writable, or set BANTAM_HOME to one that is.",
             ) from error
         return self
+
+    def _keep_private(self) -> None:
+        """Let no other user of this computer read chats, settings and what the models cached of them.
+
+        The data folder is 0700 and the files in it, but for the models, 0600: made so here for folders of earlier
+        versions too, and left where the system does not allow it or has other means (Windows).
+        """
+        if os.name != "posix":
+            return
+        with contextlib.suppress(OSError):
+            self.home.chmod(0o700)
+        for folder in (self.home, self.kv_cache, self.downloads, self.logs):
+            for file in folder.iterdir():
+                if file.is_file() and not file.is_symlink() and file.stat().st_mode & 0o077:
+                    with contextlib.suppress(OSError):
+                        file.chmod(0o600)
 
 
 def default_paths() -> Paths:

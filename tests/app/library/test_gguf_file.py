@@ -247,6 +247,7 @@ def test_absurd_headers(tmp_path: Path, raw: Any, make: Callable[[Any], bytes], 
 @pytest.mark.parametrize(
     "values",
     [
+        {"rope.dimension_count": 63},
         {"block_count": 0}, {"block_count": None}, {"block_count": 513}, {"block_count": "two"},
         {"embedding_length": 0}, {"context_length": None}, {"nextn_predict_layers": 3},
         {"attention.head_count": 2**31 + 1},
@@ -260,10 +261,17 @@ def test_what_would_end_llama_cpp_is_refused(tmp_path: Path, make_model: MakeMod
     assert "header of the file is damaged" in problem(make_model(tmp_path / "a.gguf", values=values))
 
 
+def test_no_rotated_dimensions_are_refused_where_llama_cpp_would_not_end(tmp_path: Path, make_model: MakeModel) -> None:
+    values = {"rope.dimension_count": 0}
+    assert "rotates 0 of the dimensions" in problem(make_model(tmp_path / "a.gguf", "phi3", values))
+    assert read_header(make_model(tmp_path / "b.gguf", "phi3", {"rope.dimension_count": 64})).layers == 2
+
+
 @pytest.mark.parametrize(
     "values",
     [
         {"rope.scaling.type": "yarn"},
+        {"rope.dimension_count": 0},
         {"expert_count": 8, "expert_used_count": 2},
         {"expert_count": 8, "expert_used_count": 2, "expert_group_count": 4, "expert_group_used_count": 2},
         {"nextn_predict_layers": 1},

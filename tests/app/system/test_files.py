@@ -1,6 +1,23 @@
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
 import pytest
 
-from app.system.files import read_json
+from app.system.files import locked, read_json, update_json, write_atomic
+
+ROOT = Path(__file__).parents[3]
+COUNT = """
+import sys
+from pathlib import Path
+from app.system.files import update_json
+for _ in range(50):
+    update_json(Path(sys.argv[1]), lambda stored: {"count": stored.get("count", 0) + 1})
+"""
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
@@ -15,3 +32,61 @@ def test_json_is_read(tmp_path):
     file = tmp_path / "file.json"
     file.write_text('{"a": [1, "é"]}', encoding="utf-8")
     assert read_json(file) == {"a": [1, "é"]}
+
+
+def test_two_programs_and_threads_that_change_a_file_at_once_lose_nothing(tmp_path):
+    file = tmp_path / "counts.json"
+    programs = [subprocess.Popen([sys.executable, "-c", COUNT, str(file)], cwd=ROOT) for _ in range(2)]
+
+    def count() -> None:
+        for _ in range(50):
+            update_json(file, lambda stored: {"count": stored.get("count", 0) + 1})
+
+    threads = [threading.Thread(target=count) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [program.wait(60) for program in programs] == [0, 0]
+    assert read_json(file) == {"count": 200}
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_without_the_lock_the_same_would_lose_some(tmp_path):
+    """The control, step by step: two who have read before either writes."""
+    file = tmp_path / "counts.json"
+    update_json(file, lambda _stored: {"count": 1})
+    first, second = read_json(file), read_json(file)
+    for stored in (first, second):
+        write_atomic(file, json.dumps({"count": stored["count"] + 1}).encode())
+    assert read_json(file) == {"count": 2}, "and not 3"
+
+
+def test_two_writers_do_not_share_a_part(tmp_path, monkeypatch):
+    file = tmp_path / "file.json"
+    replace = Path.replace
+
+    def with_another_in_between(part: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "replace", replace)
+        write_atomic(file, b"theirs")
+        return replace(part, target)
+
+    monkeypatch.setattr(Path, "replace", with_another_in_between)
+    write_atomic(file, b"ours")
+    assert file.read_bytes() == b"ours"
+    assert [path.name for path in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_a_change_that_fails_gives_the_lock_back_and_changes_nothing(tmp_path):
+    file = tmp_path / "file.json"
+    update_json(file, lambda _stored: {"a": 1})
+    with pytest.raises(ZeroDivisionError):
+        update_json(file, lambda _stored: {"a": 1 // 0})
+    with locked(file):
+        assert read_json(file) == {"a": 1}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems keep what is whose in other ways")
+def test_small_files_are_the_users_alone(tmp_path):
+    write_atomic(tmp_path / "file.json", b"{}")
+    assert stat.S_IMODE((tmp_path / "file.json").stat().st_mode) == 0o600

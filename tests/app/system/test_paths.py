@@ -1,4 +1,6 @@
 import errno
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,18 @@ def test_a_disk_that_takes_an_empty_file_and_nothing_more_is_told(tmp_path, monk
         Paths(tmp_path).ensure()
     assert way_out in failed.value.hint
     assert not [path for path in tmp_path.iterdir() if path.is_file()]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems keep what is whose in other ways")
+def test_no_other_user_reads_the_data_folder_also_one_of_an_earlier_version(tmp_path):
+    paths = Paths(tmp_path / "home")
+    for file in (paths.chats, paths.kv_cache / "one.kv", paths.window_log, paths.models / "owner" / "m.gguf"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+        file.chmod(0o644)
+    paths.home.chmod(0o755)
+    paths.ensure()
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (paths.home, paths.chats, paths.kv_cache / "one.kv")] == [
+        0o700, 0o600, 0o600,
+    ]  # fmt: skip
+    assert stat.S_IMODE((paths.models / "owner" / "m.gguf").stat().st_mode) == 0o644, "models are no secrets"
