@@ -23,7 +23,7 @@ from app.hub.part import SUFFIX, Digests, Expected, Part, name_taken, remove_par
 from app.hub.plan import checked, plan_as_dict
 from app.hub.repository import RemoteFile
 from app.hub.transport import Hub, Timeouts, Transport, check_status, retry_after_s
-from app.library.manifest import FileOrigin, read_manifest, write_manifest
+from app.library.manifest import FileOrigin, note_origin, read_manifest
 from app.library.verify import sha256_of
 from app.operation import Notice, Report, ShouldStop
 from app.system.files import require_room
@@ -325,7 +325,7 @@ def _note_origin(plan: DownloadPlan, file: RemoteFile, sha256: str, revision: st
     target = plan.folder / file.path
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     origin = FileOrigin(sha256, target.stat().st_size, plan.repository, revision, plan.endpoint, now)
-    write_manifest(plan.folder, read_manifest(plan.folder).with_file(file.path, origin))
+    note_origin(plan.folder, file.path, origin)
 
 
 # How far a download is, how fast, how long still: measured over the last seconds, said a few times a second.

@@ -13,7 +13,7 @@ from app.errors import StorageError
 from app.library import provenance
 from app.library.provenance import OpaqueStep, ProvenanceStep, Steps, words_of
 from app.library.safetensors import weight_files
-from app.system.files import read_json, write_atomic
+from app.system.files import locked, read_json, write_atomic
 
 NAME = "manifest.json"
 _VERSION = 2
@@ -75,6 +75,15 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest({str(name): _origin(str(name), value) for name, value in data["files"].items()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Manifest()
+
+
+def note_origin(folder: Path, name: str, origin: FileOrigin) -> None:
+    """Add or replace one file's row, while nobody else changes the manifest. Raises StorageError."""
+    try:
+        with locked(folder / NAME):
+            write_manifest(folder, read_manifest(folder).with_file(name, origin))
+    except OSError as error:
+        raise StorageError(f"The origin of the model could not be noted: {error.strerror or error}.") from error
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -19,7 +19,7 @@ from app.engine.messages import BenchResult
 from app.errors import StorageError
 from app.library.manifest import origin_of
 from app.measure.messages import Estimate, Quality
-from app.system.files import read_json, write_atomic
+from app.system.files import locked, read_json, write_atomic
 
 _VERSION = 1
 MAX_MEASUREMENTS = 20
@@ -129,11 +129,12 @@ def record(path: Path, result: Quality | BenchResult) -> None:
     """Add a measurement to the ledger at `path`. A damaged or newer one is kept aside. Raises StorageError."""
     try:
         identity = identity_of(result.path)
-        ledger, keep_aside = _read(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if keep_aside:
-            path.replace(path.with_name(path.name + ".damaged"))
-        write_atomic(path, _as_json(ledger.with_figures(identity, _added(ledger.of(identity), result))))
+        with locked(path):
+            ledger, keep_aside = _read(path)
+            if keep_aside:
+                path.replace(path.with_name(path.name + ".damaged"))
+            write_atomic(path, _as_json(ledger.with_figures(identity, _added(ledger.of(identity), result))))
     except OSError as error:
         raise StorageError(
             f"The measurement could not be kept: {error.strerror or error}.",

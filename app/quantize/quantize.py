@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from app.convert.messages import Convert
 from app.errors import Cancelled, ModelFileError, QuantizeError, StorageError
 from app.library.gguf_file import read_header
-from app.library.manifest import FileOrigin, lineage_of, read_manifest, write_manifest
+from app.library.manifest import FileOrigin, lineage_of, note_origin
 from app.library.tensor_types import NEEDS_IMPORTANCE
 from app.library.verify import sha256_of
 from app.operation import Progress, Report, ShouldStop, Stage
@@ -144,7 +144,7 @@ def _finish(request: Quantize, part: Path, report: Report, stop: ShouldStop) -> 
     steps = lineage.then(step_of(request))
     origin = FileOrigin(sha256, size, date=now, parent=lineage.parent_from(folder), steps=steps)
     # The row first: without its file it says nothing to anybody, a file without its row has lost where it came from.
-    write_manifest(folder, read_manifest(folder).with_file(request.output.name, origin))
+    note_origin(folder, request.output.name, origin)
     part.replace(request.output)
     return Quantized(request.output, request.type, origin.recipe, _size_of(request.source), size, sha256)
 

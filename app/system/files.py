@@ -23,15 +23,15 @@ _BINARY = getattr(os, "O_BINARY", 0)  # Windows alone tells text from bytes
 def locked(path: Path) -> Iterator[None]:
     """Let one writer at a time, of all threads and programs, read `path`, change it and write it. Raises OSError.
 
-    The lock is a file beside it, which stays: whoever removed it might remove another's.
+    The folder that `path` is in is what is locked, so that nothing is left behind; on Windows, which locks no folders,
+    an empty file of the same meaning in the temporary folder.
     """
-    lock = path.with_name(f".{path.name}.lock")
-    with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
-        _lock(file.fileno())
-        try:
-            yield
-        finally:
-            _unlock(file.fileno())
+    descriptor = _open_lock(path)
+    try:
+        _lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)  # and with it the lock goes
 
 
 def update_json(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]], *, indent: int | None = None) -> None:
@@ -44,23 +44,26 @@ def update_json(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]], 
 
 
 if sys.platform == "win32":
+    import hashlib
     import msvcrt
+    import tempfile
+
+    def _open_lock(path: Path) -> int:
+        name = hashlib.sha256(str(path.parent.resolve()).encode()).hexdigest()[:16]
+        return os.open(Path(tempfile.gettempdir(), f"bantam-{name}.lock"), os.O_RDWR | os.O_CREAT)
 
     def _lock(descriptor: int) -> None:
         msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
 
-    def _unlock(descriptor: int) -> None:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-
 else:
     import fcntl
 
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    def _open_lock(path: Path) -> int:
+        return os.open(path.parent, os.O_RDONLY)
 
-    def _unlock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    def _lock(descriptor: int) -> None:
+        with contextlib.suppress(OSError):  # some network file systems know no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def read_json(path: Path) -> Any:

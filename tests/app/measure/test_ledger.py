@@ -7,6 +7,8 @@ import hashlib
 import json
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -176,3 +178,24 @@ def test_a_model_that_is_gone_is_a_sentence(ledger: Path, tmp_path: Path) -> Non
     with pytest.raises(StorageError, match="could not be kept"):
         record(ledger, quality(tmp_path / "gone.gguf"))
     assert not ledger.exists()
+
+
+RECORDER = """
+import sys
+from pathlib import Path
+from tests.app.measure.test_ledger import speed
+from app.measure.ledger import record
+ledger, folder, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+for number in range(30):
+    model = folder / f"{name}-{number}.gguf"
+    model.write_bytes(b"GGUF" + model.name.encode())
+    record(ledger, speed(model))
+"""
+
+
+def test_three_programs_that_record_at_once_lose_no_row(ledger: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", RECORDER, str(ledger), str(tmp_path)]
+    programs = [subprocess.Popen([*command, name], cwd=Path(__file__).parents[3]) for name in "abc"]
+    assert [program.wait(120) for program in programs] == [0, 0, 0]
+    assert len(read_ledger(ledger).models) == 90
+    assert not list(ledger.parent.glob("*.damaged"))
