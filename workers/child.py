@@ -86,7 +86,9 @@ class Inbox:
                 line = decode(raw)
             except ProtocolError as error:
                 print(error, file=sys.stderr)
-                continue
+                if error.id is None or error.id in self._flags:
+                    continue
+                line = Line(error.id, error)  # whoever asked would wait for its end for ever
             if not isinstance(line.value, Stop):
                 self._flags[line.id] = StopFlag()
                 self._requests.put(line)
@@ -111,6 +113,8 @@ def _run_one(request: Line, outbox: Outbox, run: Run, flag: StopFlag) -> tuple[E
     try:
         if flag():
             return End.CANCELLED, None
+        if isinstance(request.value, ProtocolError):
+            return End.FAILED, Failure(f"The engine does not know how to do this: {request.value}.")
         return End.RESULT, run(request.value, lambda event: outbox.write(Line(request.id, event)), flag)
     except Cancelled:
         return End.CANCELLED, None

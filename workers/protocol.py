@@ -63,7 +63,11 @@ class Line:
 
 
 class ProtocolError(ValueError):
-    """A line that is not of this protocol."""
+    """A line that is not of this protocol. `id` is that of the request, where the line has one."""
+
+    def __init__(self, sentence: str, id: int | None = None) -> None:
+        super().__init__(sentence)
+        self.id = id
 
 
 _TYPES: dict[str, type] = {cls.__name__: cls for cls in (*REQUESTS, *EVENTS, *RESULTS, Hello, Stop, Failure)}
@@ -82,12 +86,15 @@ def encode(line: Line) -> bytes:
 
 def decode(raw: bytes) -> Line:
     """The reverse of `encode`. Raises ProtocolError for anything else."""
+    data = None
     try:
         data = json.loads(raw.decode())
         value = _BUILDERS[data["type"]](data.get("value") or {}) if "type" in data else None
         return Line(int(data["id"]), value, End(data["end"]) if "end" in data else None)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ProtocolError(f"not a line of the protocol: {raw[:200]!r}") from error
+        number = data.get("id") if isinstance(data, dict) else None
+        known = number if isinstance(number, int) and not isinstance(number, bool) else None
+        raise ProtocolError(f"not a line of the protocol: {raw[:200]!r}", known) from error
 
 
 # Made once: json.dumps with options makes an encoder at each call.

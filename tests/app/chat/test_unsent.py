@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,9 +38,15 @@ def test_a_damaged_file_is_no_text(store: ChatStore, content: str) -> None:
     assert load_unsent(store) == {}
 
 
-def test_a_text_that_cannot_be_saved_is_said_and_the_last_one_stays(store: ChatStore, database: Path) -> None:
+def test_a_text_that_cannot_be_saved_is_said_and_the_last_one_stays(
+    store: ChatStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_unsent(store, {"": "first"})
-    (database.parent / "unsent.json.part").mkdir()  # where the new file would be written
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match="could not be saved"):
         save_unsent(store, {"": "second"})
     assert load_unsent(store) == {"": "first"}
