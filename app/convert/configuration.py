@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 from app.errors import ConversionError
 from app.library.gguf_reader import printable
 from app.system.files import read_json
+from app.system.paths import RESOURCES
 
 _LARGEST = 1 << 31
 
@@ -17,13 +21,18 @@ def _is_count(value: Any) -> bool:
 
 
 class Config:
-    """The values of config.json; those in `text_config` override those of the same name outside it."""
+    """The values of config.json, and where it leaves one out what transformers' class for the architecture has.
+
+    A model of several parts keeps those of its language model in `text_config`; the others mean nothing for it.
+    """
 
     def __init__(self, values: dict[str, Any]) -> None:
-        inner = values.get("text_config")
-        self.values = {**values, **(inner if isinstance(inner, dict) else {})}
         names = values.get("architectures")
         self.architecture = str(names[0]) if isinstance(names, list) and names else ""
+        inner = values.get("text_config")
+        self.given = {**_shared(values), **inner} if isinstance(inner, dict) else values
+        self.fields = fields_of(self.architecture)
+        self.values = {**self.fields, "rope_parameters": None, **self.given}
 
     def get(self, *names: str, default: Any = None) -> Any:
         """The first of these values that is present and not null."""
@@ -109,8 +118,44 @@ class Config:
 
     @property
     def tied(self) -> bool:
-        """Whether the token embedding is the output matrix too. Without the key transformers assumes that it is."""
+        """Whether the token embedding is the output matrix too. transformers assumes that it is, where nothing says."""
         return bool(self.get("tie_word_embeddings", default=True))
+
+    @property
+    def default_rope(self) -> dict[str, Any]:
+        """The rotary parameters of transformers' class, where config.json has none."""
+        return dict(self.fields.get("rope_parameters") or {})
+
+
+def _shared(values: dict[str, Any]) -> dict[str, Any]:
+    """What a model of several parts says for all of them."""
+    names = ("tie_word_embeddings", "transformers_version", "quantization_config", "compression_config")
+    return {name: values[name] for name in names if name in values}
+
+
+def fields_of(architecture: str) -> dict[str, Any]:
+    """The fields of transformers' configuration class with their defaults; empty for an architecture without one."""
+    classes: dict[str, dict[str, Any]] = _classes()["classes"]
+    return classes.get(_SAME_CLASS.get(architecture, architecture), {})
+
+
+def is_newer_transformers(version: object) -> bool:
+    """Whether a model was written by a newer transformers than the one whose classes are known here."""
+    return isinstance(version, str) and _numbers(version) > _numbers(_classes()["transformers"])
+
+
+_SAME_CLASS = {"Gemma3ForConditionalGeneration": "Gemma3ForCausalLM", "DeciLMForCausalLM": "LlamaForCausalLM"}
+"""Architectures whose language model is configured by another's class."""
+
+
+@functools.cache
+def _classes() -> dict[str, Any]:
+    classes: dict[str, Any] = json.loads((RESOURCES / "convert" / "config_classes.json").read_bytes())
+    return classes
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
 
 
 def read_config(folder: Path) -> Config:

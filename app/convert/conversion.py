@@ -100,7 +100,7 @@ def _plan(folder: Path, kind: str) -> _Plan:
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_name(_name(folder, config))
     add_common_keys(writer, config, family)
-    extra = add_rope(writer, config)
+    extra = add_rope(writer, config, family)
     writer.add_file_type(_FILE_TYPES[kind])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     add_vocabulary(writer, folder, config, space_prefix=family.space_prefix)

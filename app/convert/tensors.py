@@ -113,7 +113,27 @@ def plan_tensors(checkpoint: dict[str, SourceTensor], config: Config, family: Fa
         embedding = planned["token_embd.weight"]
         planned["output.weight"] = OutputTensor("output.weight", embedding.shape, embedding.type, embedding.source)
     _check_complete(planned, config)
+    if not family.per_layer:  # a folder of Bantam's own, whose config.json speaks of no biases
+        _check_biases(planned, config)
     return list(planned.values())
+
+
+_BIASES = {
+    "attention_bias": ("attn_q.bias", "attn_k.bias", "attn_v.bias"),
+    "use_qkv_bias": ("attn_q.bias", "attn_k.bias", "attn_v.bias"),
+    "mlp_bias": ("ffn_up.bias", "ffn_gate.bias", "ffn_down.bias"),
+}
+
+
+def _check_biases(planned: dict[str, OutputTensor], config: Config) -> None:
+    """llama.cpp adds the biases that a file has, transformers those that config.json speaks of."""
+    for key, ends in _BIASES.items():
+        there = any(name.endswith(ends) for name in planned)
+        if key in config.fields and there != bool(config.get(key)):
+            raise ConversionError(
+                f"config.json says “{key}”: {not there}, and the model has {'such' if there else 'no such'} biases.",
+                "The files are of two versions: download the model again.",
+            )
 
 
 def _is_copy(config: Config) -> bool:

@@ -59,6 +59,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen3": ("Qwen3", {"head_dim": 64, "tie_word_embeddings": True}),
     "phi3": ("Phi3", {"sliding_window": None}),
     "phi3-long": ("Phi3", {"sliding_window": None, "rope_parameters": _LONG, "max_position_embeddings": 512}),
+    "gemma": ("Gemma", {"head_dim": 64}),
     "gemma2": ("Gemma2", _GEMMA | {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}),
     "gemma3": ("Gemma3", _GEMMA | {"num_hidden_layers": 7}),
     "smollm3": ("SmolLM3", {"num_hidden_layers": 5}),

@@ -102,7 +102,7 @@ def test_positions_that_are_not_scaled_show(
         factors = np.ones(16, np.float32)
         without = {f"rope_factors_{length}.weight": factors for length in ("long", "short")}
 
-    def plain(writer: Any, _config: Any) -> dict[str, np.ndarray]:
+    def plain(writer: Any, _config: Any, _family: Any) -> dict[str, np.ndarray]:
         writer.add_rope_freq_base(500000.0 if kind == "llama3" else 10000.0)
         return without
 

@@ -178,7 +178,8 @@ def rubbish(folder: Path) -> None:
         (set_config(architectures=["MambaForCausalLM"]), "MambaForCausalLM"),
         (set_config(architectures=None), "does not name"),
         (set_config(num_hidden_layers=3), "Layer 2 of 3 is missing"),
-        (set_config(hidden_size=None), "hidden_size"),
+        (set_config(hidden_size=None), "not what config.json says"),  # the class's 4096
+        (set_config(hidden_size="wide"), "hidden_size"),
         (set_config(rope_parameters={"rope_type": "spiral"}), "spiral"),
         (set_config(rope_parameters={"rope_type": "linear"}), "factor"),
         (set_config(quantization_config={"quant_method": "gptq"}), "gptq"),

@@ -115,8 +115,8 @@ def test_it_quantizes(plain: Path, tmp_path: Path, kind: str, most: float) -> No
         ({"intermediate_size": [256, 512]}, "each of the model's 3 layers"),
         ({"intermediate_size": [256, 0, 512]}, "each of the model's 3 layers"),
         ({"intermediate_size": [512, 256, 512]}, "not what config.json says"),
-        ({"sliding_window": 64}, "sliding window"),
-        ({"hidden_act": "gelu"}, "SILU"),
+        ({"sliding_window": 64}, "sliding_window"),
+        ({"hidden_act": "gelu"}, "hidden_act"),
         ({"head_dim": None}, "head_dim"),
     ],
 )
