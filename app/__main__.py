@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 
 from app.system.frozen import prepare
+from app.system.paths import ask_for_debug_log
+
+DEBUG = "--debug"
 
 
 def main() -> int:
@@ -15,16 +18,19 @@ def main() -> int:
         from workers.child import main as worker
 
         return worker()
-    if arguments and not names_a_model(arguments):
-        from app.cli import main as command
+    if opens_the_window(arguments):
+        if DEBUG in arguments:
+            ask_for_debug_log()
+        return _open_window(next((argument for argument in arguments if argument != DEBUG), ""))
+    from app.cli import main as command
 
-        return command(arguments)
-    return _open_window(arguments[0] if arguments else "")
+    return command(arguments)
 
 
-def names_a_model(arguments: list[str]) -> bool:
-    """`bantam model.gguf`, or the address that a file manager gives: the window, with that model."""
-    return len(arguments) == 1 and (arguments[0].lower().endswith(".gguf") or arguments[0].startswith("file:"))
+def opens_the_window(arguments: list[str]) -> bool:
+    """Nothing to do, or `bantam model.gguf`, or the address that a file manager gives: the window, with that model."""
+    named = [argument for argument in arguments if argument != DEBUG]
+    return not named or (len(named) == 1 and (named[0].lower().endswith(".gguf") or named[0].startswith("file:")))
 
 
 def _open_window(file: str) -> int:

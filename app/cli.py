@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from app.errors import AppError, Cancelled
+from app.system.paths import ask_for_debug_log, default_paths, is_debugging
+
+_log = logging.getLogger(__name__)
 
 COMMANDS = {
     "chat": "chat with a model in the terminal",
@@ -39,8 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit code."""
     try:
         parsed = _parser(arguments).parse_args(arguments)
-        code: int = parsed.run(parsed)
-        return code
+        return _run(parsed)
     except AppError as error:
         print(f"{error.sentence} {error.hint}".strip(), file=sys.stderr)
         return 1
@@ -49,6 +52,19 @@ def main(arguments: Sequence[str]) -> int:
         return 130
     except BrokenPipeError:
         return 1
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    if parsed.debug:
+        ask_for_debug_log()
+    if is_debugging():
+        from app.diagnostics.debug_log import open_debug_log
+
+        open_debug_log(default_paths().ensure())
+    _log.debug("command %s", parsed.command)
+    code: int = parsed.run(parsed)
+    _log.debug("command %s ended with code %d", parsed.command, code)
+    return code
 
 
 class _Parser(argparse.ArgumentParser):
@@ -73,11 +89,14 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         description="Makes a language model fit this computer and chats with it here. Without a command: the window.",
     )
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the versions of Bantam and its parts")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    debug = "write what happens, without your texts, to logs/debug.log in the data folder"
+    parser.add_argument("--debug", action="store_true", help=debug)
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     chosen = next((argument for argument in arguments if argument in COMMANDS), None)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
         if name == chosen:
             importlib.import_module(f"app.commands.{name.replace('-', '_')}").configure(command)
             command.add_argument("--json", action="store_true", help="print one JSON object to stdout")
+            command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=debug)
     return parser

@@ -60,7 +60,7 @@ def main(argument: str = "") -> int:
         folder_notice = adopt(paths)
     except StorageError as error:
         return refuse(error.sentence, error.hint)
-    log = open_log(paths.window_log)
+    log = open_log(paths)
     with Run(paths) as run:
         theme = ThemeWatcher(application, load_settings(paths.settings).theme)
         application.setWindowIcon(icon("bird", "accent", 64))

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled
 from app.operation import Event
+from app.system.paths import default_paths, is_debugging
 from workers.protocol import End, Failure, Hello, Line, ProtocolError, Stop, decode, encode
 
 Run = Callable[[Any, Callable[[Event], None], StopFlag], Any]
@@ -100,6 +101,10 @@ class Inbox:
 
 def serve(stdin: BinaryIO, outbox: Outbox, run: Run) -> None:
     """Say hello, then answer requests with `run` until the end of stdin ends the process."""
+    if is_debugging():
+        from app.diagnostics.debug_log import open_debug_log
+
+        open_debug_log(default_paths())
     inbox = Inbox(stdin)
     outbox.write(Line(0, Hello(os.getpid())))
     while True:
@@ -123,5 +128,15 @@ def _run_one(request: Line, outbox: Outbox, run: Run, flag: StopFlag) -> tuple[E
     except Exception as error:  # noqa: BLE001 - one of the three boundaries
         with contextlib.suppress(OSError):
             traceback.print_exc()
+        _log_fault(request)
         sentence = f"Something went wrong in the engine: {type(error).__name__}: {error}"
         return End.FAILED, Failure(sentence, "This is a fault in Bantam.", traceback.format_exc())
+
+
+def _log_fault(request: Line) -> None:
+    """For the debug log, while the exception is handled."""
+    if is_debugging():
+        import logging  # not at the top: a child should be ready soon
+
+        name = type(request.value).__name__
+        logging.getLogger(__name__).debug("request %d %s failed by a fault", request.id, name, exc_info=True)

@@ -6,6 +6,7 @@ What is not finished is on disk too (`app.hub.part`): after a restart, or a cras
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +24,8 @@ from workers.process import ChildProcess, worker_command
 from workers.protocol import End, Failure, Line
 from workers.settings_store import SettingsStore
 from workers.tasks import TaskRunner
+
+_log = logging.getLogger(__name__)
 
 
 class DownloadState(StrEnum):
@@ -173,6 +176,7 @@ class Downloads(QObject):
         self._last_id += 1
         status = DownloadStatus(self._last_id, plan, state)
         self._statuses[status.id] = status
+        _log.debug("download %d: %s, %d files", status.id, state, len(plan.files))
         self._remember(status, paused=state is DownloadState.PAUSED)
         self.changed.emit(status)
         self._start_next()
@@ -240,10 +244,13 @@ class Downloads(QObject):
         end = unfinished.discard if state is DownloadState.CANCELLED else unfinished.forget
         self._records.run(end, self._paths, status.plan)
         del self._statuses[status.id]
+        _log.debug("download %d: %s", status.id, state)
         self.ended.emit(dataclasses.replace(status, state=state))
 
     def _change(self, status: DownloadStatus, **fields: object) -> None:
         changed = dataclasses.replace(status, **fields)  # type: ignore[arg-type]
+        if changed.state is not status.state:
+            _log.debug("download %d: %s", changed.id, changed.state)
         self._statuses[status.id] = changed
         self.changed.emit(changed)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from app.system.paths import Paths
 from app.system.process_outcome import Ending, ProcessOutcome
 from workers.process import ChildProcess, worker_command
 from workers.protocol import End, Failure, Hello, Line
+
+_log = logging.getLogger(__name__)
 
 
 class JobState(StrEnum):
@@ -211,11 +214,15 @@ class JobQueue(QObject):
         self._start_next()
 
     def _change(self, status: JobStatus) -> None:
+        before = self._jobs.get(status.id)
+        if before is None or (before.state, before.step) != (status.state, status.step):
+            _log.debug("job %d: %s, step %d of %d", status.id, status.state, status.step + 1, len(status.job.requests))
         self._jobs[status.id] = status
         self.changed.emit(status)
 
     def _end(self, status: JobStatus) -> None:
         del self._jobs[status.id]
+        _log.debug("job %d: %s", status.id, status.state)
         if status.state is not JobState.DONE:
             for part in status.job.parts:
                 with contextlib.suppress(OSError):

@@ -7,8 +7,9 @@ Lines are decoded in short slices between turns of the event loop, so that a flo
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
@@ -16,7 +17,9 @@ from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signa
 from app.engine.environment import engine_environment
 from app.system.frozen import program
 from app.system.process_outcome import Ending, ProcessOutcome
-from workers.protocol import Line, ProtocolError, decode, encode
+from workers.protocol import Failure, Hello, Line, ProtocolError, decode, encode
+
+_log = logging.getLogger(__name__)
 
 SLICE_MS = 4.0
 """Longest time lines are delivered in one turn of the event loop."""
@@ -53,6 +56,9 @@ class ChildProcess(QObject):
         self._stderr = bytearray()
         self._told_to_end = False
         self._outcome: ProcessOutcome | None = None
+        self._pid_started: int | None = None
+        self._event_counts: dict[int, Counter[str]] = {}
+        """For the debug log: of each request that has not ended, how often each type of event has come."""
         self._next_slice = self._single_shot(0, self._deliver_slice)
         self._grace = self._single_shot(END_GRACE_MS, self.kill)
 
@@ -71,11 +77,15 @@ class ChildProcess(QObject):
         self._told_to_end = False
         self._process.setProcessEnvironment(_environment(environment or {}))
         self._process.start(command[0], list(command[1:]))
+        self._pid_started = self.pid
+        self._event_counts.clear()
+        _log.debug("child %s started", self._pid_started)
 
     def send(self, line: Line) -> None:
         """Queue a line for the child. Never blocks; says nothing if the child is gone, `ended` does."""
         if self.is_running:
             self._process.write(encode(line))
+            _log.debug("child %s is asked %d %s", self._pid_started, line.id, type(line.value).__name__)
 
     def end(self, grace_ms: int | None = None) -> None:
         """Close the child's stdin, which tells it to end, and kill it where it takes longer than `grace_ms`."""
@@ -157,6 +167,7 @@ class ChildProcess(QObject):
             outcome, self._outcome = dataclasses.replace(self._outcome, details=details), None
             self._stderr.clear()
             self._next_slice.stop()
+            _log.debug("child %s: %s, code %d", self._pid_started, outcome.ending.name.lower(), outcome.code)
             self.ended.emit(outcome)
 
     def _deliver_line(self, raw: bytes) -> None:
@@ -165,9 +176,24 @@ class ChildProcess(QObject):
         except ProtocolError:
             self._note_unreadable(raw[:200])
         else:
+            if _log.isEnabledFor(logging.DEBUG):
+                self._log_line(line)
             self.line_received.emit(line)
 
+    def _log_line(self, line: Line) -> None:
+        """Types and numbers only: the values hold what the user and the model write."""
+        name = type(line.value).__name__
+        if line.end is None and not isinstance(line.value, Hello):
+            self._event_counts.setdefault(line.id, Counter())[name] += 1
+            return
+        counts = self._event_counts.pop(line.id, Counter())
+        events = ", ".join(f"{count} {event}" for event, count in counts.items()) or "no events"
+        end = line.end.value if line.end is not None else "is ready"
+        kind = line.value.kind or "a sentence" if isinstance(line.value, Failure) else name
+        _log.debug("child %s says of %d: %s, %s, after %s", self._pid_started, line.id, end, kind, events)
+
     def _note_unreadable(self, raw: bytes) -> None:
+        _log.debug("child %s: a line that is not of the protocol", self._pid_started)
         self._stderr += b"[not a line of the protocol] " + raw + b"\n"
 
 

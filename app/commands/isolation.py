@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -28,6 +29,8 @@ from app.errors import AppError
 from app.system.frozen import program
 from app.system.paths import default_paths
 from app.system.process_outcome import Ending, ProcessOutcome
+
+_log = logging.getLogger(__name__)
 
 _MARK = "BANTAM_COMMAND_CHILD"
 """Holds the number of the process that waits."""
@@ -74,7 +77,9 @@ def _run_child() -> tuple[ProcessOutcome, int]:
     previous = signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
         child = subprocess.Popen(command, env=engine_environment() | os.environ | {_MARK: str(os.getpid())})
+        _log.debug("child %d started for the command", child.pid)
         code = child.wait()
+        _log.debug("child %d ended with code %d", child.pid, code)
     finally:
         signal.signal(signal.SIGINT, previous)
     if code < 0 or code >= 0xC0000000:

@@ -8,6 +8,7 @@ hub now has another file.
 from __future__ import annotations
 
 import datetime
+import logging
 import threading
 import time
 from collections import deque
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import httpx2
 
 
+_log = logging.getLogger(__name__)
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MAX_DAMAGED = 3
 """Downloads of one file whose hash was wrong before it is given up."""
@@ -68,6 +70,7 @@ def download(request: Download, report: Report, stop: ShouldStop, patience: Pati
     """
     plan = checked(request.plan)
     missing = [file for file in plan.files if not _is_there(plan, file)]
+    _log.debug("download: %d of %d files are missing", len(missing), len(plan.files))
     check_room(plan, missing)
     total = sum(file.size_bytes for file in plan.files)
     hub = Hub(plan.endpoint, request.token)
@@ -143,6 +146,7 @@ class _File:
                 return self._attempt(part)
             except (_Again, OfflineError) as error:
                 sentence, least_s = error.sentence, error.wait_s if isinstance(error, _Again) else 0.0
+            _log.debug("attempt ended with %d bytes: %s", part.size_bytes, self._without_names(sentence))
             if part.size_bytes > furthest:
                 furthest = part.size_bytes
                 wait_s, waited_s = self._patience.first_wait_s, 0.0
@@ -152,6 +156,10 @@ class _File:
             self._wait(sentence, max(wait_s, least_s))
             waited_s += max(wait_s, least_s)
             wait_s = min(2 * wait_s, self._patience.longest_wait_s)
+
+    def _without_names(self, sentence: str) -> str:
+        """For the debug log, which names no file and no mirror."""
+        return sentence.replace(f"“{self._file.name}”", "the file").replace(self._hub.host, "the hub")
 
     def _wait(self, sentence: str, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -166,9 +174,12 @@ class _File:
             self._meter.say(DownloadPhase.CONNECTING)
             expected = self._ask(transport)
             self._compare(part, expected)
+            check = "sha256" if expected.is_sha256 else "git blob" if _is_hash(expected.etag) else "size only"
+            _log.debug("attempt: %d of %d bytes are there, check: %s", part.size_bytes, expected.size_bytes, check)
             digests = self._digests_of(part, expected)
             if part.size_bytes < expected.size_bytes:
                 self._body(transport, part, expected, digests)
+        _log.debug("whole: %s", "right" if digests.is_right else "damaged")
         if digests.is_right:
             return digests.sha256
         self._damaged += 1
@@ -224,6 +235,7 @@ class _File:
         part.expect(expected)
 
     def _begin_anew(self, part: Part) -> None:
+        _log.debug("what has arrived is thrown away: %d bytes", part.size_bytes)
         part.cut()
         self._digests = None
         self._meter.set_file(0)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,6 +127,11 @@ class Paths:
         """Where the window's threads stood when it died of native code; empty while it has not."""
         return self.logs / "crash.log"
 
+    @property
+    def debug_log(self) -> Path:
+        """What `--debug` writes."""
+        return self.logs / "debug.log"
+
     def ensure(self) -> Paths:
         """Make the folders. Raises StorageError with the way out where the disk does not allow it."""
         try:
@@ -168,3 +174,21 @@ def default_paths() -> Paths:
     """The data folder of this user: `BANTAM_HOME` where it is set, the system's usual place otherwise."""
     home = os.environ.get("BANTAM_HOME")
     return Paths(Path(home).expanduser() if home else Path(platformdirs.user_data_dir("Bantam", appauthor=False)))
+
+
+# Whether `--debug` was given: in the environment, where every process that is started from here finds it.
+
+
+_DEBUG = "BANTAM_DEBUG"
+
+
+def is_debugging() -> bool:
+    """Whether this process writes the debug log."""
+    return bool(os.environ.get(_DEBUG))
+
+
+def ask_for_debug_log() -> None:
+    """From now on this process and its children shall write the debug log. Says on stderr, once, where that is."""
+    if not is_debugging():
+        os.environ[_DEBUG] = "1"
+        print(f"What happens is written to {default_paths().debug_log}, without your texts.", file=sys.stderr)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.__main__ import _is_of_qt, names_a_model
+from app.__main__ import _is_of_qt, opens_the_window
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,11 +23,14 @@ ROOT = Path(__file__).parents[2]
         (["chat", "model.gguf"], False),
         (["--version"], False),
         (["models"], False),
-        ([], False),
+        ([], True),
+        (["--debug"], True),
+        (["--debug", "model.gguf"], True),
+        (["--debug", "models"], False),
     ],
 )
-def test_a_model_alone_opens_the_window(arguments: list[str], opens: bool) -> None:
-    assert names_a_model(arguments) is opens
+def test_nothing_and_a_model_alone_open_the_window(arguments: list[str], opens: bool) -> None:
+    assert opens_the_window(arguments) is opens
 
 
 def test_without_qt_there_is_a_sentence_and_no_trace() -> None:

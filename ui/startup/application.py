@@ -25,7 +25,7 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QFileOpenEvent
 from PySide6.QtWidgets import QApplication, QMessageBox
 
-from app.system.paths import default_paths
+from app.system.paths import Paths, default_paths, is_debugging
 from ui.startup.single_instance import Claim
 from workers.protocol import Failure
 
@@ -142,13 +142,19 @@ def _nothing(_number: int, _frame: FrameType | None) -> None:
 _MOST_BYTES = 500_000
 
 
-def open_log(file: Path) -> logging.FileHandler:
-    """Write to this file from now on; what is too long already is kept as `.old`."""
+def open_log(paths: Paths) -> logging.FileHandler:
+    """Write to the window's log from now on, and with `--debug` to its log; what is too long is kept as `.old`."""
+    file = paths.window_log
     if file.exists() and file.stat().st_size > _MOST_BYTES:
         file.replace(file.with_name(f"{file.name}.old"))
     log = logging.FileHandler(file, delay=True, encoding="utf-8")
+    log.setLevel(logging.WARNING)  # what --debug asks for has a file of its own
     log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(log)
+    if is_debugging():
+        from app.diagnostics.debug_log import open_debug_log
+
+        open_debug_log(paths)
     return log
 
 

@@ -6,6 +6,7 @@ The state is derived from what is going on and never set by hand; it has changed
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -36,6 +37,8 @@ from workers.engine.queue import Asked, RequestQueue
 from workers.engine.rescue import Death, Rescue, crash_failure, rescue
 from workers.process import ChildProcess, worker_command
 from workers.protocol import End, Failure, Hello, Line, Stop
+
+_log = logging.getLogger(__name__)
 
 # What the engine says to the window: its states and its signals.
 
@@ -245,6 +248,7 @@ class ChatEngine(EngineSignals):
         state = self._derive_state()
         if state is not self._state:
             self._state = state
+            _log.debug("engine: %s", state)
             self.state_changed.emit(state)
 
     def _derive_state(self) -> EngineState:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.diagnostics.debug_log import open_debug_log
 from app.errors import AppError, Cancelled, DiskFullError, GatedError, HubError, OfflineError, StorageError
 from app.hub.download import Patience, download
 from app.hub.messages import Download, DownloadPhase, DownloadPlan, DownloadProgress
@@ -21,6 +22,7 @@ from app.hub.repository import RemoteFile, open_repository
 from app.hub.transport import Hub, Timeouts
 from app.library.manifest import origin_of, read_manifest
 from app.operation import Event, Notice
+from app.system.paths import Paths
 from tests.hub_server import Fault, HubServer
 from tests.real_models import write_safetensors
 
@@ -95,6 +97,22 @@ def test_a_fault_that_stays_is_a_sentence_and_leaves_no_half_file(
     hub.clear_faults()
     fetch(plan)
     assert target_of(plan).read_bytes() == CONTENT
+
+
+def test_the_debug_log_tells_its_decisions_and_no_name(hub: HubServer, plan: DownloadPlan, bantam_home: Path) -> None:
+    hub.add_fault(Fault.DROP, at=0.5, path="*.gguf")
+    hub.add_fault(Fault.CORRUPT, at=0.7, path="*.gguf")
+    log = open_debug_log(Paths(bantam_home).ensure())
+    try:
+        fetch(plan, token="hf_secretToken")
+    finally:
+        log.close()
+    text = Paths(bantam_home).debug_log.read_text("utf-8")
+    assert f"attempt: 0 of {len(CONTENT)} bytes are there, check: sha256" in text
+    assert "attempt ended" in text
+    assert "the file arrived damaged" in text
+    assert "whole: right" in text
+    assert not any(word in text for word in ("m-Q4_0", "someone", "hf_secret", hub.endpoint.split("/")[2]))
 
 
 @pytest.mark.parametrize("fault", [Fault.RENAMED, Fault.NO_CHECKSUM])
