@@ -102,39 +102,39 @@ class FakeEngine(EngineSignals):
     def load(self, request: LoadModel) -> None:
         self.calls.append(("load", (request,)))
         self._request, self.model = request, None
-        self._change(EngineState.LOADING)
-        self._start()
+        self.change(EngineState.LOADING)
+        self.start()
 
     def unload(self) -> None:
         self.calls.append(("unload", ()))
         self.model = None
-        self._change(EngineState.EMPTY)
+        self.change(EngineState.EMPTY)
 
     def generate(self, request: Generate) -> None:
         self.calls.append(("generate", (request,)))
         answer = self.answers.popleft() if self.answers else Answer()
         self._answer, self._left = answer, deque(answer.tokens)
-        self._change(EngineState.GENERATING)
+        self.change(EngineState.GENERATING)
         self.progress.emit(Progress(Stage.PREFILL, 0, answer.prompt_tokens - answer.reused_tokens))
         context = self.model.context_tokens if self.model else 4096
         self.prompt_ready.emit(
             PromptReady(answer.prompt_tokens, answer.reused_tokens, answer.left_out_messages, context)
         )
-        self._start()
+        self.start()
 
     def stop(self) -> None:
         self.calls.append(("stop", ()))
         if self.state is EngineState.LOADING:
             self._clock.stop()
-            self._change(EngineState.EMPTY)
+            self.change(EngineState.EMPTY)
         elif self._answer is not None:
-            self._change(EngineState.STOPPING)
+            self.change(EngineState.STOPPING)
             self._left.clear()
             self._answer = dataclasses.replace(
                 self._answer,
                 statistics=dataclasses.replace(self._answer.statistics, stop_reason=StopReason.STOPPED),
             )
-            self._start()
+            self.start()
 
     def open_conversation(self, conversation_id: str) -> None:
         self.calls.append(("open_conversation", (conversation_id,)))
@@ -173,7 +173,7 @@ class FakeEngine(EngineSignals):
         """The child dies now."""
         self._clock.stop()
         self.model, answer, self._answer = None, self._answer, None
-        self._change(EngineState.CRASHED)
+        self.change(EngineState.CRASHED)
         if answer is not None:
             self.answer_ended.emit(sentence)
         self.failed.emit(Failure(sentence, hint, "details"))
@@ -187,7 +187,7 @@ class FakeEngine(EngineSignals):
         answer, self._answer = self._answer, None
         assert answer is not None
         self._clock.stop()
-        self._change(EngineState.READY)
+        self.change(EngineState.READY)
         if not answer.problem:
             self.answer_finished.emit(answer.statistics)
         self.answer_ended.emit(answer.problem)
@@ -198,17 +198,17 @@ class FakeEngine(EngineSignals):
         outcome = self.load_outcomes.popleft() if self.load_outcomes else SAMPLE_MODEL
         if isinstance(outcome, ModelLoaded):
             self.model = dataclasses.replace(outcome, path=self._request.path)
-            self._change(EngineState.READY)
+            self.change(EngineState.READY)
             self.model_loaded.emit(self.model)
             return
-        self._change(EngineState.EMPTY)
+        self.change(EngineState.EMPTY)
         self.too_large.emit(outcome) if isinstance(outcome, TooLarge) else self.failed.emit(outcome)
 
-    def _start(self) -> None:
+    def start(self) -> None:
         if not self.hold:
             self._clock.start()
 
-    def _change(self, state: EngineState) -> None:
+    def change(self, state: EngineState) -> None:
         if state is not self.state:
             self.state = state
             self.state_changed.emit(state)

@@ -93,7 +93,7 @@ def draft_verdict(stage: Stage) -> None:
 def draft_comparing(stage: Stage) -> None:
     load_with_draft(stage)
     open_sample_chat(stage)
-    stage.engine._change(stage.engine.state.LOADING)
+    stage.engine.change(stage.engine.state.LOADING)
     stage.engine.progress.emit(Progress(Step.COMPARE_DRAFT, 120, 300))
 
 

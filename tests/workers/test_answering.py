@@ -196,7 +196,7 @@ def test_a_second_conversation_waits_its_turn(
     answering.finished.connect(lambda id_, _message: finished.append(id_))
     with qtbot.waitSignals([answering.finished, answering.finished]):
         loaded_engine.hold = False
-        loaded_engine._start()
+        loaded_engine.start()
     assert finished == [conversation.id, other.id]
 
 

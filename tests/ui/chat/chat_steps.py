@@ -6,12 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QPlainTextEdit
 from pytestqt.qtbot import QtBot
 
 from tests.ui.fake_engine import Answer, FakeEngine
+from ui.chat.code_view import CodeView
 from ui.chat.markdown_stream import Block, render
+from ui.chat.message_body import MessageBody
 from ui.chat.message_widget import MessageWidget
 from ui.chat.page import ChatPage
+from ui.chat.prose_view import ProseView, TableView
 from workers.chat_storage import ChatStorage
 
 
@@ -64,3 +68,15 @@ def stored(qtbot: QtBot, storage: ChatStorage, function: Callable[[Any], Any]) -
 def titles(page: ChatPage) -> list[str]:
     model = page.shelf.model
     return [model.index(row).data() for row in range(model.rowCount())]
+
+
+def views(body: MessageBody) -> list[ProseView | TableView | CodeView]:
+    """What a message is made of, from the top down. Views that were replaced are hidden until they are deleted."""
+    return [one for one in body.children() if isinstance(one, ProseView | TableView | CodeView) and not one.isHidden()]
+
+
+def colours(view: CodeView) -> list[list[tuple[int, int, str]]]:
+    """Of each line of the code: where a colour begins, over how many characters it goes, and which it is."""
+    document = view.findChild(QPlainTextEdit).document()
+    lines = (document.findBlockByNumber(number).layout().formats() for number in range(document.blockCount()))
+    return [[(one.start, one.length, one.format.foreground().color().name()) for one in line] for line in lines]

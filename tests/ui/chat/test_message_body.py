@@ -7,11 +7,12 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QToolButton
 from pytestqt.qtbot import QtBot
 
-from tests.ui.chat.chat_steps import blocks_of
-from ui.chat.code_view import CodeView, Kind, LexerCallback, find_lexer
+from tests.ui.chat.chat_steps import blocks_of, colours, views
+from ui.chat.code_view import CodeView, LexerCallback, find_lexer
 from ui.chat.markdown_stream import Code, Paragraph, Table
 from ui.chat.message_body import MessageBody
 from ui.chat.prose_view import ProseView, TableView
+from ui.look.theme import color
 
 NEVER, LONG = 0.0, float("inf")
 TEXT = (
@@ -33,11 +34,7 @@ def body(qtbot: QtBot, theme: object) -> MessageBody:
 
 def shown(body: MessageBody) -> list[str]:
     """What the views hold, in order, look included."""
-    texts = []
-    for segment in body._segments:
-        view = segment.view
-        texts.append(view.text if isinstance(view, CodeView) else view.document().toHtml())
-    return texts
+    return [view.text if isinstance(view, CodeView) else view.document().toHtml() for view in views(body)]
 
 
 def finished(qtbot: QtBot, text: str) -> MessageBody:
@@ -69,7 +66,7 @@ def test_a_paragraph_that_grows_looks_like_a_finished_one(body: MessageBody, qtb
 def test_views_are_of_three_kinds(body: MessageBody) -> None:
     body.set_text(TEXT)
     body.work(LONG)
-    kinds = [type(segment.view) for segment in body._segments]
+    kinds = [type(view) for view in views(body)]
     assert kinds == [ProseView, CodeView, ProseView, TableView, ProseView, CodeView]
     assert sum(isinstance(b, Table) for b in body.blocks) == 1
 
@@ -120,9 +117,9 @@ def test_work_ends_at_its_deadline_and_goes_on_later(body: MessageBody) -> None:
 
 def test_code_that_grows_keeps_its_view(body: MessageBody) -> None:
     body.feed("```python\nx = 1\n")
-    view = body._segments[0].view
+    view = views(body)[0]
     body.feed("y = 2\n")
-    assert body._segments[0].view is view
+    assert views(body)[0] is view
     assert isinstance(view, CodeView)
     assert view.text == "x = 1\ny = 2"
 
@@ -136,18 +133,16 @@ def test_code_that_grew_has_the_colours_of_finished_code(body: MessageBody, qtbo
     body.set_text(f"```python\n{code}```\n")
     body.work(LONG)
     whole = finished(qtbot, f"```python\n{code}```\n")
-    grown, fresh = body._segments[0].view, whole._segments[0].view
-    assert {line: p for line, p in grown._highlighter.lines.items() if p} == {
-        line: p for line, p in fresh._highlighter.lines.items() if p
-    }
-    assert (0, 3, Kind.KEYWORD) in grown._highlighter.lines[0]
+    grown, fresh = views(body)[0], views(whole)[0]
+    assert colours(grown) == colours(fresh)
+    assert (0, 3, color("code_keyword").name()) in colours(grown)[0]
 
 
 def test_html_of_the_model_is_words(body: MessageBody) -> None:
     text = "<script>alert(1)</script> <img src='https://example.org/x.png'>"
     body.set_text(text)
     body.work(LONG)
-    assert body._segments[0].view.toPlainText() == text
+    assert views(body)[0].toPlainText() == text
     assert "&lt;script&gt;" in shown(body)[0]
 
 
@@ -155,13 +150,13 @@ def test_nothing_is_fetched(body: MessageBody) -> None:
     body.set_text("![x](https://example.org/x.png)")
     body.work(LONG)
     assert "<img" not in shown(body)[0]
-    assert body._segments[0].view.loadResource(2, "https://example.org/x.png") is None
+    assert views(body)[0].loadResource(2, "https://example.org/x.png") is None
 
 
 def test_a_link_is_handed_out_and_not_opened(body: MessageBody, qtbot: QtBot) -> None:
     body.set_text("[x](https://example.org/x)")
     body.work(LONG)
-    view = body._segments[0].view
+    view = views(body)[0]
     assert not view.openLinks()
     assert not view.openExternalLinks()
     with qtbot.waitSignal(body.address_clicked) as clicked:
@@ -172,7 +167,7 @@ def test_a_link_is_handed_out_and_not_opened(body: MessageBody, qtbot: QtBot) ->
 def test_copying_code_copies_the_code(body: MessageBody) -> None:
     body.set_text("```python\nx = 1\n\ny = 2\n```")
     body.work(LONG)
-    body._segments[0].view.findChild(QToolButton).click()
+    views(body)[0].findChild(QToolButton).click()
     assert QGuiApplication.clipboard().text() == "x = 1\n\ny = 2"
 
 
@@ -186,7 +181,7 @@ def test_a_long_word_does_not_widen_the_view(body: MessageBody) -> None:
     body.set_text("x" * 2000)
     body.work(LONG)
     body.arrange(400)
-    assert body._segments[0].view.document().size().width() <= 400
+    assert views(body)[0].document().size().width() <= 400
 
 
 def test_indented_code_stands_under_its_item(body: MessageBody) -> None:
@@ -195,4 +190,4 @@ def test_indented_code_stands_under_its_item(body: MessageBody) -> None:
     body.arrange(500)
     assert isinstance(body.blocks[1], Code)
     assert isinstance(body.blocks[0], Paragraph)
-    assert body._segments[1].view.x() > body._segments[0].view.x()
+    assert views(body)[1].x() > views(body)[0].x()

@@ -216,7 +216,7 @@ def test_an_answer_goes_on_in_its_own_chat(
     assert page.composer.button.accessibleName() == "Send"
     with qtbot.waitSignal(page.answering.finished):
         loaded_engine.hold = False
-        loaded_engine._start()
+        loaded_engine.start()
     assert contents(page) == ["other chat", "Yes."]
     assert stored(qtbot, storage, lambda store: store.get(slow)).path[-1].content == "One two"
 

@@ -8,7 +8,7 @@ from pytestqt.qtbot import QtBot
 
 from app.chat.conversation import Conversation
 from app.chat.presets import BALANCED, CREATIVE, PRECISE
-from ui.chat.sampling_panel import CUSTOM, ChatSettingsPane
+from ui.chat.sampling_panel import CUSTOM, ChatSettingsPane, PresetField
 from workers.chat_storage import ChatStorage
 
 NEW = Conversation("", "New chat", preset=BALANCED.name)
@@ -63,7 +63,7 @@ def test_a_stored_chat_keeps_its_values(pane: ChatSettingsPane, qtbot: QtBot) ->
 
 
 def test_own_values_are_saved_as_a_preset_and_deleted_again(pane: ChatSettingsPane, qtbot: QtBot) -> None:
-    field = pane._presets
+    field = pane.findChild(PresetField)
     pane.numbers["temperature"].setValue(1.4)
     pane.numbers["max_tokens"].setValue(64)
     assert field.button.text() == "Save…"
@@ -83,7 +83,7 @@ def test_own_values_are_saved_as_a_preset_and_deleted_again(pane: ChatSettingsPa
 
 def test_a_name_that_comes_with_bantam_is_refused(pane: ChatSettingsPane, qtbot: QtBot) -> None:
     with qtbot.waitSignal(pane.failed) as failed:
-        pane._presets.save_wanted.emit("Precise")
+        pane.findChild(PresetField).save_wanted.emit("Precise")
     assert "comes with Bantam" in failed.args[0]
 
 
@@ -91,12 +91,13 @@ def test_escape_leaves_the_name(pane: ChatSettingsPane, qtbot: QtBot) -> None:
     pane.show()
     pane.activateWindow()
     pane.numbers["temperature"].setValue(1.4)
-    pane._presets.button.click()
-    qtbot.waitUntil(pane._presets.name.hasFocus)
-    qtbot.keyClick(pane._presets.name, Qt.Key.Key_Escape)
-    assert pane._presets.name.isHidden()
+    field = pane.findChild(PresetField)
+    field.button.click()
+    qtbot.waitUntil(field.name.hasFocus)
+    qtbot.keyClick(field.name, Qt.Key.Key_Escape)
+    assert field.name.isHidden()
     assert pane.preset.isVisible()
 
 
 def test_presets_that_come_with_bantam_offer_neither(pane: ChatSettingsPane) -> None:
-    assert pane._presets.button.isHidden()
+    assert pane.findChild(PresetField).button.isHidden()

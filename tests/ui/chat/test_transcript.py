@@ -15,7 +15,9 @@ from app.engine.messages import Role
 from tests.ui.fake_engine import SAMPLE_STATISTICS
 from tests.ui.seen import button, lines
 from ui.chat.code_view import LexerCallback, find_lexer
+from ui.chat.message_body import MessageBody
 from ui.chat.message_row import Note
+from ui.chat.prose_view import PlainView
 from ui.chat.transcript import Transcript
 
 LONG_ANSWER = "Words of an answer that is a little longer.\n\n```python\nx = 1\n```\n\n" * 6
@@ -181,7 +183,7 @@ def test_reasoning_is_folded_until_it_is_opened(transcript: Transcript, qtbot: Q
     widget.reasoning.set_open(True)
     settle(qtbot, transcript)
     assert widget.height() > height
-    assert widget.reasoning._body.blocks[0].text == "hm"
+    assert widget.reasoning.findChild(MessageBody).blocks[0].text == "hm"
 
 
 def test_reasoning_is_shown_while_it_is_written(transcript: Transcript, qtbot: QtBot) -> None:
@@ -194,7 +196,7 @@ def test_reasoning_is_shown_while_it_is_written(transcript: Transcript, qtbot: Q
     transcript.stream(2, "<think>let me see</think>It is")
     settle(qtbot, transcript)
     assert widget.reasoning.title.startswith("Reasoning · ")
-    assert widget.reasoning._body.blocks[0].text == "let me see"
+    assert widget.reasoning.findChild(MessageBody).blocks[0].text == "let me see"
     assert widget.body.blocks[0].text == "It is"
 
 
@@ -202,7 +204,7 @@ def test_the_users_text_is_shown_as_typed(transcript: Transcript, qtbot: QtBot) 
     text = "**not bold**\n  <b>x</b>"
     transcript.show_messages((user(1, text),))
     settle(qtbot, transcript)
-    assert transcript.row(1).widget._text.toPlainText() == text
+    assert transcript.row(1).widget.findChild(PlainView).toPlainText() == text
 
 
 def test_copy_leaves_the_reasoning_out(transcript: Transcript, qtbot: QtBot) -> None:

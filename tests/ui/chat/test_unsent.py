@@ -94,7 +94,9 @@ def test_a_user_who_is_quicker_than_the_disk_keeps_what_he_types(
     assert later.composer.text == "new"
 
 
-def test_a_full_disk_is_told_once(qtbot: QtBot, page: ChatPage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_once(
+    qtbot: QtBot, page: ChatPage, storage: ChatStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise StorageError("What you are typing could not be saved: no space.")
 
@@ -104,6 +106,6 @@ def test_a_full_disk_is_told_once(qtbot: QtBot, page: ChatPage, monkeypatch: pyt
     for text in ("a", "ab"):
         page.composer.set_text(text)
         page.unsent.flush()
-        stored(qtbot, page._storage, lambda store: store.ids())
+        stored(qtbot, storage, lambda store: store.ids())
     assert told == ["What you are typing could not be saved: no space."]
     assert "could not be saved" in page.error.sentence

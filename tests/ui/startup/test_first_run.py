@@ -127,16 +127,16 @@ def test_an_answer_puts_the_measurement_off(
 ) -> None:
     load_starter(program, engine)
     first.quiet.timeout.emit()
-    engine._change(EngineState.GENERATING)
+    engine.change(EngineState.GENERATING)
     assert not hub.speed.is_measuring
     assert not first.quiet.isActive()
-    engine._change(EngineState.READY)
+    engine.change(EngineState.READY)
     assert first.quiet.isActive()  # later
 
 
 def test_a_measurement_the_user_wants_is_not_put_off(first: FirstRun, engine: FakeEngine, hub: FakeHub) -> None:
     hub.speed.measure()
-    engine._change(EngineState.GENERATING)
+    engine.change(EngineState.GENERATING)
     assert hub.speed.is_measuring
 
 
@@ -175,8 +175,8 @@ def test_who_cancels_it_is_not_asked_again_and_still_gets_a_suggestion(
     load_starter(program, engine)
     first.quiet.timeout.emit()
     hub.speed.end(None)
-    engine._change(EngineState.GENERATING)
-    engine._change(EngineState.READY)
+    engine.change(EngineState.GENERATING)
+    engine.change(EngineState.READY)
     assert not first.quiet.isActive()
     assert "it fits." in program.chat_page.empty.first_model.text.text()
 
