@@ -22,6 +22,10 @@ from app.system.files import read_json
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _HEADER_LIMIT = 100_000_000
 _DTYPES: dict[str, Any] = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+BUFFERS = (".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
+"""Ends of the names of what older versions of transformers saved and no model reads, of whatever type."""
+_MAY_BE_MISSING = ("lm_head.weight", *BUFFERS)
+"""An index may list the output matrix of a model that uses its token embedding for it."""
 _QUANTIZED = ("I8", "U8", "F8_E4M3", "F8_E5M2", "I32", "F4", "F8_E8M0")
 
 
@@ -97,10 +101,11 @@ def open_checkpoint(folder: Path) -> dict[str, SourceTensor]:
 
 
 def _files(folder: Path) -> tuple[list[Path], dict[str, str] | None]:
-    if (folder / INDEX).is_file():
-        return _indexed_files(folder)
+    """The files, in transformers' order of preference: an index beside a whole file is of an earlier save."""
     if (folder / SINGLE).is_file():
         return [folder / SINGLE], None
+    if (folder / INDEX).is_file():
+        return _indexed_files(folder)
     pickles = [path for kind in ("*.bin", "*.pt", "*.pth", "*.pkl") for path in folder.glob(kind)]
     if pickles:
         raise ConversionError(
@@ -137,7 +142,8 @@ def _difference(index: dict[str, str], tensors: dict[str, SourceTensor]) -> str:
     they agree.
     """
     found = {name: tensor.file.name for name, tensor in tensors.items()}
-    return next((name for name in (*index, *found) if index.get(name) != found.get(name)), "")
+    listed = {name: file for name, file in index.items() if name in found or not name.endswith(_MAY_BE_MISSING)}
+    return next((name for name in (*listed, *found) if index.get(name) != found.get(name)), "")
 
 
 def _read_file(file: Path) -> Iterator[SourceTensor]:
@@ -146,9 +152,10 @@ def _read_file(file: Path) -> Iterator[SourceTensor]:
     for name, entry in header.items():
         if name == "__metadata__":
             continue
-        tensor, end = _tensor(file, name, entry, start)
-        spans.append((tensor.offset - start, end))
-        yield tensor
+        tensor, begin, end = _tensor(file, name, entry, start)
+        spans.append((begin, end))
+        if tensor is not None:
+            yield tensor
     at = 0
     for begin, end in sorted(spans):
         if begin != at:
@@ -181,8 +188,10 @@ def _header(file: Path) -> tuple[dict[str, Any], int, int]:
     return header, 8 + length, size
 
 
-def _tensor(file: Path, name: str, entry: Any, start: int) -> tuple[SourceTensor, int]:
-    """Returns the tensor and the offset at which it ends, counted from the start of the first tensor."""
+def _tensor(file: Path, name: str, entry: Any, start: int) -> tuple[SourceTensor | None, int, int]:
+    """Returns the tensor, None for a buffer, and the offsets at which it begins and ends, counted from the start of
+    the first tensor.
+    """
     try:
         dtype, shape = entry["dtype"], tuple(entry["shape"])
         begin, end = entry["data_offsets"]
@@ -191,6 +200,8 @@ def _tensor(file: Path, name: str, entry: Any, start: int) -> tuple[SourceTensor
         raise _damaged(file, f"“{printable(name)}” is not described") from error
     if not whole:
         raise _damaged(file, f"“{printable(name)}” has numbers that cannot be")
+    if name.endswith(BUFFERS) and dtype not in _DTYPES:
+        return None, begin, end
     if dtype in _QUANTIZED:
         raise ConversionError(
             f"The weights are stored as {dtype}: the model is quantized already, in a way that cannot be converted.",
@@ -201,7 +212,7 @@ def _tensor(file: Path, name: str, entry: Any, start: int) -> tuple[SourceTensor
     tensor = SourceTensor(name, dtype, shape, file, start + begin)
     if end - begin != tensor.size_bytes:
         raise _damaged(file, f"“{printable(name)}” has another size than its shape says")
-    return tensor, end
+    return tensor, begin, end
 
 
 def _damaged(file: Path, what: str) -> ConversionError:

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.errors import ConversionError
 from app.library.gguf_reader import printable
-from app.system.files import read_json
+from app.system.files import read_json, read_object
 from app.system.paths import RESOURCES
 
 _LARGEST = 1 << 31
@@ -158,11 +158,21 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
 
 
+def _base_model(folder: Path) -> str:
+    name = read_object(folder / "adapter_config.json").get("base_model_name_or_path")
+    return printable(name) if isinstance(name, str) and name else "another model"
+
+
 def read_config(folder: Path) -> Config:
     """Read config.json in `folder`. Raises ConversionError."""
     try:
         values = read_json(folder / "config.json")
     except FileNotFoundError as error:
+        if (folder / "adapter_config.json").is_file():
+            raise ConversionError(
+                f"{folder.name} is an adapter (LoRA) for {_base_model(folder)}, not a model.",
+                "Merge it into that model first, or look for the merged one.",
+            ) from error
         raise ConversionError(
             f"There is no config.json in {folder.name}.", "Choose the folder of the model."
         ) from error

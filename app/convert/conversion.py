@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -21,7 +23,8 @@ from app.convert.messages import Convert, Converted
 from app.convert.tensors import TYPES, OutputTensor, plan_tensors
 from app.convert.vocabulary import add_vocabulary
 from app.errors import Cancelled, ConversionError, StorageError
-from app.operation import Progress, Report, ShouldStop, Stage
+from app.library.gguf_reader import printable
+from app.operation import Notice, Progress, Report, ShouldStop, Stage
 from app.system.files import require_room
 
 _FILE_TYPES = {
@@ -38,6 +41,8 @@ class _Plan:
 
     writer: gguf.GGUFWriter
     tensors: list[OutputTensor]
+    notice: str
+    """What the user should know, though nothing failed."""
 
     @property
     def data_bytes(self) -> int:
@@ -52,6 +57,8 @@ def convert(request: Convert, report: Report, stop: ShouldStop) -> Converted:
     """
     plan = _plan(request.folder, request.type)
     _check_output(request.output, plan.data_bytes)
+    if plan.notice:
+        report(Notice(plan.notice))
     part = request.output.with_name(request.output.name + ".part")
     try:
         with part.open("wb") as file:
@@ -93,6 +100,21 @@ def write_header(folder: Path, output: Path, type: str) -> None:
 def _plan(folder: Path, kind: str) -> _Plan:
     if kind not in TYPES:
         raise ConversionError(f"“{kind}” is not a type to convert to.", f"Take one of {', '.join(TYPES)}.")
+    try:
+        return _plan_of_strangers(folder, kind)
+    except _UNEXPECTED as error:  # the files are a stranger's, and JSON holds anything anywhere
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConversionError(
+            f"config.json or the tokenizer of {folder.name} holds what cannot be there "
+            f"({printable(str(error), 80)}, at {Path(place.filename).stem}:{place.lineno}).",
+            "Download the folder again, or look for the model's GGUF files.",
+        ) from error
+
+
+_UNEXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError, struct.error)
+
+
+def _plan_of_strangers(folder: Path, kind: str) -> _Plan:
     config = read_config(folder)
     family = family_of(config)
     tensors = plan_tensors(open_checkpoint(folder), config, family, TYPES[kind])
@@ -103,7 +125,7 @@ def _plan(folder: Path, kind: str) -> _Plan:
     extra = add_rope(writer, config, family)
     writer.add_file_type(_FILE_TYPES[kind])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    add_vocabulary(writer, folder, config, space_prefix=family.space_prefix)
+    notice = add_vocabulary(writer, folder, config, space_prefix=family.space_prefix)
     tensors += [
         OutputTensor(name, values.shape, gguf.GGMLQuantizationType.F32, constant=values)
         for name, values in extra.items()
@@ -111,7 +133,7 @@ def _plan(folder: Path, kind: str) -> _Plan:
     for tensor in tensors:
         # The shape is given in elements, with a dtype that `gguf` does not take for bytes; the type stands beside it.
         writer.add_tensor_info(tensor.name, tensor.shape, _NOT_BYTES, tensor.size_bytes, tensor.type)
-    return _Plan(writer, tensors)
+    return _Plan(writer, tensors, notice)
 
 
 _NOT_BYTES = np.dtype("float32")

@@ -14,7 +14,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
-from app.convert.checkpoint import SourceTensor, as_float32, has_no_number
+from app.convert.checkpoint import BUFFERS, SourceTensor, as_float32, has_no_number
 from app.convert.configuration import Config
 from app.convert.families import Family
 from app.errors import ConversionError
@@ -23,7 +23,6 @@ from app.library.gguf_reader import printable
 TYPES = {"f32": Type.F32, "f16": Type.F16, "bf16": Type.BF16, "q8_0": Type.Q8_0}
 _STRETCH_BYTES = 16 << 20
 """Bytes of the source that are read at once: few, so that memory stays small and a cancel is seen soon."""
-_IGNORED = (".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
 _OTHER_PARTS = ("vision_tower.", "multi_modal_projector.", "vision_model.")
 
 
@@ -146,7 +145,7 @@ def _is_copy(config: Config) -> bool:
 def _text_name(name: str) -> str | None:
     """The tensor's name inside the language model; None where it does not belong to the language model."""
     name = name.replace("model.language_model.", "model.").removeprefix("language_model.")
-    if name.endswith(_IGNORED) or name.removeprefix("model.").startswith(_OTHER_PARTS):
+    if name.endswith(BUFFERS) or name.removeprefix("model.").startswith(_OTHER_PARTS):
         return None
     return name
 
@@ -185,6 +184,11 @@ def _check_complete(planned: dict[str, OutputTensor], config: Config) -> None:
         raise ConversionError("The model's token embedding is missing.", "Download all of its files again.")
     if embedding.shape != (config.vocabulary, config.width):
         raise _wrong_shape(embedding.source)
+    if not config.tied and "output.weight" not in planned:
+        raise ConversionError(
+            "The model's output matrix “lm_head.weight” is missing, and config.json says that it is not the embedding.",
+            "Download all of its files again.",
+        )
     blocks = {int(name.split(".")[1]) for name in planned if name.startswith("blk.")}
     if missing := set(range(config.layers)) - blocks:
         raise ConversionError(f"Layer {min(missing)} of {config.layers} is missing.", "Download all files again.")

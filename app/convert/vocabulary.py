@@ -27,26 +27,33 @@ class _Table:
     texts: list[bytes]
     scores: list[float]
     types: list[int]
+    beyond: dict[int, str]
+    """Tokens without a row in the embedding: the model can neither read nor write them."""
 
     @staticmethod
     def unused(size: int) -> _Table:
-        return _Table([f"[PAD{i}]".encode() for i in range(size)], [-10000.0] * size, [TokenType.UNUSED] * size)
+        return _Table([f"[PAD{i}]".encode() for i in range(size)], [-10000.0] * size, [TokenType.UNUSED] * size, {})
 
     def put(self, number: int, text: str, score: float, kind: int) -> None:
-        if 0 <= number < len(self.texts):  # an id beyond the table has no row in the embedding
+        if 0 <= number < len(self.texts):
             self.texts[number], self.scores[number], self.types[number] = text.encode(), score, kind
+        else:
+            self.beyond[number] = text
 
 
-def add_vocabulary(writer: gguf.GGUFWriter, folder: Path, config: Config, *, space_prefix: bool | None) -> None:
+def add_vocabulary(writer: gguf.GGUFWriter, folder: Path, config: Config, *, space_prefix: bool | None) -> str:
     """Write the tokenizer's keys, special tokens and chat template. `space_prefix` None: as the tokenizer says.
 
-    Raises ConversionError for a tokenizer that llama.cpp does not have.
+    Returns a sentence about the tokens that were left out, "" where none was. Raises ConversionError for a tokenizer
+    that llama.cpp does not have.
     """
     logging.getLogger("gguf").setLevel(logging.ERROR)
     tokenizer = _json(folder / "tokenizer.json")
     settings = _json(folder / "tokenizer_config.json")
+    _check_settings(settings)
     if (folder / "tokenizer.model").is_file():
-        _add_sentencepiece(writer, _model_file(folder, config), tokenizer, settings, space_prefix)
+        table = _model_file(folder, config)
+        _add_sentencepiece(writer, table, tokenizer, settings, space_prefix)
     elif not tokenizer:
         raise ConversionError(
             f"There is no tokenizer that can be read in {folder.name}.",
@@ -55,11 +62,74 @@ def add_vocabulary(writer: gguf.GGUFWriter, folder: Path, config: Config, *, spa
     elif (kind := (tokenizer.get("model") or {}).get("type")) != "BPE":
         raise ConversionError(f"The tokenizer is of the kind “{printable(str(kind))}”; only BPE can be converted.")
     elif tokenizer["model"].get("byte_fallback"):
-        _add_sentencepiece(writer, _from_merges(tokenizer, config), tokenizer, settings, space_prefix)
+        _check_tokenizer(tokenizer, _SPACES)
+        table = _from_merges(tokenizer, config)
+        _add_sentencepiece(writer, table, tokenizer, settings, space_prefix)
     else:
-        _add_byte_level(writer, tokenizer, settings, config)
+        _check_tokenizer(tokenizer, _NFC)
+        table = _add_byte_level(writer, tokenizer, settings, config)
     merges = not (folder / "tokenizer.model").is_file() and not tokenizer["model"].get("byte_fallback")
     gguf.SpecialVocab(folder, load_merges=merges, n_vocab=config.vocabulary).add_to_gguf(writer, quiet=True)
+    return _left_out(table, folder, settings, config)
+
+
+_SPACES = ("Prepend", "Replace")
+_NFC = ("NFC",)
+"""What a normalizer may do. llama.cpp composes no characters; all but text of decomposed letters is read the same."""
+_MODEL_KEYS = {"type", "vocab", "merges", "unk_token", "fuse_unk", "byte_fallback", "ignore_merges"}
+_MODEL_OFF = ("dropout", "continuing_subword_prefix", "end_of_word_suffix")
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    """Refuse what changes how text is split and has no key in GGUF."""
+    for name in ("do_lower_case", "split_special_tokens", "sp_model_kwargs"):
+        if settings.get(name):
+            raise _not_known("tokenizer_config.json", name, settings[name])
+
+
+def _check_tokenizer(tokenizer: dict[str, Any], normalizers: tuple[str, ...]) -> None:
+    """Refuse a tokenizer.json that does to the text what llama.cpp does not."""
+    model = tokenizer["model"]
+    for name, value in model.items():
+        if name not in _MODEL_KEYS and (value or name not in _MODEL_OFF):
+            raise _not_known("tokenizer.json", name, value)
+    normalizer = tokenizer.get("normalizer") or {}
+    steps = normalizer.get("normalizers", []) if normalizer.get("type") == "Sequence" else [normalizer]
+    for step in steps:
+        spaces = step.get("type") != "Replace" or (step.get("pattern") or {}).get("String") == " "
+        if step and (step.get("type") not in normalizers or not spaces):
+            raise _not_known("tokenizer.json", "normalizer", step)
+
+
+def _not_known(file: str, name: str, value: object) -> ConversionError:
+    return ConversionError(
+        f"{file} says “{printable(name)}”: {printable(repr(value), 80)}, and llama.cpp reads text without it.",
+        "The model would read other tokens than it was trained on. Look for its GGUF files.",
+    )
+
+
+def _left_out(table: _Table, folder: Path, settings: dict[str, Any], config: Config) -> str:
+    """A sentence about tokens without a row in the embedding. Raises ConversionError where a chat would need one."""
+    if not table.beyond:
+        return ""
+    ends = config.get("eos_token_id")
+    needed = {str(_content(settings.get(name))) for name in ("bos_token", "eos_token")}
+    needed |= {table.beyond.get(number, "") for number in (ends if isinstance(ends, list) else [ends])}
+    lost = [text for text in table.beyond.values() if text in needed]
+    if lost:
+        raise ConversionError(
+            f"The token “{printable(lost[0])}” has no row in the model's embedding of {config.vocabulary:,}.",
+            "The tokenizer is of another model, or was changed: download the folder again.",
+        )
+    some = ", ".join(f"“{printable(text, 20)}”" for text in list(table.beyond.values())[:3])
+    return (
+        f"{folder.name} has no row in its embedding for {len(table.beyond)} of its tokens, which are left out: {some}."
+    )
+
+
+def _content(token: Any) -> Any:
+    """A special token's text, which tokenizer_config.json has plainly or inside an object."""
+    return token.get("content") if isinstance(token, dict) else token
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -88,7 +158,7 @@ def _added(tokenizer: dict[str, Any], settings: dict[str, Any]) -> dict[int, tup
 
 def _add_byte_level(
     writer: gguf.GGUFWriter, tokenizer: dict[str, Any], settings: dict[str, Any], config: Config
-) -> None:
+) -> _Table:
     table = _Table.unused(config.vocabulary)
     for text, number in tokenizer["model"]["vocab"].items():
         table.put(number, text, 0.0, TokenType.NORMAL)
@@ -103,6 +173,7 @@ def _add_byte_level(
         (step for step in (steps.get("pretokenizers") or [steps]) if step.get("type") == "ByteLevel"), {}
     )
     writer.add_add_space_prefix(bool(byte_level.get("add_prefix_space", False)))
+    return table
 
 
 def _model_file(folder: Path, config: Config) -> _Table:
@@ -192,6 +263,21 @@ def _says_prefix(tokenizer: dict[str, Any], settings: dict[str, Any]) -> bool | 
 
 _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _THREE_DIGITS, _ONE_DIGIT = _WORDS % r"\p{N}{1,3}", _WORDS % r"\p{N}"
+_MARKS_TOO = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|"
+    r"\s+(?!\S)|\s+"
+)
+_GPT_4O = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+    r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_DEEPSEEK_3 = [
+    r"\p{N}{1,3}",
+    "[一-龥぀-ゟ゠-ヿ]+",
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|"
+    r"\s*[\r\n]+|\s+(?!\S)|\s+",
+]
 _TEKKEN = (
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|"
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|"
@@ -204,17 +290,20 @@ def pre_tokenizer_of(tokenizer: dict[str, Any]) -> str:
     given = tokenizer.get("pre_tokenizer") or {}
     steps = given.get("pretokenizers", []) if given.get("type") == "Sequence" else [given]
     kinds = [step.get("type") for step in steps]
-    # Two names differ only in whether llama.cpp takes whole words from the vocabulary before it merges.
-    whole_words = bool((tokenizer.get("model") or {}).get("ignore_merges"))
+    splits = [_pattern_of(step) for step in steps if step.get("type") == "Split"]
     name = None
-    if kinds == ["Split", "ByteLevel"] and not steps[1].get("use_regex", True):
-        pattern = (steps[0].get("pattern") or {}).get("Regex")
+    if kinds == ["Split"] * len(splits) + ["ByteLevel"] and not steps[-1].get("use_regex", True):
+        # Two names differ only in whether llama.cpp takes whole words from the vocabulary before it merges.
+        whole_words = bool((tokenizer.get("model") or {}).get("ignore_merges"))
         rules: dict[Any, str] = {
-            _THREE_DIGITS: "llama-bpe" if whole_words else "dbrx",
-            _ONE_DIGIT: "qwen2",
-            _TEKKEN: "tekken",
+            (_THREE_DIGITS,): "llama-bpe" if whole_words else "dbrx",
+            (_ONE_DIGIT,): "qwen2",
+            (_MARKS_TOO,): "qwen35",
+            (_TEKKEN,): "tekken",
+            (_GPT_4O,): "gpt-4o",
+            tuple(_DEEPSEEK_3): "deepseek-v3",
         }
-        name = rules.get(pattern)
+        name = rules.get(tuple(splits))
     elif kinds == ["ByteLevel"] and steps[0].get("use_regex", True):
         name = "gpt-2"
     elif kinds == ["Digits", "ByteLevel"] and steps[0].get("individual_digits"):
@@ -226,3 +315,9 @@ def pre_tokenizer_of(tokenizer: dict[str, Any]) -> str:
             "Without the right rule the model would read other tokens than it was trained on. Look for its GGUF files.",
         )
     return name
+
+
+def _pattern_of(step: dict[str, Any]) -> str | None:
+    """The pattern whose matches are the words; None where the step does something else with it."""
+    kept = (step.get("behavior"), bool(step.get("invert"))) in (("Isolated", False), ("Removed", True))
+    return (step.get("pattern") or {}).get("Regex") if kept else None

@@ -244,7 +244,9 @@ def _safetensors_model(files: list[RemoteFile]) -> list[RemoteModel]:
     """What a conversion reads, at the top of the repository only: copies in other formats lie in folders."""
     top = {file.path: file for file in files if "/" not in file.path}
     weights = [file for path, file in top.items() if path.endswith(".safetensors")]
-    models = [file for file in weights if file.path == "model.safetensors" or file.path.startswith("model-")]
+    whole = [file for file in weights if file.path == "model.safetensors"]  # what transformers reads, where it is there
+    parts = [file for file in weights if file.path.startswith(("model-", "model.safetensors-"))]
+    models = whole or parts
     if not models or "config.json" not in top:
         return []
     rest = [file for path, file in top.items() if path in CONVERSION_FILES]

@@ -106,6 +106,76 @@ def shard(folder: Path) -> None:
     (folder / checkpoint.SINGLE).unlink()
 
 
+def test_an_index_of_an_earlier_save_beside_the_whole_file_is_passed_over(model: Path, tmp_path: Path) -> None:
+    whole = run(model, tmp_path / "whole.gguf").read_bytes()
+    (model / checkpoint.INDEX).write_text('{"weight_map": {"old.weight": "model-00001-of-00009.safetensors"}}')
+    assert run(model, tmp_path / "beside.gguf").read_bytes() == whole
+
+
+def test_an_output_matrix_that_is_listed_and_tied_need_not_be_there(model: Path, tmp_path: Path) -> None:
+    headless(model)
+    change_config(model, tie_word_embeddings=True)
+    shard(model)
+    index = json.loads((model / checkpoint.INDEX).read_text())
+    index["weight_map"]["lm_head.weight"] = "model-00001-of-00002.safetensors"
+    (model / checkpoint.INDEX).write_text(json.dumps(index))
+    assert run(model, tmp_path / "m.gguf").is_file()
+
+
+@pytest.mark.parametrize("dtype", ["BOOL", "U8", "I64"])
+def test_a_mask_that_was_saved_with_the_weights_is_no_weight(model: Path, tmp_path: Path, dtype: str) -> None:
+    whole = run(model, tmp_path / "whole.gguf").read_bytes()
+    with_weights(model, **{"model.layers.0.self_attn.attn.bias": np.zeros((4, 4), np.float32)})
+    file = model / checkpoint.SINGLE
+    data = file.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["model.layers.0.self_attn.attn.bias"] |= {"dtype": dtype, "shape": [64 // (8 if dtype == "I64" else 1)]}
+    text = json.dumps(header).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    assert run(model, tmp_path / "masked.gguf").read_bytes() == whole
+
+
+ODD = (None, True, -1, 0, 1.5, 1e400, "x", [], {}, [None], {"a": []}, 1 << 70)
+
+
+def spoiled(value: Any, places: list[tuple[Any, ...]], number: int) -> Any:
+    """A copy of the JSON `value` with something odd at one of the places."""
+    copy = json.loads(json.dumps(value))
+    *path, last = places[number % len(places)]
+    inner = copy
+    for step in path:
+        inner = inner[step]
+    inner[last] = ODD[number % len(ODD)]
+    return copy
+
+
+def places_of(value: Any, depth: int = 4) -> list[tuple[Any, ...]]:
+    pairs = value.items() if isinstance(value, dict) else enumerate(value[:5]) if isinstance(value, list) else ()
+    found: list[tuple[Any, ...]] = []
+    for key, inner in list(pairs)[:40]:
+        found.append((key,))
+        if depth:
+            found += [(key, *rest) for rest in places_of(inner, depth - 1)]
+    return found
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+def test_whatever_stands_in_the_files_is_a_plan_or_a_sentence(model: Path, name: str) -> None:
+    given = json.loads((model / name).read_text())
+    places = places_of(given)
+    generator = np.random.default_rng(5)
+    refused = 0
+    for number in generator.integers(0, 1 << 30, 150).tolist():
+        (model / name).write_text(json.dumps(spoiled(given, places, number)))
+        try:
+            check(model)
+        except ConversionError:
+            refused += 1
+    # What tokenizer_config.json says is mostly for chats; the other two decide about the file.
+    assert refused > 5 or name == "tokenizer_config.json"
+
+
 def missing_shard(folder: Path) -> None:
     shard(folder)
     (folder / "model-00002-of-00002.safetensors").unlink()
@@ -119,6 +189,7 @@ def wrong_index(folder: Path) -> None:
 
 
 def hostile_index(folder: Path) -> None:
+    shard(folder)
     (folder / checkpoint.INDEX).write_text(json.dumps({"weight_map": {"a": "../../secret"}}))
 
 
@@ -154,6 +225,16 @@ def pickles(folder: Path) -> None:
     (folder / checkpoint.SINGLE).rename(folder / "pytorch_model.bin")
 
 
+def adapter(folder: Path) -> None:
+    (folder / "config.json").rename(folder / "adapter_config.json")
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "someone/Base-1B"}')
+
+
+def headless(folder: Path) -> None:
+    with_weights(folder, **{"lm_head.weight": None})
+    change_config(folder, tie_word_embeddings=False)
+
+
 def set_config(**changes: Any) -> Any:
     return lambda folder: change_config(folder, **changes)
 
@@ -187,6 +268,8 @@ def rubbish(folder: Path) -> None:
         (set_config(quantization_config={"quant_method": "fp8"}), "fp8"),
         (lambda folder: (folder / "config.json").write_text("[1]"), "not an object"),
         (lambda folder: (folder / "config.json").unlink(), "no config.json"),
+        (adapter, "an adapter (LoRA) for someone/Base-1B"),
+        (headless, "lm_head.weight"),
     ],
 )
 def test_what_cannot_be_converted_says_why_and_leaves_nothing(

@@ -11,11 +11,13 @@ import pytest
 import tokenizers
 
 from app.convert import vocabulary
-from app.convert.conversion import write_header
-from app.convert.vocabulary import _ONE_DIGIT, _TEKKEN, _THREE_DIGITS
+from app.convert.conversion import convert, write_header
+from app.convert.messages import Convert
+from app.convert.vocabulary import _DEEPSEEK_3, _GPT_4O, _MARKS_TOO, _ONE_DIGIT, _TEKKEN, _THREE_DIGITS
 from app.engine.llama import Model, ModelOptions
 from app.errors import ConversionError
-from tests.app.convert.small_models import add_tokenizer, change_config, make
+from app.operation import Notice
+from tests.app.convert.small_models import VOCABULARY, add_tokenizer, change_config, make
 from tests.real_models import CALIBRATION
 
 MARKS = ("<|im_start|>", "<|im_end|>")
@@ -33,16 +35,21 @@ TEXTS = (
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 
 
-def split_by(pattern: str) -> dict[str, Any]:
-    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-    return {"type": "Sequence", "pretokenizers": [split, _BYTE_LEVEL]}
+def split_by(*patterns: str, behavior: str = "Isolated", invert: bool = False) -> dict[str, Any]:
+    splits = [
+        {"type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior, "invert": invert} for pattern in patterns
+    ]
+    return {"type": "Sequence", "pretokenizers": [*splits, _BYTE_LEVEL]}
 
 
 DIGITS = {"type": "Digits", "individual_digits": True}
 RULES = {
     "llama 3": split_by(_THREE_DIGITS),
     "qwen2": split_by(_ONE_DIGIT),
+    "qwen3.5": split_by(_MARKS_TOO),
     "tekken": split_by(_TEKKEN),
+    "gpt-4o": split_by(_GPT_4O, behavior="Removed", invert=True),
+    "deepseek-v3": split_by(*_DEEPSEEK_3),
     "gpt-2": {**_BYTE_LEVEL, "use_regex": True},
     "smollm": {"type": "Sequence", "pretokenizers": [DIGITS, {**_BYTE_LEVEL, "use_regex": True}]},
 }
@@ -88,7 +95,7 @@ def own_tokens(folder: Path) -> list[list[int]]:
 def test_byte_level_bpe(folder: Path, rule: str) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(trained(RULES[rule])))
     # llama.cpp itself splits the combining marks of Hindi and Thai in another way than Tekken's rule.
-    chosen = [n for n, text in enumerate(TEXTS) if rule != "tekken" or "हि" not in text]
+    chosen = [n for n, text in enumerate(TEXTS) if rule not in ("tekken", "gpt-4o") or "हि" not in text]
     found, expected = tokens_of(folder), own_tokens(folder)
     assert [found[n] for n in chosen] == [expected[n] for n in chosen]
 
@@ -199,6 +206,8 @@ def test_a_name_that_llama_cpp_would_stumble_over(folder: Path, tmp_path: Path) 
     ("change", "sentence"),
     [
         ({"pre_tokenizer": split_by(r"\w+")}, "splits text by a rule"),
+        ({"pre_tokenizer": split_by(_ONE_DIGIT, behavior="Removed")}, "splits text by a rule"),
+        ({"normalizer": {"type": "Lowercase"}}, "Lowercase"),
         ({"model": {"type": "WordPiece", "vocab": {}}}, "WordPiece"),
         ({"model": {"type": "Unigram", "vocab": []}}, "Unigram"),
     ],
@@ -210,6 +219,52 @@ def test_other_tokenizers_are_refused(folder: Path, change: dict[str, Any], sent
     with pytest.raises(ConversionError) as caught:
         tokens_of(folder)
     assert sentence in caught.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("dropout", 0.1), ("end_of_word_suffix", "</w>"), ("continuing_subword_prefix", "##"), ("x", 1)]
+)
+def test_a_key_of_the_tokenizer_that_would_be_lost_is_named(folder: Path, name: str, value: object) -> None:
+    add_tokenizer(folder)
+    data = json.loads((folder / "tokenizer.json").read_text())
+    data["model"][name] = value
+    (folder / "tokenizer.json").write_text(json.dumps(data))
+    with pytest.raises(ConversionError, match=name):
+        tokens_of(folder)
+
+
+@pytest.mark.parametrize("name", ["do_lower_case", "split_special_tokens"])
+def test_a_setting_of_the_tokenizer_that_would_be_lost_is_named(folder: Path, name: str) -> None:
+    add_tokenizer(folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text()) | {name: True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ConversionError, match=name):
+        tokens_of(folder)
+
+
+def with_token_beyond(folder: Path, text: str) -> None:
+    add_tokenizer(folder)
+    data = json.loads((folder / "tokenizer.json").read_text())
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    data["added_tokens"].append({"id": VOCABULARY, "content": text, "special": True, **flags})
+    (folder / "tokenizer.json").write_text(json.dumps(data))
+
+
+def test_a_token_without_a_row_in_the_embedding_is_said(folder: Path, tmp_path: Path) -> None:
+    with_token_beyond(folder, "<image>")
+    said: list[object] = []
+    convert(Convert(folder, tmp_path / "m.gguf", "f16"), said.append, lambda: False)
+    assert [event.sentence for event in said if isinstance(event, Notice)] == [
+        f"{folder.name} has no row in its embedding for 1 of its tokens, which are left out: “<image>”."
+    ]
+
+
+def test_an_end_of_text_without_a_row_is_refused(folder: Path) -> None:
+    with_token_beyond(folder, "<stop>")
+    settings = json.loads((folder / "tokenizer_config.json").read_text()) | {"eos_token": "<stop>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ConversionError, match="“<stop>” has no row"):
+        tokens_of(folder)
 
 
 def test_no_tokenizer_at_all(folder: Path) -> None:

@@ -141,7 +141,7 @@ def test_a_size_that_is_never_right_ends_in_a_sentence_and_few_transfers(
     hub.add_fault(Fault.WRONG_SIZE, path="*.gguf", times=-1, by=by)
     with pytest.raises(HubError):
         fetch(plan, patience=dataclasses.replace(PATIENCE, give_up_s=10.0))
-    assert hub.bytes_sent <= 3 * len(CONTENT)
+    assert hub.bytes_sent < 3.5 * len(CONTENT)  # with the words around them
 
 
 def test_a_server_without_ranges_that_loses_the_connection_is_not_asked_for_ever(

@@ -131,6 +131,7 @@ def test_a_second_look_costs_nothing(hub: HubServer, repository: Repository, tmp
 def test_two_files_are_planned_as_one(hub: HubServer, repository: Repository, tmp_path: Path) -> None:
     """A file that the index names and that is not listed is missing, and said to be."""
     hub.touch(NAME, "model.safetensors.index.json", b'{"weight_map": {"a": "model-00001-of-00002.safetensors"}}')
+    (hub.folder / NAME / WEIGHTS).rename(hub.folder / NAME / "model-00002-of-00002.safetensors")
     again = open_repository(Hub(hub.endpoint), NAME)
     with pytest.raises(Exception, match="are missing"):
         planned(fetch(hub, again, tmp_path).path)

@@ -75,6 +75,18 @@ def test_only_what_a_conversion_reads_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (("model.safetensors-00001-of-00002.safetensors", "model.safetensors-00002-of-00002.safetensors"), (0, 1)),
+        (("model.safetensors", "model-00001-of-00001.safetensors"), (0,)),
+    ],
+)
+def test_the_weights_are_those_that_transformers_would_read(names: tuple[str, ...], taken: tuple[int, ...]) -> None:
+    (model,) = repository_of(facts("config.json", *names), "a/b").models
+    assert {file.path for file in model.files} == {"config.json", *(names[number] for number in taken)}
+
+
+@pytest.mark.parametrize(
     ("names", "words"),
     [
         (("pytorch_model.bin", "config.json"), "pickles"),
