@@ -65,7 +65,8 @@ class Stage:
 
     def __init__(self, theme: ThemeWatcher, choice: Theme, home: Path, width: int = 1280, height: int = 720) -> None:
         self.engine = FakeEngine()
-        self.program = Program(Paths(home).ensure(), theme, self.engine)
+        self.paths = Paths(home).ensure()
+        self.program = Program(self.paths, theme, self.engine)
         self.program.models_page.refresh = lambda: None  # the sample entries stay
         self.program.settings.update(theme=choice, show_performance_panel=True)
         self.window = self.program.window

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from PySide6.QtWidgets import QButtonGroup
+
 from app.fit.judgement import Judgement, refusal
 from app.fit.verdict import budget_of
 from app.hub.messages import Download, DownloadPhase, DownloadProgress
 from app.hub.repository import Repository
 from tests.ui.fake_hub import GATED, GB, LONG, ORIGINAL, QWEN, FakeHub, plan_for, repository, sample_results
+from tests.ui.seen import clock_of
+from ui.discover.page import DiscoverPage
 from ui.program import DISCOVER
 from workers.downloads import DownloadState, DownloadStatus
 from workers.jobs import Job, JobState, JobStatus
@@ -30,12 +34,17 @@ def _begin(stage: Any, *, offline: bool = False) -> FakeHub:
 def _searched(stage: Any, count: int = 50) -> FakeHub:
     hub = _begin(stage)
     page = stage.program.discover_page
-    page.search.field.setText("qwen3")
-    page._search_soon.stop()
-    page._search()
+    _search(page)
     hub.browser.results.emit(sample_results(count), True)
     hub.browser.search_ended.emit(True)
     return hub
+
+
+def _search(page: DiscoverPage) -> None:
+    page.search.field.setText("qwen3")
+    clock = clock_of(page)
+    clock.stop()
+    clock.timeout.emit()
 
 
 def _opened(stage: Any, opened: Repository, **options: Any) -> FakeHub:
@@ -57,9 +66,7 @@ def discover_narrow(stage: Any) -> None:
 def discover_searching(stage: Any) -> None:
     _begin(stage)
     page = stage.program.discover_page
-    page.search.field.setText("qwen3")
-    page._search_soon.stop()
-    page._search()
+    _search(page)
 
 
 def discover_files(stage: Any) -> None:
@@ -88,7 +95,7 @@ def discover_opening(stage: Any) -> None:
 def discover_downloading(stage: Any) -> None:
     hub = _opened(stage, QWEN)
     progress = DownloadProgress(DownloadPhase.DOWNLOADING, int(1.2 * GB), int(5.03 * GB), 11.3e6, 339)
-    home = stage.program._paths.models
+    home = stage.paths.models
     running = DownloadStatus(1, plan_for(QWEN, 2, home), DownloadState.RUNNING, progress)
     paused = DownloadStatus(2, plan_for(QWEN, 0, home), DownloadState.PAUSED, progress)
     failure = Failure("The disk is full: 0.1 GB are free, 6.8 GB are needed.", "Free some space, then try again.")
@@ -99,7 +106,7 @@ def discover_downloading(stage: Any) -> None:
 
 
 def discover_here(stage: Any) -> None:
-    folder = stage.program._paths.models / QWEN.id
+    folder = stage.paths.models / QWEN.id
     folder.mkdir(parents=True)
     (folder / QWEN.models[4].key).touch()
     _opened(stage, QWEN)
@@ -107,22 +114,20 @@ def discover_here(stage: Any) -> None:
 
 def discover_gated(stage: Any) -> None:
     _opened(stage, GATED, judged=False)
-    hub = stage.program._hub
+    hub = stage.program.hub
     failure = Failure("The author asks you to accept conditions first.", kind="GatedError")
     hub.fits.failed.emit(GATED.id, GATED.models[0].key, failure)
 
 
 def discover_gated_wrong(stage: Any) -> None:
     discover_gated(stage)
-    stage.program._hub.token_refused.emit("The token is wrong. Make a new one on the hub’s page “Access Tokens”.")
+    stage.program.hub.token_refused.emit("The token is wrong. Make a new one on the hub’s page “Access Tokens”.")
 
 
 def discover_offline(stage: Any) -> None:
     hub = _begin(stage)
     page = stage.program.discover_page
-    page.search.field.setText("qwen3")
-    page._search_soon.stop()
-    page._search()
+    _search(page)
     hub.browser.is_offline = True
     hub.browser.search_failed.emit(_OFFLINE)
 
@@ -130,9 +135,7 @@ def discover_offline(stage: Any) -> None:
 def discover_failed(stage: Any) -> None:
     hub = _begin(stage)
     page = stage.program.discover_page
-    page.search.field.setText("qwen3")
-    page._search_soon.stop()
-    page._search()
+    _search(page)
     hint = "It asks for a pause of 32 s. Try again after it."
     hub.browser.search_failed.emit(Failure("huggingface.co has had too many requests.", hint))
 
@@ -194,14 +197,14 @@ def discover_original_refused(stage: Any) -> None:
 def discover_original_making(stage: Any) -> None:
     _opened_with_room(stage)
     stage.program.discover_page.view.details.make.four.button.click()
-    plan, request = stage.program._hub.makings.made[0]
+    plan, request = stage.program.hub.makings.made[0]
     progress = DownloadProgress(DownloadPhase.DOWNLOADING, int(3.1 * GB), 16 * GB, 11.3e6, 1142)
     job = Job(f"Making {request.output.name}", (Download(plan), request))
     stage.window.strip.show_job(JobStatus(1, job, JobState.RUNNING, progress))
 
 
 def discover_original_made(stage: Any) -> None:
-    folder = stage.program._paths.models / ORIGINAL.id
+    folder = stage.paths.models / ORIGINAL.id
     folder.mkdir(parents=True)
     for file in ORIGINAL.models[0].files:
         with (folder / file.path).open("wb") as stream:
@@ -215,12 +218,12 @@ def _opened_with_room(stage: Any, gigabytes: int = 120) -> None:
     _opened(stage, ORIGINAL)
     page = stage.program.discover_page
     page._presence.free = lambda _folder: gigabytes * GB
-    page._show_rows()
+    page.view.context.changed.emit(page.view.context.tokens)  # everything is worked out again
 
 
 def discover_card(stage: Any) -> None:
     _opened(stage, QWEN)
-    stage.program.discover_page.view._tab_buttons.button(1).click()
+    stage.program.discover_page.view.findChild(QButtonGroup).button(1).click()
 
 
 def discover_unmeasured(stage: Any) -> None:

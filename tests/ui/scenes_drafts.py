@@ -71,7 +71,7 @@ def draft_picker(stage: Stage) -> QWidget:
 
 def draft_picker_verdict(stage: Stage) -> QWidget:
     load_with_draft(stage)
-    remember_ratio(stage.program._paths.drafts, SAMPLE_MODEL.path, CANDIDATES[1].path, 0.9)
+    remember_ratio(stage.paths.drafts, SAMPLE_MODEL.path, CANDIDATES[1].path, 0.9)
     stage.engine.draft_verdict.emit(DraftVerdict(11.6, 19.3, 0.71, 2.6, 4, 96))
     stage.window.top.draft.open()
     return stage.window.top.draft.popup

@@ -77,7 +77,7 @@ def about_end(stage: Stage) -> None:
 
 
 def about_long(stage: Stage) -> None:
-    stage.program._paths = Paths(stage.program._paths.home / ("Ein sehr langer Ordnername " * 6))
+    stage.program._paths = Paths(stage.paths.home / ("Ein sehr langer Ordnername " * 6))
     about(stage)
     stage.window.resize(900, 600)
 
@@ -85,12 +85,12 @@ def about_long(stage: Stage) -> None:
 def crash_told(stage: Stage) -> None:
     stage.load()
     bad = BadEnd(End.CRASHED, "0.1.0", "it touched memory that is not its own (SIGSEGV)")
-    tell(stage.window.notice, (), Start(), bad, stage.program._paths, lambda _: None)
+    tell(stage.window.notice, (), Start(), bad, stage.paths, lambda _: None)
 
 
 def killed_told(stage: Stage) -> None:
     stage.load()
-    tell(stage.window.notice, (), Start(), BadEnd(End.KILLED), stage.program._paths, lambda _: None)
+    tell(stage.window.notice, (), Start(), BadEnd(End.KILLED), stage.paths, lambda _: None)
 
 
 def suspect_told(stage: Stage) -> None:
@@ -104,7 +104,7 @@ def suspect_told(stage: Stage) -> None:
         "This data folder was last used by Bantam 9.9. What this version (0.1.0) does not understand of its settings"
     )
     newer += " and measurements is kept in /home/me/.local/share/Bantam/kept-format-2."
-    tell(stage.window.notice, (newer,), start, bad, stage.program._paths, lambda _: None)
+    tell(stage.window.notice, (newer,), start, bad, stage.paths, lambda _: None)
 
 
 def no_keyring(stage: Stage) -> None:

@@ -27,6 +27,7 @@ from app.operation import Stage as Step
 from app.quantize.messages import TensorOverride
 from tests.ui.scenes import Stage
 from tests.ui.scenes_ledger import FOLDER, fill, source
+from tests.ui.seen import clock_of
 from ui.inspect.window import InsideWindow
 
 _KINDS = {
@@ -142,7 +143,7 @@ def inside(stage: Stage) -> QWidget:
     window = _listed(stage)
     window.list.tree.topLevelItem(3).setExpanded(True)
     window.list.choose(CHOSEN)
-    window._settle.stop()  # the sample is not there to be read
+    clock_of(window).stop()  # the sample is not there to be read
     window.show_look(look())
     return window
 
@@ -174,7 +175,7 @@ def inside_failed(stage: Stage) -> QWidget:
 def inside_tensor_failed(stage: Stage) -> QWidget:
     window = _listed(stage)
     window.list.choose(CHOSEN)
-    window._settle.stop()
+    clock_of(window).stop()
     window.refuse(LookAtTensor(FOLDER, CHOSEN), "“Qwen3-1.7B” has no tensor of this name any more. Look at it again.")
     return window
 
@@ -185,7 +186,7 @@ def inside_long_names(stage: Stage) -> QWidget:
     window.show_list(Inside(FOLDER, tensors(prefix)))
     name = prefix + "layers.0.mlp.down_proj.weight"
     window.list.choose(name)
-    window._settle.stop()
+    clock_of(window).stop()
     row = dataclasses.replace(look().tensor, name=name)
     window.show_look(dataclasses.replace(look(), tensor=row))
     return window

@@ -26,6 +26,7 @@ from app.recover.messages import RecoverMethod
 from tests.ui.scenes import GB, Stage
 from tests.ui.scenes_ledger import FOLDER, figures, fill, source, variants
 from tests.ui.scenes_smaller import offers
+from tests.ui.seen import clock_of
 from ui.drafts.making import DraftMaking
 from ui.program import WORKSHOP
 from ui.workshop.counterparts import found_words
@@ -93,7 +94,7 @@ def show(stage: Stage, recipe: Recipe = RECIPE, entry: ModelEntry | None = None,
 def answer(stage: Stage, recipe: Recipe = RECIPE, path: Path = FOLDER, **changes: object) -> None:
     """The planner's answer arrives."""
     pane = stage.program.workshop_page.make
-    stage.wait_for(lambda: not pane._soon.isActive())
+    stage.wait_for(lambda: not clock_of(pane).isActive())
     known = offers()
     sixteen = dataclasses.replace(known.offers[-1], type="BF16", size_bytes=int(3.45 * GB), ms_per_token=262.0)
     pane.set_budget(BUDGET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QAbstractButton, QLabel, QWidget
 
 
@@ -15,3 +16,9 @@ def button(within: QWidget, words: str) -> QAbstractButton:
 def lines(within: QWidget) -> list[str]:
     """The texts that can be seen, in the order in which they were made."""
     return [one.text() for one in within.findChildren(QLabel) if one.isVisibleTo(within) and one.text()]
+
+
+def clock_of(widget: QWidget) -> QTimer:
+    """The one timer of a widget, with which it puts something off. Its `timeout` says that the time has passed."""
+    (clock,) = widget.findChildren(QTimer, options=Qt.FindChildOption.FindDirectChildrenOnly)
+    return clock

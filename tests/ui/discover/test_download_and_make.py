@@ -18,6 +18,7 @@ from tests.hub_server.fixtures import hub
 from tests.real_models import STDLIB_3M
 from tests.ui.fake_engine import FakeEngine
 from ui.look.theme import ThemeWatcher
+from ui.models.models_model import ENTRY_ROLE
 from ui.program import DISCOVER, Program
 from workers.jobs import JobState, JobStatus
 
@@ -54,15 +55,15 @@ def open_repository(program: Program, qtbot: QtBot) -> QPushButton:
 
 def test_one_click_and_it_can_be_chatted_with(program: Program, engine: FakeEngine, paths: Paths, qtbot: QtBot) -> None:
     button = open_repository(program, qtbot)
-    shown = next(row.made for row in program.discover_page._rows.rows if row.type == "Q4_K_M")
+    shown = next(row.made for row in program.discover_page.view.table.model().rows if row.type == "Q4_K_M")
     button.click()
     qtbot.waitUntil(lambda: "is here" in program.window.notice.sentence, timeout=TIMEOUT_MS)
     made = paths.models / NAME / "stdlib-Q4_K_M.gguf"
     assert shown is not None
     assert made.stat().st_size == shown.size_bytes
     models = program.models_page
-    qtbot.waitUntil(lambda: models._rows.entry_at(models.table.currentIndex()).path == made, timeout=TIMEOUT_MS)
-    rows = program.discover_page._rows.rows
+    qtbot.waitUntil(lambda: models.table.currentIndex().data(ENTRY_ROLE).path == made, timeout=TIMEOUT_MS)
+    rows = program.discover_page.view.table.model().rows
     assert [row.state for row in rows] == ["here", "downloaded", "downloaded"]
     assert program.discover_page.view.details.action.text() == "Chat"
     program.discover_page.view.details.action.click()

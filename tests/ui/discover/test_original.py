@@ -31,9 +31,18 @@ def hub(qapp: QApplication) -> FakeHub:
 
 
 @pytest.fixture
-def page(theme: ThemeWatcher, hub: FakeHub, settings: SettingsStore, paths: Paths, qtbot: QtBot) -> DiscoverPage:
+def free(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The bytes that are free on the disk, a list of one."""
+    free = [120 * GB]
+    monkeypatch.setattr("ui.discover.make_from_hub.free_bytes", lambda _folder: free[0])
+    return free
+
+
+@pytest.fixture
+def page(
+    theme: ThemeWatcher, hub: FakeHub, settings: SettingsStore, paths: Paths, qtbot: QtBot, free: list[int]
+) -> DiscoverPage:
     page = DiscoverPage(hub.browser, hub.fits, hub.downloads, hub.makings, hub.speed, settings, paths)  # type: ignore[arg-type]
-    page._presence.free = lambda _folder: 120 * GB
     qtbot.addWidget(page)
     page.resize(1000, 640)
     page.set_budget(budget_of(16 * GB, int(9.4 * GB)), 16 * GB)
@@ -61,7 +70,7 @@ def put(paths: Paths, *names: str) -> Path:
 
 def test_each_type_has_a_row_with_its_own_size_and_memory(page: DiscoverPage, hub: FakeHub) -> None:
     show(page, hub)
-    rows = page._rows.rows
+    rows = page.view.table.model().rows
     assert tuple(row.name for row in rows) == MADE_TYPES
     assert [remote_cell(row, RemoteColumn.SIZE) for row in rows] == ["5.0 GB", "8.5 GB", "16.0 GB"]
     assert len({remote_cell(row, RemoteColumn.NEEDS) for row in rows}) == 3
@@ -99,7 +108,7 @@ def test_one_click_asks_for_the_whole_way(page: DiscoverPage, hub: FakeHub, path
 
 def test_enter_on_the_row_makes_its_type(page: DiscoverPage, hub: FakeHub, qtbot: QtBot) -> None:
     show(page, hub)
-    page.view.table.setCurrentIndex(page._rows.index(1, 0))
+    page.view.table.setCurrentIndex(page.view.table.model().index(1, 0))
     qtbot.keyClick(page.view.table, Qt.Key.Key_Return)
     assert [request.type for _, request in hub.makings.made] == ["Q8_0"]
 
@@ -108,7 +117,7 @@ def test_what_is_being_made_cannot_be_made_twice(page: DiscoverPage, hub: FakeHu
     show(page, hub)
     make = page.view.details.make
     make.four.button.click()
-    assert [row.state for row in page._rows.rows] == ["in the making", "downloading", "downloading"]
+    assert [row.state for row in page.view.table.model().rows] == ["in the making", "downloading", "downloading"]
     assert not make.four.button.isEnabled()
     assert make.four.disk.text() == "In the list of jobs below"
     assert page.view.details.only.isHidden()
@@ -122,8 +131,8 @@ def test_the_download_alone_is_still_there(page: DiscoverPage, hub: FakeHub) -> 
     assert hub.makings.made == []
 
 
-def test_too_small_a_disk_is_said_before(page: DiscoverPage, hub: FakeHub) -> None:
-    page._presence.free = lambda _folder: 38 * GB
+def test_too_small_a_disk_is_said_before(page: DiscoverPage, hub: FakeHub, free: list[int]) -> None:
+    free[0] = 38 * GB
     show(page, hub)
     make = page.view.details.make
     assert make.four.button.isEnabled()
@@ -146,7 +155,7 @@ def test_what_is_downloaded_is_only_quantized(page: DiscoverPage, hub: FakeHub, 
 def test_what_was_made_can_be_chatted_with(page: DiscoverPage, hub: FakeHub, paths: Paths, qtbot: QtBot) -> None:
     folder = put(paths, "Qwen3-8B-Q4_K_M.gguf")
     show(page, hub)
-    assert [row.state for row in page._rows.rows] == ["here", "downloaded", "downloaded"]
+    assert [row.state for row in page.view.table.model().rows] == ["here", "downloaded", "downloaded"]
     assert page.view.details.make.four.disk.text() == "Made already"
     assert page.view.details.make.eight.button.isEnabled()
     with qtbot.waitSignal(page.chat_requested) as asked:
@@ -157,7 +166,7 @@ def test_what_was_made_can_be_chatted_with(page: DiscoverPage, hub: FakeHub, pat
 def test_a_refused_conversion_is_one_row_with_its_reason(page: DiscoverPage, hub: FakeHub) -> None:
     show(page, hub, judged=False)
     hub.fits.judged.emit(ORIGINAL.id, refusal(MODEL.key, "The architecture Mamba2ForCausalLM is not known."))
-    (row,) = page._rows.rows
+    (row,) = page.view.table.model().rows
     details = page.view.details
     assert remote_cell(row, RemoteColumn.VERDICT) == "not possible"
     assert details.sentence.text() == (
@@ -170,7 +179,7 @@ def test_a_refused_conversion_is_one_row_with_its_reason(page: DiscoverPage, hub
 def test_where_the_header_cannot_be_had_nothing_is_claimed(page: DiscoverPage, hub: FakeHub) -> None:
     show(page, hub, judged=False)
     hub.fits.failed.emit(ORIGINAL.id, MODEL.key, Failure("huggingface.co cannot be reached."))
-    (row,) = page._rows.rows
+    (row,) = page.view.table.model().rows
     assert remote_cell(row, RemoteColumn.VERDICT) == "cannot tell"
     assert page.view.details.make.isHidden()
 
@@ -199,7 +208,7 @@ def test_a_narrow_page_shows_the_button_of_the_chosen_row(page: DiscoverPage, hu
     assert make.four.isVisibleTo(page)
     assert make.eight.isVisibleTo(page)
     page.view.details.make.set_narrow(True)
-    page.view.table.setCurrentIndex(page._rows.index(1, 0))
+    page.view.table.setCurrentIndex(page.view.table.model().index(1, 0))
     assert not make.four.isVisibleTo(page)
     assert make.eight.isVisibleTo(page)
 

@@ -15,7 +15,7 @@ from tests.app.hub.gguf_headers import llama_8b
 from tests.hub_server import Fault, HubServer
 from tests.hub_server.fixtures import hub, starter_repository
 from ui.discover.page import DiscoverPage
-from ui.discover.table import RemoteColumn, remote_cell
+from ui.discover.table import RemoteColumn, RemoteRow, remote_cell
 from ui.look.theme import ThemeWatcher
 from ui.window.job_strip import DownloadStrip
 from workers.downloads import DownloadState, DownloadStatus
@@ -54,15 +54,19 @@ class Stage:
 
     def open(self, repository: str) -> None:
         self.page.search.chosen.emit(repository)
-        self.wait(lambda: bool(self.page._rows.rows) and all(row.choice for row in self.page._rows.rows))
+        self.wait(lambda: bool(self.listed) and all(row.choice for row in self.listed))
+
+    @property
+    def listed(self) -> tuple[RemoteRow, ...]:
+        return self.page.view.table.model().rows
 
     @property
     def rows(self) -> dict[str, list[str]]:
-        return {row.model.label: [remote_cell(row, column) for column in RemoteColumn] for row in self.page._rows.rows}
+        return {row.model.label: [remote_cell(row, column) for column in RemoteColumn] for row in self.listed}
 
     @property
     def best(self) -> list[str]:
-        return [row.model.label for row in self.page._rows.rows if row.is_best]
+        return [row.model.label for row in self.listed if row.is_best]
 
 
 @pytest.fixture
@@ -233,10 +237,8 @@ def test_the_strip_shows_a_download_from_its_start_to_its_end(
     stage.services.downloads.ended.connect(lambda status: strip.remove(status.id))
     strip.pause_requested.connect(stage.services.downloads.pause)
     strip.resume_requested.connect(stage.services.downloads.resume)
-    hub.add_fault(Fault.STALL, at=0.5, path="*.gguf", times=1, server="cdn")
-    hub.rules._rules[0].times = 0
     stage.open(starter_repository)
-    hub.rules._rules[0].times = 1
+    hub.add_fault(Fault.STALL, at=0.5, path="*.gguf", times=1, server="cdn")
     stage.page.view.details.action.click()
     (row,) = strip.rows.values()
     stage.wait(lambda: " of 22 MB" in row.words.text())

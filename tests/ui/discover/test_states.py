@@ -13,6 +13,7 @@ from app.fit.verdict import budget_of
 from app.hub.repository import RemoteModel, Repository
 from app.system.paths import Paths
 from tests.ui.fake_hub import GB, QWEN, FakeHub, plan_for, sample_results
+from tests.ui.seen import clock_of
 from ui.discover.page import DiscoverPage
 from ui.look.theme import ThemeWatcher
 from workers.downloads import DownloadState, DownloadStatus
@@ -84,7 +85,7 @@ def test_what_could_not_be_opened_can_be_tried_again(page: DiscoverPage, hub: Fa
 
 def test_to_pass_by_with_tab_opens_nothing_and_enter_opens(page: DiscoverPage, hub: FakeHub, qtbot: QtBot) -> None:
     page.search.list.setFocus(Qt.FocusReason.TabFocusReason)
-    assert page.search.list._settled.isActive() is False
+    assert not clock_of(page.search.list).isActive()
     assert opened(hub) == []
     qtbot.keyClick(page.search.list, Qt.Key.Key_Return)
     assert opened(hub) == [page.search.results.rows[0].summary.id]
@@ -123,7 +124,7 @@ def test_a_split_model_is_here_when_all_its_parts_are(
 ) -> None:
     put(paths, QWEN, QWEN.models[-1], parts)
     show(page, hub, QWEN)
-    page.view.table.setCurrentIndex(page._rows.index(len(QWEN.models) - 1, 0))
+    page.view.table.setCurrentIndex(page.view.table.model().index(len(QWEN.models) - 1, 0))
     assert page.view.details.action.text() == word
 
 
@@ -155,7 +156,6 @@ def test_nothing_can_be_pressed_while_a_download_comes_to_its_end(
 def test_less_free_memory_moves_the_advice_and_not_the_selection(page: DiscoverPage, hub: FakeHub) -> None:
     show(page, hub, QWEN)
     page.set_budget(budget_of(16 * GB, int(6.4 * GB)), 16 * GB)
-    assert [row.model.label for row in page._rows.rows if row.is_best] == ["Q4_K_M"]
-    row = page._current_row()
-    assert row is not None
+    assert [row.model.label for row in page.view.table.model().rows if row.is_best] == ["Q4_K_M"]
+    row = page.view.table.model().rows[page.view.table.currentIndex().row()]
     assert row.model.label == "Q6_K"

@@ -21,6 +21,7 @@ from app.system.paths import STARTER_MODEL, Paths
 from tests.real_models import STDLIB_3M
 from tests.ui.fake_engine import SAMPLE_MODEL, SAMPLE_STATISTICS, FakeEngine
 from ui.look.theme import ThemeWatcher
+from ui.models.models_model import ENTRY_ROLE
 from ui.program import Program
 from workers.downloads import DownloadState, DownloadStatus
 from workers.jobs import Job, JobState, JobStatus
@@ -135,7 +136,7 @@ def test_a_folder_becomes_a_model_that_can_be_chatted_with(
     made = folder / "stdlib-Q4_K_M.gguf"
     qtbot.waitUntil(lambda: "is here" in program.window.notice.sentence, timeout=TIMEOUT_MS)
     assert made.is_file()
-    qtbot.waitUntil(lambda: page._rows.entry_at(page.table.currentIndex()).path == made, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: page.table.currentIndex().data(ENTRY_ROLE).path == made, timeout=TIMEOUT_MS)
     assert page.details.smaller.isHidden(), "it is quantized"
     program.chat_with(made)
     assert [call[1][0].path for call in engine.calls if call[0] == "load"][-1] == made

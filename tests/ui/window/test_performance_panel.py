@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from PySide6.QtCore import Qt, QTimer
 
 from app.engine.messages import PromptReady, Token
 from app.engine.need import MemoryNeed
 from app.operation import Progress, Stage
 from tests.ui.fake_engine import SAMPLE_MODEL, SAMPLE_STATISTICS, Answer, EngineState, FakeEngine
 from tests.ui.scenes import sample_memory
+from tests.ui.seen import clock_of
 from ui.window.performance_panel import REPAINT_MS, SHOWN_TOKENS, WIDTH, PerformancePanel, SpeedPlot
 
 
@@ -25,10 +25,6 @@ def panel(qtbot, loaded_engine: FakeEngine) -> PerformancePanel:
 def repaint(panel: PerformancePanel) -> None:
     """Time passes: what was heard meanwhile is shown."""
     clock_of(panel).timeout.emit()
-
-
-def clock_of(panel: PerformancePanel) -> QTimer:
-    return panel.findChild(QTimer, options=Qt.FindChildOption.FindDirectChildrenOnly)
 
 
 def answer(engine: FakeEngine, panel: PerformancePanel, ms: float, tokens: int = 30) -> None:

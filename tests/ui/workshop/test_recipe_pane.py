@@ -18,6 +18,7 @@ from tests.ui.scenes import sample_entries
 from tests.ui.scenes_ledger import FOLDER, source, variants
 from tests.ui.scenes_recipe import BUDGET, RECIPE, job, plan_of
 from tests.ui.scenes_smaller import offers
+from tests.ui.seen import clock_of
 from ui.models.models_model import ModelsModel
 from ui.workshop.recipe_pane import RecipePane
 from ui.workshop.recipe_words import RECOVER
@@ -44,7 +45,7 @@ def asked() -> list[tuple[Path, Recipe]]:
 def pane(qtbot: QtBot, models: ModelsModel, asked: list[tuple[Path, Recipe]]) -> RecipePane:
     pane = RecipePane(models)
     qtbot.addWidget(pane)
-    pane._soon.setInterval(0)
+    clock_of(pane).setInterval(0)
     pane.plan_wanted.connect(lambda path, recipe: asked.append((path, recipe)))
     pane.set_budget(BUDGET)
     pane.editor.show_recipe(RECIPE)
@@ -122,7 +123,7 @@ def test_another_model_asks_again(pane: RecipePane, asked: list[tuple[Path, Reci
 def test_nothing_is_asked_while_the_page_is_not_seen(pane: RecipePane, asked: list[object], qtbot: QtBot) -> None:
     pane.hide()
     pane.refresh()
-    qtbot.waitUntil(lambda: not pane._soon.isActive())
+    qtbot.waitUntil(lambda: not clock_of(pane).isActive())
     assert asked == []
     pane.show()
     qtbot.waitUntil(lambda: bool(asked))
@@ -132,7 +133,7 @@ def test_a_recipe_that_cannot_be_is_not_asked_about(pane: RecipePane, asked: lis
     pane.editor.cards[0].remove.click()
     assert "nothing to win back" in pane.outcome.verdict.text()
     assert pane.outcome.verdict.property("role") == "danger"
-    assert not pane._soon.isActive()
+    assert not clock_of(pane).isActive()
     assert asked == []
     pane.editor.cards[0].remove.click()
     assert "Working out" in pane.outcome.verdict.text()

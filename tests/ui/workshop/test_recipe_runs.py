@@ -25,6 +25,7 @@ from app.system.paths import Paths
 from tests.real_models import STDLIB_3M
 from tests.ui.fake_engine import FakeEngine
 from tests.ui.scenes_recipe import RECIPE, plan_of
+from tests.ui.seen import clock_of
 from ui.look.theme import ThemeWatcher
 from ui.program import CHAT, WORKSHOP, Program
 from ui.workshop.page import COMPARE, MAKE
@@ -273,7 +274,7 @@ def test_a_folder_that_was_made_is_named_and_found_on_models(program: Program) -
 @pytest.mark.parametrize("state", [JobState.DONE, JobState.CANCELLED, JobState.FAILED])
 def test_the_plan_is_asked_for_again_when_a_run_has_ended(program: Program, qtbot: QtBot, state: JobState) -> None:
     pane = program.workshop_page.make
-    pane._soon.setInterval(0)
+    clock_of(pane).setInterval(0)
     qtbot.waitUntil(lambda: bool(program.plans))
     pane.show_plan(dataclasses.replace(plan_of(RECIPE), source=STDLIB_3M, notice="It is not there yet."))
     run(program)
