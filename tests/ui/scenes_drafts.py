@@ -43,10 +43,8 @@ def load_with_draft(stage: Stage) -> None:
     stage.engine.load_outcomes.append(LOADED)
     stage.program.current.load(SAMPLE_MODEL.path)
     stage.engine.step()
-    stage.program.drafts._candidates, stage.program.drafts._judged = CANDIDATES, SAMPLE_MODEL.path
-    stage.program.drafts._refresh = lambda: None
     stage.window.top.draft.opening.disconnect()
-    stage.program.drafts._show()
+    stage.program.drafts.show_candidates(SAMPLE_MODEL.path, CANDIDATES)
     stage.window.show_memory(sample_memory(LOADED.need.resident_bytes))
 
 

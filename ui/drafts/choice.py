@@ -80,6 +80,12 @@ class Drafts(QObject):
         self._say("", "secondary")
         self._engine.try_draft(CheckDraft())
 
+    def show_candidates(self, model: Path, candidates: tuple[DraftCandidate, ...]) -> None:
+        """List what can draft for `model`, unless another one has been loaded meanwhile."""
+        if self._engine.model is not None and self._engine.model.path == model:
+            self._candidates, self._judged = candidates, model
+            self._show()
+
     def _connect(self) -> None:
         popup = self._picker.popup
         self._picker.opening.connect(self._refresh)
@@ -111,14 +117,9 @@ class Drafts(QObject):
             return
         entries, settings = self._models.entries, self._settings.current
 
-        def judged(candidates: tuple[DraftCandidate, ...]) -> None:
-            if self._engine.model is not None and self._engine.model.path == target.path:
-                self._candidates, self._judged = candidates, target.path
-                self._show()
-
         self._tasks.run(
             lambda: draft_candidates(target, entries, settings.context_tokens, settings.kv_type),
-            on_result=judged,
+            on_result=lambda candidates: self.show_candidates(target.path, candidates),
             receiver=self,
         )
 

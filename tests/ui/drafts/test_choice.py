@@ -73,8 +73,10 @@ class Room:
         self.engine.step()
 
     def list_candidates(self) -> None:
-        self.drafts._candidates, self.drafts._judged = CANDIDATES, MODEL
-        self.drafts._show()
+        self.drafts.show_candidates(MODEL, CANDIDATES)
+
+    def pick(self, row: int) -> None:
+        self.picker.popup.list.clicked.emit(self.picker.popup.list.model().index(row, 0))
 
     def loads(self) -> list[LoadModel]:
         return [arguments[0] for name, arguments in self.engine.calls if name == "load"]
@@ -107,7 +109,7 @@ def test_the_list_says_what_can_draft_and_why_not(room: Room) -> None:
 def test_what_cannot_draft_cannot_be_picked(room: Room) -> None:
     room.load()
     room.list_candidates()
-    room.picker.popup._pick(room.picker.popup._rows.index(2, 0))
+    room.pick(2)
     assert len(room.loads()) == 1
 
 
@@ -116,7 +118,7 @@ def test_picking_a_draft_loads_with_it_and_measures_on_the_last_question(room: R
     room.list_candidates()
     room.asked = (LAST, Sampling(temperature=0.3))
     room.engine.load_outcomes.append(WITH_DRAFT)
-    room.picker.popup._pick(room.picker.popup._rows.index(1, 0))
+    room.pick(1)
     assert room.loads()[-1].draft == DRAFT
     assert room.trials() == []
     room.engine.step()
@@ -302,5 +304,5 @@ def test_the_popup_is_reached_and_left_by_the_keyboard(room: Room) -> None:
     room.list_candidates()
     assert room.picker.accessibleName() == "No draft"
     assert room.picker.popup.list.accessibleName()
-    index = room.picker.popup._rows.index(1, 0)
+    index = room.picker.popup.list.model().index(1, 0)
     assert "Qwen3 0.6B" in index.data(0x000B)  # AccessibleTextRole

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QTreeWidget, QTreeWidgetItem
 from pytestqt.qtbot import QtBot
 
 from app.engine.need import MemoryNeed
@@ -116,8 +117,14 @@ def dialog(qtbot: QtBot, tmp_path: Path) -> QuantizeDialog:
 
 
 def tick(dialog: QuantizeDialog, *names: str) -> None:
-    for name, item in dialog._items.items():
+    for name, item in items(dialog).items():
         item.setCheckState(0, Qt.CheckState.Checked if name in names else Qt.CheckState.Unchecked)
+
+
+def items(dialog: QuantizeDialog) -> dict[str, QTreeWidgetItem]:
+    """The rows of the types, by their names."""
+    found = dialog.findChild(QTreeWidget).findItems("*", Qt.MatchFlag.MatchWildcard | Qt.MatchFlag.MatchRecursive)
+    return {one.text(0): one for one in found if one.text(0) in TYPES}
 
 
 def test_every_type_of_llama_cpp_that_makes_sense_is_there() -> None:
@@ -127,7 +134,7 @@ def test_every_type_of_llama_cpp_that_makes_sense_is_there() -> None:
 
 def test_the_dialog_fills_in_what_is_answered(dialog: QuantizeDialog, tmp_path: Path) -> None:
     dialog.show_offers(offers_of(tmp_path))
-    assert [dialog._items["Q8_0"].text(n) for n in range(4)] == ["Q8_0", "8.2 GB", "4.7 GB", "140 ms"]
+    assert [items(dialog)["Q8_0"].text(n) for n in range(4)] == ["Q8_0", "8.2 GB", "4.7 GB", "140 ms"]
     assert "3 min" in dialog.calibrate.text()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import shiboken6
+from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
 from app.measure.messages import Estimate, MeasureQuality, Quality
@@ -70,7 +71,7 @@ def test_without_the_source_that_is_said_and_speed_is_measured(program: Program)
 
 def test_what_came_of_it_is_told(program: Program) -> None:
     program.models.set_entries((source(), Q8))
-    program._measure((Q8,))
+    program.models_page.measure_requested.emit(Q8)
     quality = Quality(
         Q8.path, FOLDER, "bundled 1", 512, 4080, Estimate(14.2, 0.3), Estimate(14.1, 0.3),
         Estimate(0.0014, 0.0001), 0.02, Estimate(0.984, 0.003),
@@ -90,8 +91,7 @@ def test_details_show_what_was_measured(program: Program) -> None:
     assert details.conditions.isHidden()
     program.models.set_figures(figures())
     assert "4,080 tokens of the bundled text" in details.conditions.text()
-    words = [details._facts.itemAt(number).widget().text() for number in range(details._facts.count())]
-    assert "0.0467 ± 0.0023" in words
+    assert "0.0467 ± 0.0023" in [label.text() for label in details.findChildren(QLabel) if not label.isHidden()]
     assert details.sha256.text().startswith("sha256 9f86d081")
 
 

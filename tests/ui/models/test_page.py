@@ -27,7 +27,9 @@ from workers.tasks import TaskRunner
 @pytest.fixture
 def page(qtbot, engine: FakeEngine, settings: SettingsStore, tasks: TaskRunner, paths: Paths) -> ModelsPage:
     current = CurrentModel(engine, settings)
-    page = ModelsPage(ModelsModel(), current, engine, settings, tasks, paths)
+    models = ModelsModel()
+    page = ModelsPage(models, current, engine, settings, tasks, paths)
+    models.setParent(page)
     page.current = current  # kept alive with the page, as the program does
     qtbot.addWidget(page)
     return page
@@ -42,7 +44,7 @@ def own_model(paths: Paths) -> Path:
 
 
 def listed(page: ModelsPage) -> list[Path]:
-    return [entry.path for entry in page._models.entries]
+    return [entry.path for entry in page.findChild(ModelsModel).entries]
 
 
 def refresh(page: ModelsPage, qtbot) -> None:
@@ -181,9 +183,9 @@ def test_starter_cannot_be_deleted(page: ModelsPage, qtbot) -> None:
 
 
 def test_filter_and_empty_states_say_what_to_do(page: ModelsPage, qtbot) -> None:
-    page._on_scanned(())
+    page.findChild(ModelsModel).set_entries(())
     assert "Drop a .gguf file" in page.empty.text.text()
-    page._models.set_entries(sample_entries())
+    page.findChild(ModelsModel).set_entries(sample_entries())
     page.filter.setText("nothing like it")
     assert "No model has these words" in page.empty.text.text()
     assert page.details.isHidden()
@@ -192,7 +194,7 @@ def test_filter_and_empty_states_say_what_to_do(page: ModelsPage, qtbot) -> None
 
 
 def test_words_of_delete_say_what_is_done(page: ModelsPage) -> None:
-    page._models.set_entries(sample_entries())
+    page.findChild(ModelsModel).set_entries(sample_entries())
     words = {}
     for entry in sample_entries():
         page.select(entry.path)

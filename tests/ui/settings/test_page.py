@@ -8,6 +8,7 @@ from app.engine.messages import FlashAttention, KvType
 from app.settings import Theme, declarations, load_settings
 from app.system.paths import Paths
 from tests.ui.fake_engine import FakeEngine
+from tests.ui.seen import button
 from ui.settings.editors import BoolEditor, EnumEditor, NumberEditor, PathsEditor
 from ui.settings.page import SettingsPage
 from workers.current_model import CurrentModel
@@ -79,8 +80,8 @@ def test_list_is_edited(page: SettingsPage, settings: SettingsStore, monkeypatch
     editor = page.editors["model_folders"]
     assert isinstance(editor, PathsEditor)
     monkeypatch.setattr("ui.settings.editors.QFileDialog.getExistingDirectory", lambda *_: "/media/usb")
-    editor._on_add()
-    editor._on_add()
+    for _ in range(2):
+        button(editor, "Add…").click()
     assert settings.current.model_folders == ("/media/usb",)
     editor.list.setCurrentRow(0)
     editor.remove.click()

@@ -16,9 +16,11 @@ from tests.ui.scenes import sample_entries
 from tests.ui.scenes_ledger import figures, source, variants
 from ui.discover.details import RemoteDetails
 from ui.discover.search_pane import SearchPane
+from ui.models.ledger_model import ROW_ROLE
 from ui.models.make_smaller import MakeSmaller
 from ui.models.models_model import ModelsModel
 from ui.workshop.compare_pane import MEMORY, PERPLEXITY, ComparePane
+from ui.workshop.ledger_plot import LedgerPlot
 from ui.workshop.recipe_pane import RecipePane
 
 
@@ -41,9 +43,7 @@ def page(qtbot: QtBot, models: ModelsModel) -> ComparePane:
 
 
 def chosen(page: ComparePane) -> Path:
-    row = page._chosen()
-    assert row is not None
-    return row.entry.path
+    return page.table.currentIndex().data(ROW_ROLE).entry.path
 
 
 def test_each_measured_variant_is_a_point(page: ComparePane) -> None:
@@ -158,10 +158,10 @@ def test_the_plot_is_made_when_it_is_seen_with_what_it_was_told_before(qtbot: Qt
     page = ComparePane(models)
     qtbot.addWidget(page)
     page.choose(variants()[2].path)
-    assert not page.plot._is_made
+    assert page.plot.findChild(LedgerPlot) is None
     with qtbot.waitExposed(page):
         page.show()
-    qtbot.waitUntil(lambda: page.plot._is_made)
+    qtbot.waitUntil(lambda: page.plot.findChild(LedgerPlot) is not None)
     assert len(page.plot.plot.points) == 6
     assert page.plot.plot._chosen == variants()[2].path
     qtbot.waitUntil(page.plot.plot.isVisible)

@@ -57,7 +57,7 @@ def test_what_was_not_measured_is_predicted_and_says_so() -> None:
 
 
 def test_predictions_are_asked_for_and_shown(pane: ComparePane, qtbot: QtBot) -> None:
-    pane._models.set_figures({})
+    pane.findChild(ModelsModel).set_figures({})
     with qtbot.waitSignal(pane.offers_wanted) as asked:
         pane.choose(pruned().path)
     assert asked.args == [FOLDER, (PLAIN_TYPE, "Q4_K_M")]
