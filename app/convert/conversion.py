@@ -25,7 +25,7 @@ from app.convert.vocabulary import add_vocabulary
 from app.errors import Cancelled, ConversionError, StorageError
 from app.library.gguf_reader import printable
 from app.operation import Notice, Progress, Report, ShouldStop, Stage
-from app.system.files import require_room
+from app.system.files import PART, require_room, taken
 
 _FILE_TYPES = {
     "f32": gguf.LlamaFileType.ALL_F32,
@@ -59,7 +59,22 @@ def convert(request: Convert, report: Report, stop: ShouldStop) -> Converted:
     _check_output(request.output, plan.data_bytes)
     if plan.notice:
         report(Notice(plan.notice))
-    part = request.output.with_name(request.output.name + ".part")
+    part = request.output.with_name(request.output.name + PART)
+    try:
+        with taken(request.output):
+            size = _write(plan, part, report, stop)
+            part.replace(request.output)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise StorageError(
+            f"“{request.output.name}” could not be written: {error.strerror or error}.",
+            "See that there is room on the disk and that the folder may be written to.",
+        ) from error
+    return Converted(request.output, request.type, len(plan.tensors), size)
+
+
+def _write(plan: _Plan, part: Path, report: Report, stop: ShouldStop) -> int:
+    """Write the file; returns its size. The part is removed where that does not end well."""
     try:
         with part.open("wb") as file:
             _write_header(plan.writer, part)
@@ -67,18 +82,10 @@ def convert(request: Convert, report: Report, stop: ShouldStop) -> Converted:
             _write_tensors(file, plan, report, stop)
             file.flush()
             os.fsync(file.fileno())
-        size = part.stat().st_size
-        part.replace(request.output)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise StorageError(
-            f"“{request.output.name}” could not be written: {error.strerror or error}.",
-            "See that there is room on the disk and that the folder may be written to.",
-        ) from error
+        return part.stat().st_size
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    return Converted(request.output, request.type, len(plan.tensors), size)
 
 
 def check(folder: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tempfile
 from pathlib import Path
 
 from app.drafts.messages import DraftCost, DraftOption, MakeDraft
@@ -26,6 +25,7 @@ from app.recipe.messages import PlanRecipe
 from app.recipe.plan import cut_stub, plan_recipe, write_stub
 from app.recipe.recipe import PruneStep, Recipe, RecoverStep, as_toml
 from app.recipe.words import Shape, shape_of
+from app.system.files import own_folder
 from app.system.paths import Paths
 
 SHALLOW_ACCEPTANCE, DEEP_ACCEPTANCE = 0.35, 0.7
@@ -43,9 +43,9 @@ def draft_options(request: MakeDraft, paths: Paths, stop: ShouldStop) -> tuple[D
         raise DraftError(
             "The model has one layer: nothing can be left out of it.", "Take a smaller model as the draft."
         )
-    with tempfile.TemporaryDirectory(prefix="bantam-") as folder:
+    with own_folder() as folder:
         counts = sorted({1, shape.layers - 1})
-        ends = [_planned(request, dataclasses.replace(shape, layers=n), Path(folder), stop) for n in counts]
+        ends = [_planned(request, dataclasses.replace(shape, layers=n), folder, stop) for n in counts]
     costs = [_cost(request, file, paths) for file in ends]
     slope = (costs[-1] - costs[0]) / max(1, counts[-1] - counts[0])
     return tuple(_option(n, shape.layers, costs[0] + slope * (n - 1)) for n in range(1, shape.layers))

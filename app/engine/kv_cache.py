@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.engine.llama import Context
+from app.system.files import own_name
 
 
 class KvCache:
@@ -102,7 +103,7 @@ class KvStore:
         if not cache.tokens or self._limit_bytes <= 0:
             return False
         path = self._path(conversation_id)
-        part = path.with_name(path.name + ".part")
+        part = own_name(path)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             written = cache.context.save(part, cache.tokens)
@@ -132,6 +133,8 @@ class KvStore:
         return self._folder / (re.sub(r"[^0-9A-Za-z-]", "_", conversation_id)[:80] + self._suffix)
 
     def _trim(self) -> None:
+        for part in self._folder.glob("*.kv.part"):  # of an older version that was killed
+            part.unlink(missing_ok=True)
         files = sorted(self._folder.glob("*.kv"), key=lambda path: path.stat().st_mtime, reverse=True)
         total = 0
         for path in files:

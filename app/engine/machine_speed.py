@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 import statistics
 import struct
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from app.engine.threads import candidate_thread_counts
 from app.errors import Cancelled, LoadError, StorageError
 from app.library.tensor_types import TENSOR_TYPES
 from app.operation import Progress, Report, ShouldStop, Stage
+from app.system.files import own_folder
 from app.system.hardware import available_memory_bytes, physical_cores, usable_cores
 from app.system.paths import Paths
 
@@ -43,8 +43,8 @@ def measure_machine(paths: Paths, report: Report, stop: ShouldStop) -> MachineSp
     """Measure each type, the KV cache and the cost of a layer. Raises LoadError, StorageError, Cancelled."""
     repack = not machine_record.needs_safe_mode(paths.machine)
     steps = len(TYPES) + 2
-    with tempfile.TemporaryDirectory(prefix="bantam-speed-") as folder:
-        path = Path(folder) / "model.gguf"
+    with own_folder() as folder:
+        path = folder / "model.gguf"
 
         def token_ms(threads: int) -> float:
             return _run(path, threads, repack, stop, lambda context: _token_ms(context, 4, stop))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from app.errors import Cancelled, HubError, OfflineError
 from app.hub.messages import Download, Downloaded, DownloadPhase, DownloadPlan, DownloadProgress
-from app.hub.part import SUFFIX, Digests, Expected, Part, name_taken, remove_part
+from app.hub.part import SUFFIX, Digests, Expected, Part, name_taken
 from app.hub.plan import checked, plan_as_dict
 from app.hub.repository import RemoteFile
 from app.hub.transport import Hub, Timeouts, Transport, check_status, retry_after_s
@@ -132,7 +132,7 @@ class _File:
                 part.finish()
             except BaseException:
                 if part.size_bytes == 0:
-                    remove_part(target)
+                    part.remove()
                 raise
         _note_origin(self._plan, self._file, sha256, self._revision)
         self._meter.next_file()

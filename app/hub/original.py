@@ -6,8 +6,6 @@ called as the download's would be: its name goes into the header of what is made
 
 from __future__ import annotations
 
-import os
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +14,7 @@ from app.errors import HubError, StorageError
 from app.hub.remote import RemoteBeginning, drop_oldest
 from app.hub.repository import RemoteFile, RemoteModel, Repository
 from app.hub.transport import Call, Hub, Transport
+from app.system.files import own_name
 from app.units import size_text
 
 MAX_SMALL_BYTES = 100_000_000
@@ -76,7 +75,7 @@ def _fetch(transport: Transport, repository: Repository, file: RemoteFile, path:
         return 0
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of this call's own: one that was cut off may still be on its way out.
-    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    part = own_name(path)
     url = transport.hub.file_url(repository.id, repository.revision, file.path)
     try:
         with part.open("w+b") as copy:

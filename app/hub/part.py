@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import DiskFullError, StorageError
-from app.system.files import read_json, write_atomic
+from app.system.files import is_taken, read_json, write_atomic
 
 SUFFIX = ".part"
 CHUNK_BYTES = 1 << 20
@@ -115,6 +115,10 @@ class Part:
         except OSError as error:
             raise storage_error(error, self.target) from error
 
+    def remove(self) -> None:
+        """Remove what has arrived, and the sidecar."""
+        _unlink(self.target)
+
     def cut(self, size_bytes: int = 0) -> None:
         """Keep only so much of it."""
         self.file.truncate(size_bytes)
@@ -153,11 +157,17 @@ class Part:
             raise storage_error(error, self.target) from error
 
 
-def remove_part(target: Path) -> None:
-    """Remove what has arrived of `target`, and its sidecar."""
+def _unlink(target: Path) -> None:
     for suffix in (SUFFIX, SUFFIX + ".json"):
         with contextlib.suppress(OSError):
             target.with_name(target.name + suffix).unlink()
+
+
+def remove_part(target: Path) -> None:
+    """Remove what has arrived of `target`, and its sidecar; not where another program is at work on it."""
+    if is_taken(target.with_name(target.name + SUFFIX)):
+        return
+    _unlink(target)
 
 
 def name_taken(target: Path) -> StorageError:

@@ -7,9 +7,7 @@ plan every buffer from it.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -19,6 +17,7 @@ from app.hub.repository import RemoteFile, RemoteModel, Repository
 from app.hub.transport import Call, Hub, Transport, check_status
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import HEAD_BYTES, MAGIC, not_gguf_error, read_raw
+from app.system.files import own_name
 from app.units import size_text
 
 MAX_STUBS = 24
@@ -60,7 +59,7 @@ def _fetch_one(transport: Transport, repository: Repository, file: RemoteFile, p
         return 0
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of this call's own: one that was cut off may still be on its way out.
-    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    part = own_name(path)
     url = transport.hub.file_url(repository.id, repository.revision, file.path)
     try:
         with part.open("w+b") as copy:

@@ -14,7 +14,7 @@ from app.errors import HubError, StorageError
 from app.hub.messages import DownloadPlan
 from app.hub.part import SUFFIX, remove_part
 from app.hub.plan import plan_as_dict, plan_from_dict
-from app.system.files import read_json, write_atomic
+from app.system.files import is_taken, read_json, write_atomic
 from app.system.paths import Paths
 
 
@@ -78,7 +78,7 @@ def orphans(paths: Paths, known: Iterable[DownloadPlan] = ()) -> tuple[Orphan, .
     found: dict[Path, Orphan] = {}
     for part in sorted(_parts(paths.models)):
         target = part.with_name(part.name.removesuffix(SUFFIX))
-        if target in taken:
+        if target in taken or is_taken(part):  # of a job that runs in another program
             continue
         with contextlib.suppress(OSError):
             found[target] = Orphan(target, part.stat().st_size, _plan_of(target))
@@ -86,8 +86,12 @@ def orphans(paths: Paths, known: Iterable[DownloadPlan] = ()) -> tuple[Orphan, .
 
 
 def _parts(folder: Path) -> list[Path]:
-    names = [os.path.join(place, name) for place, _, files in os.walk(folder) for name in files]  # noqa: PTH118
-    return [Path(name) for name in names if name.endswith(SUFFIX)]
+    """Every part that a person may know the name of; hidden files and folders are the work of jobs."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in files if name.endswith(SUFFIX) and not name.startswith(".")]
+    return found
 
 
 def _plan_of(target: Path) -> DownloadPlan | None:

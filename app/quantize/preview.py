@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from pathlib import Path
 
 from app.convert.conversion import write_header
@@ -19,6 +18,7 @@ from app.operation import ShouldStop
 from app.quantize.importance import estimate_chunks, estimate_seconds
 from app.quantize.messages import ConversionPlanned, Offer, Offers, PlanConversion, PlannedFile, PlanOffers
 from app.quantize.native import Planned, planned
+from app.system.files import own_folder
 from app.system.paths import Paths
 
 
@@ -29,8 +29,8 @@ def plan_offers(request: PlanOffers, paths: Paths, stop: ShouldStop) -> Offers:
     """
     if request.source.is_file():
         return _of_file(request, request.source, 0, paths, stop)
-    with tempfile.TemporaryDirectory(prefix="bantam-") as folder:
-        stub = Path(folder) / "stub.gguf"
+    with own_folder() as folder:
+        stub = folder / "stub.gguf"
         write_header(request.source, stub, "bf16")
         return _of_file(request, stub, stub.stat().st_size, paths, stop)
 
@@ -40,8 +40,8 @@ def plan_conversion(request: PlanConversion, stop: ShouldStop) -> ConversionPlan
 
     Raises ConversionError, QuantizeError, LoadError, Cancelled.
     """
-    with tempfile.TemporaryDirectory(prefix="bantam-") as folder:
-        stub = Path(folder) / "stub.gguf"
+    with own_folder() as folder:
+        stub = folder / "stub.gguf"
         write_header(request.folder, stub, "bf16")
         header, raw = read_header(stub), _raw(stub)
         curve = measure_fit(MeasureFit(stub, request.context_tokens, request.kv_types), stop)

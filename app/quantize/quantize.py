@@ -23,7 +23,7 @@ from app.library.verify import sha256_of
 from app.operation import Progress, Report, ShouldStop, Stage
 from app.quantize.messages import CollectImportance, Quantize, Quantized
 from app.quantize.outputs import part_paths, step_of, workspace
-from app.system.files import require_room
+from app.system.files import require_room, taken
 from app.system.hardware import available_memory_bytes, physical_cores
 from app.units import size_text
 
@@ -37,23 +37,24 @@ def quantize(request: Quantize, report: Report, stop: ShouldStop) -> Quantized:
     """Make `request.output`. Raises QuantizeError, ConversionError, ModelFileError, StorageError, DiskFullError,
     Cancelled; then nothing is left, and what was there is as it was.
     """
-    remove_parts(request)
     try:
         _check(request)
-        part = _make(request, report, stop)
-        return _finish(request, part, report, stop)
+        with taken(request.output):
+            try:
+                remove_parts(request, keep_first=True)
+                return _finish(request, _make(request, report, stop), report, stop)
+            finally:
+                remove_parts(request)
     except OSError as error:
         raise StorageError(
             f"“{request.output.name}” could not be written: {error.strerror or error}.",
             "See that there is room on the disk and that the folder may be written to.",
         ) from error
-    finally:
-        remove_parts(request)
 
 
-def remove_parts(request: Quantize) -> None:
-    """Remove what an earlier run left, and what this one does not need any more."""
-    for path in part_paths(request):
+def remove_parts(request: Quantize, *, keep_first: bool = False) -> None:
+    """Remove what an earlier run left, and what this one does not need any more; not the part that is held, if so."""
+    for path in part_paths(request)[1 if keep_first else 0 :]:
         if path.exists():  # on a disk that may only be read even the attempt fails
             path.unlink(missing_ok=True)
 

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -36,7 +35,7 @@ from app.recipe.recipe import QuantizeStep, Recipe, Step, read_recipe
 from app.recipe.words import Shape, changes, shape_of
 from app.recipe.work import ModelStep, RecipeWork, model_steps, place_for, work_of
 from app.recover.messages import Recover
-from app.system.files import free_bytes, lack_of_room
+from app.system.files import free_bytes, lack_of_room, own_folder
 from app.system.frozen import require_torch
 from app.system.paths import Paths
 from app.units import size_text
@@ -81,8 +80,8 @@ def plan_recipe(request: PlanRecipe, paths: Paths, stop: ShouldStop) -> RecipePl
         recipe = read_recipe(request.recipe)
         work = work_of(recipe, request.source, place)
         plan = _Plan(request, recipe, work, model_steps(recipe, request.source), {}, paths)
-        with tempfile.TemporaryDirectory(prefix="bantam-") as folder:
-            return _planned(plan, Path(folder), free, stop)
+        with own_folder() as folder:
+            return _planned(plan, folder, free, stop)
     except AppError as error:
         problem = f"{error.sentence} {error.hint}".strip()
         return RecipePlanned(request.source, (), (), 0, 0, free, problem)

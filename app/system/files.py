@@ -6,15 +6,20 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from app.errors import DiskFullError
+import psutil
+
+from app.errors import DiskFullError, StorageError
 from app.units import size_text
 
+PART = ".part"
 _PART_NUMBERS = itertools.count(1)
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows alone tells text from bytes
 
@@ -46,7 +51,6 @@ def update_json(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]], 
 if sys.platform == "win32":
     import hashlib
     import msvcrt
-    import tempfile
 
     def _open_lock(path: Path) -> int:
         name = hashlib.sha256(str(path.parent.resolve()).encode()).hexdigest()[:16]
@@ -54,6 +58,9 @@ if sys.platform == "win32":
 
     def _lock(descriptor: int) -> None:
         msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+
+    def _is_free(descriptor: int, *, alone: bool = True) -> bool:
+        return True  # a file that is held could not be renamed at the end; one that is being written cannot be removed
 
 else:
     import fcntl
@@ -64,6 +71,19 @@ else:
     def _lock(descriptor: int) -> None:
         with contextlib.suppress(OSError):  # some network file systems know no locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    def _is_free(descriptor: int, *, alone: bool = True) -> bool:
+        """Whether no other process holds the file; from now on this one does, until the descriptor is closed.
+
+        Not `alone`: it only looks, as many others may at the same time.
+        """
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # some network file systems know no locks
+            return True
+        return True
 
 
 def read_json(path: Path) -> Any:
@@ -89,7 +109,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     The part's name is this writer's own, so that two programs that write at once leave one of the two files, whole.
     What is written is the user's alone to read (mode 0600).
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}-{next(_PART_NUMBERS)}.part")
+    part = own_name(path.with_name(f".{path.name}"))
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600), "wb") as file:
             file.write(data)
@@ -99,6 +119,95 @@ def write_atomic(path: Path, data: bytes) -> None:
     except OSError:
         part.unlink(missing_ok=True)
         raise
+
+
+# Files that are long in the making: whose they are, and what a dead process left.
+
+
+@contextlib.contextmanager
+def taken(path: Path) -> Iterator[None]:
+    """Hold `path` as this process's own while it is made under the name of its part.
+
+    The system ends that with the process, however it ends. Raises StorageError where another program makes it, OSError.
+    """
+    part = path.with_name(path.name + PART)
+    descriptor = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if not _is_free(descriptor):
+            raise StorageError(f"“{path.name}” is being made already.", "Wait for it, or cancel it there.")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_taken(part: Path) -> bool:
+    """Whether a process is at work on this part, or on the file that the part is a step to ("m.gguf.source.part")."""
+    stem = part.name.removesuffix(PART)
+    names = [stem[:end] for end in range(len(stem), 0, -1) if end == len(stem) or stem[end] == "."]
+    return any(is_held(part.with_name(name + PART)) for name in names)
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Let others see that this process reads `path` and needs it (`is_held`). Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _is_free(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process has the file as its own."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return False
+    try:
+        return not _is_free(descriptor, alone=False)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def own_folder() -> Iterator[Path]:
+    """A temporary folder that goes again; its name says whose it is, for `remove_left_over` after a kill."""
+    with tempfile.TemporaryDirectory(prefix=f"bantam-{os.getpid()}-") as name:
+        yield Path(name)
+
+
+def own_name(path: Path, end: str = PART) -> Path:
+    """A name beside `path` for a file of this process's own, which `remove_left_over` knows."""
+    return path.with_name(f"{path.name}.{os.getpid()}-{next(_PART_NUMBERS)}{end}")
+
+
+def remove_left_over(*folders: Path, copies: Path) -> None:
+    """Remove what processes that are gone left in these folders and in the temporary one, and of `copies` each file
+    that no process holds.
+    """
+    with contextlib.suppress(OSError):
+        for path in copies.iterdir():
+            if not is_held(path) and not is_taken(path):
+                _remove(path)
+    temporary = Path(tempfile.gettempdir())
+    for folder, pattern in (*((folder, _OWN_FILE) for folder in folders), (temporary, _OWN_FOLDER)):
+        with contextlib.suppress(OSError):
+            for path in folder.iterdir():
+                if (match := pattern.fullmatch(path.name)) and not psutil.pid_exists(int(match[1])):
+                    _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+_OWN_FILE = re.compile(r".+\.(\d+)-\d+\.part")
+_OWN_FOLDER = re.compile(r"bantam-(\d+)-\w+")
 
 
 # Room on a disk, and the sentence where it is lacking.

@@ -13,6 +13,7 @@ from pathlib import Path
 import platformdirs
 
 from app.errors import StorageError
+from app.system.files import remove_left_over
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 _PROBE_BYTES = 16_384
@@ -85,7 +86,12 @@ class Paths:
     def reference_copy(self, folder: Path) -> Path:
         """The GGUF form of a safetensors folder that a measurement compares with; it is there while that runs."""
         digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-        return self.home / "cache" / "references" / f"{digest}.gguf"
+        return self.references / f"{digest}.gguf"
+
+    @property
+    def references(self) -> Path:
+        """Copies of folders as GGUF, while something is measured against them."""
+        return self.home / "cache" / "references"
 
     @property
     def loading_marker(self) -> Path:
@@ -138,6 +144,7 @@ class Paths:
             for folder in (self.home, self.models, self.kv_cache, self.headers, self.downloads, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
             self._keep_private()
+            remove_left_over(self.home, self.kv_cache, self.headers, self.downloads, copies=self.references)
             probe = self.home / f".write-test-{os.getpid()}"
             try:
                 probe.write_bytes(bytes(_PROBE_BYTES))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.hub.messages import DownloadPlan
-from app.hub.part import Expected, Part
+from app.hub.part import Expected, Part, remove_part
 from app.hub.plan import plan_as_dict
 from app.hub.repository import RemoteFile
 from app.hub.unfinished import Unfinished, discard, forget, orphans, remember, unfinished_downloads
@@ -72,6 +72,27 @@ def test_the_plan_of_an_orphan_follows_its_folder(paths: Paths) -> None:
 def test_a_part_without_a_sidecar_has_no_plan(paths: Paths) -> None:
     leave_part(plan_for(paths)).with_name("m.gguf.part.json").unlink()
     assert [orphan.plan for orphan in orphans(paths)] == [None]
+
+
+def test_the_part_of_a_running_job_is_nobody_elses(paths: Paths) -> None:
+    """Whatever program the job runs in: the window, a second one, a terminal."""
+    plan = plan_for(paths)
+    target = leave_part(plan)
+    with Part(target, plan_as_dict(plan)):
+        assert orphans(paths) == ()
+        remove_part(target)
+        assert target.with_name("m.gguf.part").exists()
+    assert len(orphans(paths)) == 1
+    remove_part(target)
+    assert not target.with_name("m.gguf.part").exists()
+
+
+def test_the_work_of_a_job_in_a_hidden_folder_is_no_download(paths: Paths) -> None:
+    work = paths.models / "a" / ".m-Q4_K_M.gguf.work"
+    work.mkdir(parents=True)
+    (work / "source.gguf.part").touch()
+    (paths.models / "a" / ".manifest.json.12-1.part").touch()
+    assert orphans(paths) == ()
 
 
 def test_discarding_removes_what_is_not_whole(paths: Paths) -> None:

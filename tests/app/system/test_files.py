@@ -3,12 +3,16 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from app.system.files import locked, read_json, update_json, write_atomic
+from app.errors import StorageError
+from app.system.files import held, is_taken, locked, read_json, remove_left_over, taken, update_json, write_atomic
 
 ROOT = Path(__file__).parents[3]
 COUNT = """
@@ -90,3 +94,76 @@ def test_a_change_that_fails_gives_the_lock_back_and_changes_nothing(tmp_path):
 def test_small_files_are_the_users_alone(tmp_path):
     write_atomic(tmp_path / "file.json", b"{}")
     assert stat.S_IMODE((tmp_path / "file.json").stat().st_mode) == 0o600
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from app.system.files import taken
+with taken(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[Path]:
+    """The output that another process is making."""
+    output = tmp_path / "m.gguf"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(output)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield output
+        process.kill()
+
+
+def test_what_another_process_makes_is_its_own(holder: Path) -> None:
+    assert is_taken(holder.with_name("m.gguf.part"))
+    assert is_taken(holder.with_name("m.gguf.source.part")), "a step to the same file"
+    assert not is_taken(holder.with_name("other.gguf.part"))
+    with pytest.raises(StorageError, match="being made already"), taken(holder):
+        pass
+
+
+def test_it_is_free_again_once_that_process_is_gone(holder: Path) -> None:
+    for child in psutil.Process().children():
+        child.kill()
+        child.wait(10)
+    assert not is_taken(holder.with_name("m.gguf.part"))
+    with taken(holder):
+        assert is_taken(holder.with_name("m.gguf.part"))
+
+
+def gone() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_only_what_dead_processes_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    temporary, folder, copies = (tmp_path / name for name in ("tmp", "data", "copies"))
+    for place in (temporary, folder, copies):
+        place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    dead, here = gone(), os.getpid()
+    for number in (dead, here):
+        (folder / f".settings.json.{number}-3.part").touch()
+        (folder / f"chat-0123.kv.{number}-1.part").touch()
+        (temporary / f"bantam-{number}-abc").mkdir()
+        (temporary / f"bantam-{number}-abc" / "model.gguf").touch()
+    for other in (folder / "settings.json", folder / "m.gguf.part", temporary / "bantam-tests-x", copies / "used.gguf"):
+        other.touch()
+    (copies / "left.gguf").touch()
+    with held(copies / "used.gguf"):
+        remove_left_over(folder, copies=copies)
+    assert {path.name for path in folder.iterdir()} == {
+        f".settings.json.{here}-3.part",
+        f"chat-0123.kv.{here}-1.part",
+        "settings.json",
+        "m.gguf.part",
+    }
+    assert {path.name for path in temporary.iterdir()} == {f"bantam-{here}-abc", "bantam-tests-x"}
+    assert [path.name for path in copies.iterdir()] == ["used.gguf"]
