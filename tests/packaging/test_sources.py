@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import tomllib
+from collections import Counter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -12,7 +14,17 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 LONGEST_FILE = 600
+LONGEST_FUNCTION = 40
 PROGRAM = ("app", "workers", "ui")
+CATCH_EVERYTHING = {
+    "workers/child.py": "a boundary: the failure of a request is told to the window",
+    "workers/tasks.py": "a boundary: the failure of a task is told to the window",
+    "app/engine/template.py": "a chat template is a stranger's program",
+    "app/hub/token.py": "each keyring raises errors of its own libraries",
+    "app/prune/prune.py": "tokenizers raises a bare Exception",
+    "app/quantize/importance_file.py": "gguf raises whatever numpy raises",
+}
+"""Where `except Exception` stands, once in each, and why."""
 
 
 def sources() -> list[Path]:
@@ -39,6 +51,61 @@ def too_long(paths: list[Path], most: int) -> list[Path]:
     return [path for path in paths if len(path.read_text("utf-8").splitlines()) > most]
 
 
+def test_functions_are_short() -> None:
+    found = [f"{path.name}: {name}" for path in of_the_program() for name in long_functions(path.read_text("utf-8"))]
+    assert found == [], "longer than 40 lines"
+
+
+def test_a_long_function_would_be_found() -> None:
+    lines = "    pass\n"
+    assert long_functions("def short():\n" + lines * 39) == []
+    assert long_functions("class A:\n  def long():\n" + lines * 40) == ["long"]
+
+
+def long_functions(source: str) -> list[str]:
+    functions = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef))
+    return [one.name for one in functions if (one.end_lineno or 0) - one.lineno >= LONGEST_FUNCTION]
+
+
+def of_the_program() -> list[Path]:
+    return [path for path in sources() if path.relative_to(PROJECT).parts[0] in PROGRAM]
+
+
+def test_every_exception_is_caught_only_where_it_is_said_why() -> None:
+    caught = {
+        path.relative_to(PROJECT).as_posix(): catches["Exception"]
+        for path in of_the_program()
+        if (catches := wide_catches(path.read_text("utf-8")))["Exception"]
+    }
+    assert caught == dict.fromkeys(CATCH_EVERYTHING, 1)
+
+
+def test_what_cleans_up_raises_again() -> None:
+    kept = [path.name for path in of_the_program() if wide_catches(path.read_text("utf-8"))["kept"]]
+    assert kept == ["activations.py"], "it is called from C, and what it kept is raised after"
+
+
+def test_a_wide_catch_would_be_found() -> None:
+    assert wide_catches("try: ...\nexcept Exception as error: ...\n") == {"Exception": 1}
+    assert wide_catches("try: ...\nexcept (ValueError, Exception): ...\n") == {"Exception": 1}
+    assert wide_catches("try: ...\nexcept BaseException:\n  clean()\n  raise\n") == {}
+    assert wide_catches("try: ...\nexcept BaseException: ...\n") == {"kept": 1}
+    assert wide_catches("try: ...\nexcept: ...\n") == {"kept": 1}
+    assert wide_catches("try: ...\nexcept (ValueError, OSError): ...\n") == {}
+
+
+def wide_catches(source: str) -> Counter[str]:
+    """How often `except Exception` stands there, and how often what catches even more does not raise it again."""
+    found: Counter[str] = Counter()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ExceptHandler):
+            names = ast.unparse(node.type).strip("()").split(", ") if node.type else ["BaseException"]
+            last = node.body[-1]
+            found["Exception"] += "Exception" in names
+            found["kept"] += "BaseException" in names and not (isinstance(last, ast.Raise) and last.exc is None)
+    return +found
+
+
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "resources/NOTICES.md"])
 def test_the_papers_are_there(name: str) -> None:
     assert (PROJECT / name).stat().st_size > 500
@@ -51,7 +118,7 @@ def test_the_readme_is_short() -> None:
 def test_every_dependency_is_imported() -> None:
     settings = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
     wanted = {re.split(r"[^\w.-]", line, maxsplit=1)[0].lower() for line in settings["project"]["dependencies"]}
-    texts = [path.read_text("utf-8") for path in sources() if path.relative_to(PROJECT).parts[0] in PROGRAM]
+    texts = [path.read_text("utf-8") for path in of_the_program()]
     assert wanted - packages_imported(texts) == set()
 
 
@@ -73,8 +140,7 @@ def packages_imported(texts: list[str]) -> set[str]:
 
 def test_a_share_is_written_in_one_way() -> None:
     """With a space, by `app.units.percent`: "41 %"."""
-    shown = [path for path in sources() if path.relative_to(PROJECT).parts[0] in PROGRAM]
-    found = [path.name for path in shown if percent_format(path.read_text("utf-8"))]
+    found = [path.name for path in of_the_program() if percent_format(path.read_text("utf-8"))]
     assert found == ["work.py"], "a folder's name has no percent sign"
 
 

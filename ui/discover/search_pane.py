@@ -143,20 +143,6 @@ class SearchPane(QWidget):
         self.list.chosen.connect(self.chosen)
 
     def _lay_out(self) -> None:
-        title = _label("title")
-        title.setText("Discover")
-        filters = self._filters = QHBoxLayout()
-        filters.setSpacing(8)
-        filters.addWidget(self.format, 1)
-        filters.addWidget(self.sort, 1)
-        head = QVBoxLayout()
-        head.setContentsMargins(24, 16, 12, 8)
-        head.setSpacing(8)
-        for widget in (title, self.field):
-            head.addWidget(widget)
-        head.addLayout(filters)
-        head.addSpacing(4)
-        head.addWidget(self.heading)
         self._state_row = QWidget()
         state = QVBoxLayout(self._state_row)
         state.setContentsMargins(24, 4, 12, 8)
@@ -171,7 +157,7 @@ class SearchPane(QWidget):
         foot.addWidget(self.mirror)
         column = QVBoxLayout()
         column.setSpacing(0)
-        column.addLayout(head)
+        column.addLayout(self._head())
         column.addWidget(self._state_row)
         column.addWidget(self.list, 1)
         column.addLayout(foot)
@@ -183,6 +169,23 @@ class SearchPane(QWidget):
         whole.setSpacing(0)
         whole.addLayout(column, 1)
         whole.addWidget(line)
+
+    def _head(self) -> QVBoxLayout:
+        title = _label("title")
+        title.setText("Discover")
+        filters = self._filters = QHBoxLayout()
+        filters.setSpacing(8)
+        filters.addWidget(self.format, 1)
+        filters.addWidget(self.sort, 1)
+        head = QVBoxLayout()
+        head.setContentsMargins(24, 16, 12, 8)
+        head.setSpacing(8)
+        for widget in (title, self.field):
+            head.addWidget(widget)
+        head.addLayout(filters)
+        head.addSpacing(4)
+        head.addWidget(self.heading)
+        return head
 
     # Qt overrides
 
