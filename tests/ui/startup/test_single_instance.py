@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PySide6.QtNetwork import QLocalServer
 
 from app import __version__
 from app.system.paths import Paths
@@ -92,7 +93,7 @@ def test_start_while_the_first_is_ending_becomes_the_next(first: SingleInstance,
 
 def test_window_that_does_not_answer_is_told_apart(first: SingleInstance, paths: Paths) -> None:
     first.claim()
-    first._server.close()  # holds the lock, answers nobody
+    first.findChild(QLocalServer).close()  # holds the lock, answers nobody
     second = start(SECOND.replace("app =", "import ui.startup.single_instance as s; s._WAIT_MS = 1; app ="), paths.home)
     assert second.communicate(timeout=20)[0].strip() == "OTHER_IS_SILENT"
 

@@ -58,7 +58,7 @@ def test_axes_can_be_switched(page: ComparePane) -> None:
     page.across.setCurrentText(MEMORY)
     page.up.setCurrentText(PERPLEXITY)
     assert (page.plot.plot.points[1].x, page.plot.plot.points[1].y) == (2.5, 14.22)
-    assert [page.plot.plot._plot.getAxis(name).autoSIPrefixScale for name in ("left", "bottom")] == [1.0, 1.0]
+    assert [page.plot.plot.view.getAxis(name).autoSIPrefixScale for name in ("left", "bottom")] == [1.0, 1.0]
 
 
 def test_a_click_on_a_point_chooses_its_row(page: ComparePane, qtbot: QtBot) -> None:

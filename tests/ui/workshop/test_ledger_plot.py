@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QRectF
+from PySide6.QtWidgets import QGraphicsSimpleTextItem
 from pytestqt.qtbot import QtBot
 
 from ui.workshop.ledger_plot import LedgerPlot
@@ -30,9 +31,14 @@ def shown(qtbot: QtBot, width: int, *places: tuple[float, float, str]) -> Ledger
 
 
 def is_inside(plot: LedgerPlot) -> bool:
-    area: QRectF = plot._plot.getViewBox().sceneBoundingRect()
+    area: QRectF = plot.view.getPlotItem().getViewBox().sceneBoundingRect()
     areas = plot.label_areas()
     return area.width() > 0 and bool(areas) and all(area.contains(one) for one in areas)
+
+
+def label_of(plot: LedgerPlot) -> str:
+    (label,) = [item for item in plot.view.scene().items() if isinstance(item, QGraphicsSimpleTextItem)]
+    return label.text()
 
 
 @pytest.mark.parametrize("width", [560, 320])
@@ -45,6 +51,6 @@ def test_a_long_label_at_the_edge_is_whole(qtbot: QtBot, width: int) -> None:
 def test_a_label_that_is_wider_than_the_plot_ends_in_dots(qtbot: QtBot) -> None:
     plot = shown(qtbot, 240, (10.0, 0.2, LONG))
     qtbot.waitUntil(lambda: is_inside(plot))
-    assert plot._labels[0].text().endswith("…")
+    assert label_of(plot).endswith("…")
     plot.resize(560, 300)
-    qtbot.waitUntil(lambda: plot._labels[0].text() == LONG)
+    qtbot.waitUntil(lambda: label_of(plot) == LONG)
