@@ -1,10 +1,17 @@
-"""What every operation has in common: how it says how far it is, and how it learns that it should stop."""
+"""What every operation has in common: its shape, how it says how far it is, and how it learns that it should stop.
+
+An operation is a function of a frozen request and a context that gives back a frozen result. `app/operations.py` has
+the table of them.
+"""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from app.system.paths import Paths, default_paths
 
 
 class Request:
@@ -90,3 +97,68 @@ Report = Callable[[Event], None]
 
 ShouldStop = Callable[[], bool]
 """Polled by an operation where it can stop: returns True once the user wants that."""
+
+
+class StopFlag:
+    """False until `set`. Callable, so that it serves wherever an operation takes a `ShouldStop`.
+
+    The flag is a C string, empty or of length one. llama.cpp asks its abort callback before every node of the graph;
+    a callback written in Python would take the interpreter's lock some 500 times a token. libc's `strlen` over this
+    buffer answers the same question, true or false, without entering Python at all.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = ctypes.create_string_buffer(2)
+
+    def __call__(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._buffer[0] != b"\0"
+
+    def set(self) -> None:
+        """Ask for a stop. Safe from any thread."""
+        self._buffer[0] = b"\x01"
+
+    def clear(self) -> None:
+        """Forget the last stop, before the next operation."""
+        self._buffer[0] = b"\0"
+
+    @property
+    def address(self) -> int:
+        """Where the C string lies; valid as long as this object is."""
+        return ctypes.addressof(self._buffer)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """The one model that a process holds between requests."""
+
+    session: object = None
+    """The `app.engine.session.Session`; None while no model is loaded."""
+
+
+def _ignore(_event: Event) -> None:
+    """Report to nobody."""
+
+
+def _go_on() -> bool:
+    """Ask nobody for a stop."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an operation is given beside its request."""
+
+    paths: Paths = field(default_factory=default_paths)
+    report: Report = _ignore
+    stop: ShouldStop = _go_on
+    loaded: Loaded = field(default_factory=Loaded)
+
+    @property
+    def flag(self) -> StopFlag:
+        """The stop as native code polls it. Raises TypeError for another function, which would not be heard."""
+        if self.stop is _go_on:
+            return StopFlag()
+        if not isinstance(self.stop, StopFlag):
+            raise TypeError("the engine polls a StopFlag, and no other function")
+        return self.stop

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import importlib
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from app.convert.messages import Convert, Converted
@@ -32,11 +33,12 @@ from app.engine.messages import (
     TokenCount,
     TooLarge,
 )
+from app.errors import AppError
 from app.hub.messages import Download, Downloaded, DownloadProgress
 from app.inspect.messages import Inside, LookAtTensor, LookInside, SuggestTypes, TensorLook, TypesSuggested
 from app.library.messages import Verified, VerifyModel
 from app.measure.messages import MeasureQuality, Quality
-from app.operation import Notice, Progress, Request
+from app.operation import Context, Notice, Progress, Request, Result
 from app.prune.messages import Prune, Pruned
 from app.quantize.messages import (
     CollectImportance,
@@ -51,36 +53,40 @@ from app.quantize.messages import (
 from app.recipe.messages import FinishModel, PlanRecipe, RecipePlanned
 from app.recover.messages import PlanRecovery, Recover, Recovered, RecoveryPlanned
 
-REQUESTS: tuple[type, ...] = (
-    LoadModel,
-    Generate,
-    CompareDraft,
-    CheckDraft,
-    OpenConversation,
-    CountTokens,
-    MeasureThreads,
-    Bench,
-    MeasureFit,
-    MeasureMachine,
-    Download,
-    VerifyModel,
-    Convert,
-    Quantize,
-    CollectImportance,
-    MeasureQuality,
-    PlanOffers,
-    PlanConversion,
-    Prune,
-    Recover,
-    PlanRecovery,
-    MakeDraft,
-    PlanRecipe,
-    PlanDraft,
-    FinishModel,
-    LookInside,
-    LookAtTensor,
-    SuggestTypes,
-)
+OPERATIONS: Mapping[type[Request], str] = {
+    LoadModel: "app.engine.loaded:load_model",
+    Generate: "app.engine.loaded:generate",
+    CompareDraft: "app.engine.loaded:compare_with_draft",
+    CheckDraft: "app.engine.loaded:check_with_draft",
+    OpenConversation: "app.engine.loaded:open_conversation",
+    CountTokens: "app.engine.loaded:count_tokens",
+    MeasureThreads: "app.engine.loaded:measure_threads",
+    Bench: "app.engine.bench:bench",
+    MeasureFit: "app.engine.memory:measure_fit",
+    MeasureMachine: "app.engine.machine_speed:measure_machine",
+    Download: "app.hub.download:download",
+    VerifyModel: "app.library.verify:verify",
+    Convert: "app.convert.conversion:convert",
+    Quantize: "app.quantize.quantize:quantize",
+    CollectImportance: "app.quantize.importance:collect_importance",
+    MeasureQuality: "app.measure.quality:measure_and_record",
+    PlanOffers: "app.quantize.preview:plan_offers",
+    PlanConversion: "app.quantize.preview:plan_conversion",
+    Prune: "app.recipe.steps:prune_step",
+    Recover: "app.recipe.steps:recover_step",
+    PlanRecovery: "app.recipe.steps:plan_recovery_step",
+    MakeDraft: "app.drafts.make_draft:make_draft",
+    PlanRecipe: "app.recipe.plan:plan_recipe",
+    PlanDraft: "app.drafts.options:plan_draft",
+    FinishModel: "app.recipe.steps:finish_model",
+    LookInside: "app.inspect.inspection:look_inside",
+    LookAtTensor: "app.inspect.inspection:look_at_tensor",
+    SuggestTypes: "app.inspect.suggesting:suggest_types",
+}
+"""Where the operation of each request is, as "module:function": it is imported when it is first asked for, so that
+neither llama.cpp nor torch is loaded by what needs none."""
+
+REQUESTS: tuple[type[Request], ...] = tuple(OPERATIONS)
 """All that can be asked."""
 
 EVENTS: tuple[type, ...] = (
@@ -123,6 +129,21 @@ RESULTS: tuple[type, ...] = (
     DraftsPlanned,
 )
 """All that comes of it at the end."""
+
+
+def operation_of(request: type[Request]) -> Callable[[Request, Context], Result]:
+    """The function for this type of request. Raises AppError for what is no request."""
+    place = OPERATIONS.get(request)
+    if place is None:
+        raise AppError(f"The engine does not know how to do this: {request.__name__}.")
+    module, _, name = place.partition(":")
+    function: Callable[[Request, Context], Result] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def run(request: Request, context: Context) -> Result:
+    """Run one request to its end. Raises AppError, Cancelled."""
+    return operation_of(type(request))(request, context)
 
 
 def models_made(requests: Iterable[Request]) -> tuple[Path, ...]:

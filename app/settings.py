@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from app.engine.messages import LEAST_CONTEXT_TOKENS, FlashAttention, KvType
 from app.errors import StorageError
-from app.system.files import read_json, read_object, write_atomic
+from app.system.files import read_json, read_object, update_json
 
 
 class Theme(StrEnum):
@@ -137,19 +137,17 @@ def set_aside_damaged(path: Path) -> str:
     return f"The settings could not be read and are the usual ones now. The file is kept as {aside}." if damaged else ""
 
 
-def save_settings(path: Path, settings: Settings) -> None:
-    """Write the settings, and keep what another version of Bantam has written there. Raises StorageError."""
-    content = _of_other_versions(path) | dataclasses.asdict(settings)
+def save_settings(path: Path, settings: Settings, fields: Collection[str] | None = None) -> None:
+    """Write these fields of the settings (None: all), and keep the others that are there. Raises StorageError.
+
+    Those of another version of Bantam, and what another program has changed meanwhile, stay.
+    """
+    values = dataclasses.asdict(settings)
+    changed = {name: value for name, value in values.items() if fields is None or name in fields}
     try:
-        write_atomic(path, json.dumps(content, indent=2).encode())
+        update_json(path, lambda stored: values | stored | changed, indent=2)
     except OSError as error:
         raise StorageError(f"The settings could not be saved: {error.strerror or error}.") from error
-
-
-def _of_other_versions(path: Path) -> dict[str, Any]:
-    """The fields that this version does not know."""
-    known = {f.name for f in dataclasses.fields(Settings)}
-    return {name: value for name, value in read_object(path).items() if name not in known}
 
 
 def _coerce(value: Any, default: Any, f: dataclasses.Field[Any]) -> Any:

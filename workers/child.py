@@ -17,9 +17,9 @@ import traceback
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from app.engine.stop_flag import StopFlag
+from app import operations
 from app.errors import AppError, Cancelled
-from app.operation import Event
+from app.operation import Context, Event, Loaded, StopFlag
 from app.system.paths import default_paths, is_debugging
 from workers.protocol import End, Failure, Hello, Line, ProtocolError, Stop, decode, encode
 
@@ -29,12 +29,15 @@ Run = Callable[[Any, Callable[[Event], None], StopFlag], Any]
 
 def main() -> int:
     """Be the child until stdin ends. `bantam --worker`."""
-    from workers.operations import Operations
-
     faulthandler.enable()
     # Ctrl-C in the terminal reaches the whole group; the window decides what it means, and closes stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    serve(sys.stdin.buffer, Outbox.claim_stdout(), Operations().run)
+    paths, loaded = default_paths(), Loaded()
+    serve(
+        sys.stdin.buffer,
+        Outbox.claim_stdout(),
+        lambda request, report, stop: operations.run(request, Context(paths, report, stop, loaded)),
+    )
     return 0
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QObject, Signal
 
 from app.engine.messages import AnswerStatistics, MachineSpeed, MeasureMachine, ModelLoaded, StopReason
 from app.fit.judgement import ReadProfile
-from app.fit.speed import SpeedBook, SpeedError, SpokenAnswer, predicted_ms, read_speed_book, write_speed_book
+from app.fit.speed import SpeedBook, SpeedError, SpokenAnswer, change_speed_book, predicted_ms, read_speed_book
 from app.library.gguf_file import GgufHeader, read_header
 from app.system.paths import Paths
 from workers.jobs import Job, JobQueue, JobState, JobStatus
@@ -67,7 +69,8 @@ class SpeedService(QObject):
 
         def on_header(header: GgufHeader) -> None:
             predicted = predicted_ms(ReadProfile.of_header(header), kv_bytes, speed)
-            self._keep(self._book.with_answer(SpokenAnswer(model.name, predicted, answer.ms_per_token_median)))
+            spoken = SpokenAnswer(model.name, predicted, answer.ms_per_token_median)
+            self._change(lambda book: book.with_answer(spoken))
 
         self._tasks.run(read_header, model.path, on_result=on_header, on_error=lambda _failure: None, receiver=self)
 
@@ -76,13 +79,14 @@ class SpeedService(QObject):
             return
         self._job_id = 0
         if status.state is JobState.DONE and isinstance(status.result, MachineSpeed):
-            self._keep(self._book.with_speed(status.result))
+            speed = status.result
+            self._change(lambda book: book.with_speed(speed))
         else:
             self.changed.emit()
             if status.failure is not None:
                 self.failed.emit(status.failure)
 
-    def _keep(self, book: SpeedBook) -> None:
-        self._book = book
-        self._tasks.run(write_speed_book, self._paths.speed, book, on_error=self.failed.emit, receiver=self)
+    def _change(self, change: Callable[[SpeedBook], SpeedBook]) -> None:
+        self._book = change(self._book)
+        self._tasks.run(change_speed_book, self._paths.speed, change, on_error=self.failed.emit, receiver=self)
         self.changed.emit()

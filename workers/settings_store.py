@@ -39,6 +39,6 @@ class SettingsStore(QObject):
         self._current = settings
         self.changed.emit(settings)
         try:
-            save_settings(self._path, settings)
+            save_settings(self._path, settings, fields)
         except StorageError as error:
             self.failed.emit(Failure(error.sentence, error.hint))

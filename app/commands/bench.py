@@ -7,6 +7,7 @@ import argparse
 from app.commands.console import StderrReport, add_load_arguments, as_dict, load_request, print_json, refuse, whole
 from app.commands.isolation import isolated
 from app.engine.messages import Bench, BenchResult, TooLarge
+from app.operation import Context
 from app.settings import load_settings
 from app.system.paths import default_paths
 from app.units import size_text
@@ -25,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(parsed: argparse.Namespace) -> int:
     from app.engine.bench import bench
-    from app.engine.stop_flag import StopFlag
+    from app.operation import StopFlag
 
     paths = default_paths().ensure()
     request = Bench(
@@ -35,7 +36,7 @@ def _run(parsed: argparse.Namespace) -> int:
         repetitions=parsed.repetitions,
     )
     report = StderrReport()
-    result = bench(request, paths, report, StopFlag())
+    result = bench(request, Context(paths=paths, report=report, stop=StopFlag()))
     report.end()
     if isinstance(result, TooLarge):
         raise refuse(result)

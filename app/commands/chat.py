@@ -30,7 +30,7 @@ from app.system.paths import default_paths
 
 if TYPE_CHECKING:
     from app.engine.session import Session
-    from app.engine.stop_flag import StopFlag
+    from app.operation import StopFlag
 
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed", "max_tokens")
 
@@ -64,7 +64,7 @@ def _add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(parsed: argparse.Namespace) -> int:
     from app.engine.session import Session
-    from app.engine.stop_flag import StopFlag
+    from app.operation import StopFlag
 
     one_question = parsed.prompt is not None or parsed.json or not sys.stdin.isatty()
     question = _question(parsed) if one_question else ""

@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _run(parsed: argparse.Namespace) -> int:
     from app.engine.draft_trial import check_draft
     from app.engine.session import Session
-    from app.engine.stop_flag import StopFlag
+    from app.operation import StopFlag
 
     prompts: tuple[str, ...] = ()
     if parsed.prompts is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.commands.console import StderrReport, as_dict, print_json
 from app.convert.messages import Convert
+from app.operation import Context
 from app.units import size_text
 
 TYPES = ("f32", "f16", "bf16", "q8_0")
@@ -28,7 +29,7 @@ def _run(parsed: argparse.Namespace) -> int:
     output = parsed.output or folder / f"{folder.resolve().name}-{parsed.type.upper()}.gguf"
     report = StderrReport()
     try:
-        result = convert(Convert(folder, output.expanduser(), parsed.type), report, lambda: False)
+        result = convert(Convert(folder, output.expanduser(), parsed.type), Context(report=report))
     finally:
         report.end()
     if parsed.json:

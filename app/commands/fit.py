@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from app.commands.console import StderrReport, as_dict, print_json, whole
 from app.commands.isolation import isolated
-from app.engine.messages import LEAST_CONTEXT_TOKENS, KvType, MeasureFit
+from app.engine.messages import LEAST_CONTEXT_TOKENS, KvType, MeasureFit, MeasureMachine
 from app.errors import AppError, ConversionError
 from app.fit.judgement import Judgement, MemoryBudget
 from app.fit.verdict import Choice, arithmetic, best, choice_of, sentence
+from app.operation import Context
 from app.quantize.messages import PlanConversion
 from app.settings import Settings, load_settings
 from app.system.paths import Paths, default_paths
@@ -71,7 +72,7 @@ def _judge_file(path: Path, context: int, kv_type: KvType) -> tuple[list[tuple[s
     from app.library.gguf_file import read_header
 
     header = read_header(path)
-    curve = measure_fit(MeasureFit(path, _points(context), (kv_type,)), lambda: False)
+    curve = measure_fit(MeasureFit(path, _points(context), (kv_type,)), Context())
     return [(path.name, header.file_bytes)], [judgement_of(str(path), header, curve)]
 
 
@@ -93,7 +94,7 @@ def _judge_repository(
             found += _judge_original(hub, repository, model, paths, _points(context), kv_type)
             continue
         stub = fetch_stub(hub, repository, model, paths.headers)
-        curve = measure_fit(MeasureFit(stub.path, _points(context), (kv_type,)), lambda: False)
+        curve = measure_fit(MeasureFit(stub.path, _points(context), (kv_type,)), Context())
         judgement = judgement_of(model.key, stub.header, curve)
         found.append(((model.label, model.size_bytes), judgement))
         others = () if parsed.file else relatives(model, repository.models)
@@ -111,7 +112,7 @@ def _judge_original(
 
     sparse = fetch_sparse_folder(hub, repository, model, paths.headers)
     try:
-        plan = plan_conversion(PlanConversion(sparse.path, MADE_TYPES, points, (kv_type,)), lambda: False)
+        plan = plan_conversion(PlanConversion(sparse.path, MADE_TYPES, points, (kv_type,)), Context())
     except ConversionError as error:
         return [((model.label, model.size_bytes), refusal(model.key, f"{error.sentence} {error.hint}".strip()))]
     judgements = plan.judgements(model.key)
@@ -128,14 +129,15 @@ def _points(context: int) -> tuple[int, ...]:
 def _speed(paths: Paths) -> Any:
     """What was measured here; measured now where it never was."""
     from app.engine.machine_speed import measure_machine
-    from app.fit.speed import read_speed_book, write_speed_book
+    from app.fit.speed import change_speed_book, read_speed_book
 
     book = read_speed_book(paths.speed)
     if book.speed is None:
         report = StderrReport()
         try:
-            book = book.with_speed(measure_machine(paths, report, lambda: False))
-            write_speed_book(paths.speed, book)
+            speed = measure_machine(MeasureMachine(), Context(paths=paths, report=report))
+            book = book.with_speed(speed)
+            change_speed_book(paths.speed, lambda known: known.with_speed(speed))
         except AppError as error:
             report.end()
             report(_notice(error))

@@ -12,7 +12,7 @@ from app.errors import AppError
 from app.hub.messages import Download, Downloaded, DownloadPhase, DownloadProgress
 from app.hub.repository import RemoteModel, Repository
 from app.hub.transport import Hub
-from app.operation import Event, Notice
+from app.operation import Context, Event, Notice
 from app.settings import load_settings
 from app.system.paths import Paths, default_paths
 from app.units import size_text
@@ -51,7 +51,7 @@ def download_model(hub: Hub, repository: Repository, model: RemoteModel, paths: 
     plan = make_plan(hub.endpoint, repository, model, paths.models)
     unfinished.remember(paths, unfinished.Unfinished(plan, paused=True))
     with _Progress() as progress:
-        result = download(Download(plan, hub.token), progress, lambda: False)
+        result = download(Download(plan, hub.token), Context(report=progress))
     unfinished.forget(paths, plan)
     return result
 

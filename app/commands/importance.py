@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.commands.console import StderrReport, as_dict, print_json, whole
 from app.commands.isolation import isolated
+from app.operation import Context
 from app.quantize.messages import CollectImportance
 from app.system.paths import default_paths
 
@@ -24,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from app.engine.stop_flag import StopFlag
+    from app.operation import StopFlag
     from app.quantize.importance import collect_importance
 
     default_paths().ensure()
@@ -38,7 +39,7 @@ def _run(parsed: argparse.Namespace) -> int:
         threads=parsed.threads,
     )
     report = StderrReport()
-    result = collect_importance(request, report, StopFlag())
+    result = collect_importance(request, Context(report=report, stop=StopFlag()))
     report.end()
     if parsed.json:
         print_json(as_dict(result))

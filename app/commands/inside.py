@@ -13,6 +13,7 @@ from app.commands.console import StderrReport, as_dict, number, whole
 from app.commands.isolation import isolated
 from app.errors import AppError
 from app.inspect.messages import Inside, LookAtTensor, LookInside, MethodError, SuggestTypes, TensorLook, TypesSuggested
+from app.operation import Context
 from app.system.paths import default_paths
 from app.units import size_text
 
@@ -53,8 +54,8 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _result(parsed: argparse.Namespace, report: StderrReport) -> Inside | TensorLook | TypesSuggested:
-    from app.engine.stop_flag import StopFlag
     from app.inspect.inspection import look_at_tensor, look_inside
+    from app.operation import StopFlag
 
     model, stop = parsed.model.expanduser().resolve(), StopFlag()
     if parsed.suggest:
@@ -64,10 +65,12 @@ def _result(parsed: argparse.Namespace, report: StderrReport) -> Inside | Tensor
         request = SuggestTypes(
             model, parsed.type.upper(), parsed.extra / 100, text, windows=parsed.windows, threads=parsed.threads
         )
-        return suggest_types(request, default_paths().ensure(), report, stop)
+        return suggest_types(request, Context(paths=default_paths().ensure(), report=report, stop=stop))
     if parsed.tensor is None:
-        return look_inside(LookInside(model))
-    return look_at_tensor(LookAtTensor(model, parsed.tensor, parsed.importance, parsed.inputs), report, stop)
+        return look_inside(LookInside(model), Context())
+    return look_at_tensor(
+        LookAtTensor(model, parsed.tensor, parsed.importance, parsed.inputs), Context(report=report, stop=stop)
+    )
 
 
 def _plain(value: Any) -> Any:

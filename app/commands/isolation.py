@@ -24,8 +24,8 @@ import psutil
 from app.engine import machine_record
 from app.engine.environment import engine_environment
 from app.engine.loading_marker import died_in_warm_up, read_marker, safe_mode_notice
-from app.engine.stop_flag import StopFlag
 from app.errors import AppError
+from app.operation import StopFlag
 from app.system.frozen import program
 from app.system.paths import default_paths
 from app.system.process_outcome import Ending, ProcessOutcome

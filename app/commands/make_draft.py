@@ -10,6 +10,7 @@ from app.commands.isolation import finishing_in_order, isolated
 from app.drafts.messages import DraftMade, MakeDraft
 from app.drafts.names import default_draft
 from app.engine.messages import PAYS_FROM
+from app.operation import Context
 from app.recover.messages import BUNDLED_TEXT, TEACHER_TEXT, RecoverMethod
 from app.system.paths import default_paths
 from app.units import percent
@@ -40,7 +41,7 @@ def _run(parsed: argparse.Namespace) -> int:
 
     report = StderrReport()
     with finishing_in_order() as stop:
-        result = make_draft(_request(parsed), default_paths().ensure(), report, stop)
+        result = make_draft(_request(parsed), Context(paths=default_paths().ensure(), report=report, stop=stop))
     report.end()
     if parsed.json:
         print_json(as_dict(result) | {"pays": result.speed_up >= PAYS_FROM})

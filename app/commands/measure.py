@@ -15,6 +15,7 @@ from app.engine.messages import BenchResult
 from app.measure.ledger import record
 from app.measure.messages import Estimate, MeasureQuality, Quality
 from app.measure.speed import ends_with_parent
+from app.operation import Context
 from app.system.paths import default_paths
 from app.units import percent, size_text
 
@@ -35,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from app.engine.stop_flag import StopFlag
+    from app.operation import StopFlag
 
     report, stop, paths = StderrReport(), StopFlag(), default_paths().ensure()
     result: Quality | BenchResult
@@ -47,7 +48,7 @@ def _run(parsed: argparse.Namespace) -> int:
         else:
             from app.measure.quality import measure_quality
 
-            result = measure_quality(_request(parsed), paths, report, stop)
+            result = measure_quality(_request(parsed), Context(paths=paths, report=report, stop=stop))
     finally:
         report.end()
     if parsed.json:

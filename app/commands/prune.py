@@ -10,6 +10,7 @@ from pathlib import Path
 from app.commands.console import StderrReport, as_dict, number, print_json, whole
 from app.commands.isolation import isolated
 from app.errors import Cancelled
+from app.operation import Context
 from app.prune.messages import SPARSE, LayerImportance, Prune, Pruned, PruneMethod
 from app.recipe.words import rounding_words, shape_of
 from app.system.frozen import require_torch
@@ -56,7 +57,7 @@ def _run(parsed: argparse.Namespace) -> int:
     signal.signal(signal.SIGINT, on_interrupt)
     report, request = StderrReport(), _request(parsed)
     try:
-        result = prune(request, report, lambda: stopped)
+        result = prune(request, Context(report=report, stop=lambda: stopped))
     except (Cancelled, KeyboardInterrupt):
         report.end()
         print("Stopped. Run it again to go on.", file=sys.stderr)

@@ -12,6 +12,7 @@ from types import FrameType
 from app.commands.console import StderrReport, as_dict, print_json, whole
 from app.commands.isolation import isolated
 from app.errors import AppError
+from app.operation import Context
 from app.quantize.messages import Quantize, Quantized, TensorOverride
 from app.units import size_text
 
@@ -51,7 +52,7 @@ def _run(parsed: argparse.Namespace) -> int:
         if not parsed.json:
             print(f"{request.source.name} → {words_of((step_of(request),))}", file=sys.stderr)
         try:
-            results.append(quantize(request, report, lambda: False))
+            results.append(quantize(request, Context(report=report)))
         finally:
             report.end()
     if parsed.json:

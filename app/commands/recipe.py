@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from app import operations
 from app.commands.console import StderrReport, as_dict, print_json
 from app.commands.isolation import finishing_in_order, isolated
 from app.errors import Cancelled, RecipeError
 from app.measure.messages import Quality
-from app.operation import Result
+from app.operation import Context, Result
 from app.prune.messages import Pruned
 from app.quantize.messages import Quantized
 from app.recipe.messages import PlanRecipe, RecipePlanned
@@ -76,7 +77,7 @@ def _plan(recipe: Recipe, source: Path, paths: Paths, as_json: bool) -> int:
     from app.recipe.plan import plan_recipe
 
     request = PlanRecipe(source, as_toml(recipe), load_settings(paths.settings).context_tokens)
-    plan = plan_recipe(request, paths, lambda: False)
+    plan = plan_recipe(request, Context(paths=paths))
     if as_json:
         print_json(as_dict(plan))
     else:
@@ -85,12 +86,11 @@ def _plan(recipe: Recipe, source: Path, paths: Paths, as_json: bool) -> int:
 
 
 def _carry_out(work: RecipeWork, paths: Paths, as_json: bool) -> int:
-    from app.recipe.run import run_recipe
-
     report, results = StderrReport(), []
     with finishing_in_order() as stop:
         try:
-            for result in run_recipe(work, paths, report, stop):
+            for request in work.requests:
+                result = operations.run(request, Context(paths, report, stop))
                 report.end()
                 results.append(result)
                 if not as_json and (line := _line(result)):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from app.commands.console import StderrReport, as_dict, number, print_json, whole
 from app.commands.isolation import isolated
+from app.operation import Context
 from app.recover.messages import (
     SHORT_TOKENS,
     TEACHER_TEXT,
@@ -57,11 +58,11 @@ def _run(parsed: argparse.Namespace) -> int:
         if parsed.plan:
             from app.recover.plan import plan_recovery
 
-            _print_plan(plan_recovery(PlanRecovery(request), report, stop), as_json=parsed.json)
+            _print_plan(plan_recovery(PlanRecovery(request), Context(report=report, stop=stop)), as_json=parsed.json)
         else:
             from app.recover.recover import recover
 
-            _print_result(recover(request, report, stop), as_json=parsed.json)
+            _print_result(recover(request, Context(report=report, stop=stop)), as_json=parsed.json)
     finally:
         report.end()
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from app.commands.console import StderrReport, as_dict, print_json
 from app.library.messages import FileCheck, VerifyModel
 from app.library.verify import verify
+from app.operation import Context
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(parsed: argparse.Namespace) -> int:
     report = StderrReport()
-    result = verify(VerifyModel(parsed.model.expanduser().resolve()), report, lambda: False)
+    result = verify(VerifyModel(parsed.model.expanduser().resolve()), Context(report=report))
     report.end()
     if parsed.json:
         print_json(as_dict(result))

@@ -24,7 +24,7 @@ from app.convert.tensors import TYPES, OutputTensor, plan_tensors
 from app.convert.vocabulary import add_vocabulary
 from app.errors import Cancelled, ConversionError, StorageError
 from app.library.gguf_reader import printable
-from app.operation import Notice, Progress, Report, ShouldStop, Stage
+from app.operation import Context, Notice, Progress, Report, ShouldStop, Stage
 from app.system.files import PART, require_room, taken
 
 _FILE_TYPES = {
@@ -49,7 +49,7 @@ class _Plan:
         return sum(_padded(tensor.size_bytes) for tensor in self.tensors)
 
 
-def convert(request: Convert, report: Report, stop: ShouldStop) -> Converted:
+def convert(request: Convert, context: Context) -> Converted:
     """Write `request.folder` as the GGUF file `request.output`, by way of `*.part`.
 
     Raises ConversionError, StorageError, DiskFullError, and Cancelled after a stop; no file is left then. An output
@@ -58,11 +58,11 @@ def convert(request: Convert, report: Report, stop: ShouldStop) -> Converted:
     plan = _plan(request.folder, request.type)
     _check_output(request.output, plan.data_bytes)
     if plan.notice:
-        report(Notice(plan.notice))
+        context.report(Notice(plan.notice))
     part = request.output.with_name(request.output.name + PART)
     try:
         with taken(request.output):
-            size = _write(plan, part, report, stop)
+            size = _write(plan, part, context.report, context.stop)
             part.replace(request.output)
     except OSError as error:
         part.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from app.engine.machine_record import choose_draft, remember_ratio
 from app.engine.messages import CompareDraft, LoadModel, Message, Role, TooLarge
 from app.errors import AppError, DraftError, ModelFileError, StorageError
 from app.fit.drafts import vocabularies_problem
-from app.operation import Notice, Report
+from app.operation import Context, Notice, Report
 from app.prune.messages import Prune, PruneMethod
 from app.quantize.messages import Quantize
 from app.recipe.messages import FinishModel
@@ -33,7 +33,7 @@ from app.units import percent
 
 if TYPE_CHECKING:
     from app.engine.messages import DraftVerdict
-    from app.engine.stop_flag import StopFlag
+    from app.operation import StopFlag
 
 _PROMPTS, _SECONDS_EACH = 3, 15.0
 _KL = "divergence.json"
@@ -48,24 +48,24 @@ class _Taught:
     kl_after: float
 
 
-def make_draft(request: MakeDraft, paths: Paths, report: Report, stop: StopFlag) -> DraftMade:
+def make_draft(request: MakeDraft, context: Context) -> DraftMade:
     """Make `request.output`, measure what it gains, and choose it as the target's draft where that is a gain.
 
     Raises DraftError, and what pruning, recovering, quantizing and loading raise; Cancelled, with the work folder left
     to go on from.
     """
     begun = time.monotonic()
-    option = _chosen(request, paths, report, stop)
+    option = _chosen(request, context.paths, context.report, context.flag)
     work = workspace(request)
     work.mkdir(exist_ok=True)
-    learned = _taught(request, option, work, paths, report, stop)
-    _quantized(request, learned.path, report, stop)
+    learned = _taught(request, option, work, context.paths, context.report, context.flag)
+    _quantized(request, learned.path, context.report, context.flag)
     shutil.rmtree(work, ignore_errors=True)
     if problem := vocabularies_problem(request.target, request.output):
         raise DraftError(f"The draft was made, and cannot be used: {problem}.", "Report this: it should not happen.")
     gc.collect()  # the models that were trained are large, and the next is to be measured
-    verdict = _tried(request, paths, report, stop)
-    _chosen_where_it_pays(request, verdict, paths, report)
+    verdict = _tried(request, context.paths, context.report, context.flag)
+    _chosen_where_it_pays(request, verdict, context.paths, context.report)
     return DraftMade(
         path=request.output,
         layers=option.layers,
@@ -120,15 +120,15 @@ def _taught(
     if not cut.exists() and not learned.exists():
         amount = 1 - option.layers / layers
         cutting = Prune(request.source, cut, PruneMethod.LAYERS, amount, threads=request.threads)
-        prune_step(cutting, paths, report, stop)
-        finish_model(FinishModel(request.source, cut, ()))
+        prune_step(cutting, Context(paths=paths, report=report, stop=stop))
+        finish_model(FinishModel(request.source, cut, ()), Context())
     known = _before_and_after(work)
     if known is None or not learned.exists():
         shutil.rmtree(learned, ignore_errors=True)  # what it was worth is not known any more
-        result = recover_step(_recovery(request, cut, learned), paths, report, stop)
+        result = recover_step(_recovery(request, cut, learned), Context(paths=paths, report=report, stop=stop))
         known = (result.kl_before, result.kl_after)
         write_atomic(work / _KL, json.dumps(known).encode())
-    finish_model(FinishModel(request.source, learned, (cut,)))
+    finish_model(FinishModel(request.source, learned, (cut,)), Context())
     return _Taught(learned, *known)
 
 
@@ -158,7 +158,9 @@ def _recovery(request: MakeDraft, cut: Path, learned: Path) -> Recover:
 def _quantized(request: MakeDraft, learned: Path, report: Report, stop: StopFlag) -> None:
     from app.quantize.quantize import quantize
 
-    quantize(Quantize(learned, request.output, request.type, threads=request.threads), report, stop)
+    quantize(
+        Quantize(learned, request.output, request.type, threads=request.threads), Context(report=report, stop=stop)
+    )
 
 
 def _tried(request: MakeDraft, paths: Paths, report: Report, stop: StopFlag) -> DraftVerdict:

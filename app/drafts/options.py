@@ -10,14 +10,14 @@ import dataclasses
 import math
 from pathlib import Path
 
-from app.drafts.messages import DraftCost, DraftOption, MakeDraft
+from app.drafts.messages import DraftCost, DraftOption, DraftsPlanned, MakeDraft, PlanDraft
 from app.engine.messages import LEAST_CONTEXT_TOKENS
 from app.errors import DraftError
 from app.fit.drafts import predicted_speed_up, vocabularies_problem
 from app.fit.judgement import ReadProfile
 from app.fit.speed import predicted_ms, read_speed_book
 from app.library.gguf_file import read_header
-from app.operation import ShouldStop
+from app.operation import Context, ShouldStop
 from app.prune.messages import PruneMethod
 from app.quantize.messages import PlanConversion, PlannedFile
 from app.quantize.preview import plan_conversion
@@ -31,6 +31,12 @@ from app.system.paths import Paths
 SHALLOW_ACCEPTANCE, DEEP_ACCEPTANCE = 0.35, 0.7
 """Share of the guesses that is right, assumed before it is measured: of a draft with almost no layers, and of one with
 all of them (drafts of the same family reach 0.53 to 0.82: Leviathan et al. 2023, arXiv 2211.17192, table 2)."""
+
+
+def plan_draft(request: PlanDraft, context: Context) -> DraftsPlanned:
+    """What drafts can be made, and what each costs. Raises DraftError, ConversionError, ModelFileError, Cancelled."""
+    options = draft_options(request.draft, context.paths, context.stop)
+    return DraftsPlanned(request.draft, options, draft_costs(request.draft, context.paths, context.stop))
 
 
 def draft_options(request: MakeDraft, paths: Paths, stop: ShouldStop) -> tuple[DraftOption, ...]:
@@ -66,7 +72,7 @@ def _planned(request: MakeDraft, shape: Shape, folder: Path, stop: ShouldStop) -
     stub = folder / str(shape.layers)
     write_stub(cut_stub(request.source, shape), stub, request.source)
     _check_vocabulary(request, stub, folder)
-    return plan_conversion(PlanConversion(stub, (request.type,), (LEAST_CONTEXT_TOKENS,)), stop).files[0]
+    return plan_conversion(PlanConversion(stub, (request.type,), (LEAST_CONTEXT_TOKENS,)), Context(stop=stop)).files[0]
 
 
 def _check_vocabulary(request: MakeDraft, stub: Path, folder: Path) -> None:
@@ -113,7 +119,7 @@ def _planned_cost(request: MakeDraft, kept: int, layers: int, paths: Paths, stop
         RecoverStep(request.method, request.budget_tokens, request.text),
     )
     recipe = as_toml(Recipe("Draft", steps))
-    plan = plan_recipe(PlanRecipe(request.source, recipe, LEAST_CONTEXT_TOKENS), paths, stop)
+    plan = plan_recipe(PlanRecipe(request.source, recipe, LEAST_CONTEXT_TOKENS), Context(paths=paths, stop=stop))
     seconds = sum(step.seconds for step in plan.steps) + TRIAL_SECONDS
     memory = max((step.peak_memory_bytes for step in plan.steps), default=0)
     return DraftCost(seconds, memory, plan.disk_bytes, plan.free_disk_bytes, plan.problem)

@@ -7,7 +7,7 @@ thread counts.
 
 **Stopping** works in three places: while loading (the progress callback returns false), while reading the prompt
 (llama.cpp's abort callback, which is libc's `strlen` over a C string, so that no node of the graph waits for the
-interpreter: `stop_flag.py`), while answering (a flag between tokens). Whoever does not stop in 2 s is killed.
+interpreter: `StopFlag`), while answering (a flag between tokens). Whoever does not stop in 2 s is killed.
 
 **A death in the first decode** (some processors' fastest kernels crash) is recognised by `loading_marker.py`: the
 model is loaded once more without those kernels, `machine_record.py` remembers it, and the user is told in one line.

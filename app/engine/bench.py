@@ -17,21 +17,19 @@ from app.engine.messages import (
     TooLarge,
 )
 from app.engine.session import Session
-from app.engine.stop_flag import StopFlag
 from app.errors import Cancelled
-from app.operation import Progress, Report, Stage
+from app.operation import Context, Progress, Report, Stage, StopFlag
 from app.system.hardware import peak_resident_bytes
-from app.system.paths import Paths
 
 _WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "and", "runs", "into", "a", "forest")
 
 
-def bench(request: Bench, paths: Paths, report: Report, stop: StopFlag) -> BenchResult | TooLarge:
+def bench(request: Bench, context: Context) -> BenchResult | TooLarge:
     """Load the model and answer `repetitions` times, each from an empty cache. Raises AppError and Cancelled.
 
     The answers go through the same code as a chat, so that template, sampling and streaming are in the figures.
     """
-    session = Session.load(request.load, paths, report, stop)
+    session = Session.load(request.load, context.paths, context.report, context.flag)
     if isinstance(session, TooLarge):
         return session
     try:
@@ -39,9 +37,9 @@ def bench(request: Bench, paths: Paths, report: Report, stop: StopFlag) -> Bench
         sampling = Sampling(temperature=1.0, seed=1, max_tokens=request.new_tokens, ignore_end=True)
         runs: list[AnswerStatistics] = []
         for number in range(request.repetitions):
-            report(Progress(Stage.MEASURE, number, request.repetitions))
-            runs.append(_answer(session, Generate("", prompt, sampling), report, stop))
-        report(Progress(Stage.MEASURE, request.repetitions, request.repetitions))
+            context.report(Progress(Stage.MEASURE, number, request.repetitions))
+            runs.append(_answer(session, Generate("", prompt, sampling), context.report, context.flag))
+        context.report(Progress(Stage.MEASURE, request.repetitions, request.repetitions))
         return _result(request, session, runs)
     finally:
         session.close()

@@ -16,12 +16,11 @@ from app.engine.memory import draft_need
 from app.engine.messages import DraftLoaded, LoadModel, ThreadCounts
 from app.engine.need import MemoryNeed
 from app.engine.prompt_lookup import PromptLookup
-from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled
 from app.library.gguf_file import read_header
 from app.library.names import model_name
 from app.library.vocabulary import read_vocabulary, vocabulary_problem
-from app.operation import Progress, Report, Stage
+from app.operation import Progress, Report, Stage, StopFlag
 from app.system.paths import Paths
 
 _LARGEST_BATCH = 32

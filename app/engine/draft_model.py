@@ -11,8 +11,8 @@ from app.engine.generation import GreedyGuess
 from app.engine.kv_cache import KvCache
 from app.engine.llama import LOG, Context, Model, ModelOptions
 from app.engine.messages import LoadModel
-from app.engine.stop_flag import StopFlag
 from app.errors import Cancelled
+from app.operation import StopFlag
 
 _WARM_UP_TOKENS = 64
 _TIMED_BATCH = 32

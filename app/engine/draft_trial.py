@@ -27,9 +27,8 @@ from app.engine.messages import (
     StopReason,
 )
 from app.engine.session import Session
-from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled
-from app.operation import Progress, Report, Stage
+from app.operation import Progress, Report, Stage, StopFlag
 from app.system.paths import RESOURCES
 
 PROMPTS_FILE = RESOURCES / "texts" / "draft-check.txt"

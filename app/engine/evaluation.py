@@ -23,11 +23,10 @@ from app.engine import loading_marker, machine_record
 from app.engine.heap import heap_bytes
 from app.engine.llama import BATCH_TOKENS, LOG, C, Model, ModelOptions
 from app.engine.need import PROCESS_BYTES
-from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled, LoadError, ModelFileError
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import printable
-from app.operation import Progress, Report, ShouldStop, Stage
+from app.operation import Progress, Report, ShouldStop, Stage, StopFlag
 from app.system.paths import Paths
 
 Logits = npt.NDArray[np.float32]
@@ -40,7 +39,7 @@ _NEVER_REPACKED = frozenset({"F32", "F16", "BF16"})
 _WARM_UP_TOKENS = 64  # the AMX kernels that kill the process on some machines run for batches of this size only
 _ABORTED = 2  # llama_decode's code after the abort callback said so
 _libc = ctypes.CDLL(ctypes.util.find_library("c") if os.name == "posix" else "msvcrt")
-_ABORT_WHEN_SET = ctypes.cast(_libc.strlen, C.ggml_abort_callback)  # see app.engine.stop_flag
+_ABORT_WHEN_SET = ctypes.cast(_libc.strlen, C.ggml_abort_callback)  # see app.operation.StopFlag
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from typing import Any
 
 from app.engine.environment import engine_environment
 from app.engine.messages import FlashAttention, KvType
-from app.engine.stop_flag import StopFlag
 from app.errors import LoadError
 from app.library.tensor_types import FILE_TYPES, GUESSED
+from app.operation import StopFlag
 
 
 def _import_bindings() -> Any:

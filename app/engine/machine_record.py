@@ -10,13 +10,13 @@ import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from app.engine.messages import ThreadCounts
-from app.system.files import read_json, read_object, write_atomic
+from app.system.files import locked, read_json, read_object, write_atomic
 from app.system.hardware import cpu_name, instruction_sets, usable_cores
 
 _SIZE_CLASSES = ((100e6, "below 0.1 GB"), (400e6, "0.1 to 0.4 GB"), (1.6e9, "0.4 to 1.6 GB"), (6.4e9, "1.6 to 6.4 GB"))
@@ -78,7 +78,7 @@ def needs_safe_mode(path: Path) -> bool:
 
 def remember_safe_mode(path: Path, reason: str) -> None:
     """From now on every load on this machine is in safe mode. `reason` in words, for the details."""
-    _change(path, safe_mode_reason=reason or "the process died in the first decode")
+    _change(path, lambda _record: {"safe_mode_reason": reason or "the process died in the first decode"})
 
 
 def verified_file_types(path: Path) -> frozenset[str]:
@@ -88,9 +88,8 @@ def verified_file_types(path: Path) -> frozenset[str]:
 
 def remember_verified(path: Path, quantization: str) -> None:
     """The first decode of this quantization with repacked kernels went well. Writes only what is new."""
-    verified = read_record(path).verified
-    if quantization not in verified:
-        _change(path, verified=(*verified, quantization))
+    if quantization not in read_record(path).verified:
+        _change(path, lambda record: {"verified": tuple(dict.fromkeys((*record.verified, quantization)))})
 
 
 def thread_counts(path: Path, size_class: str) -> ThreadCounts | None:
@@ -102,7 +101,7 @@ def thread_counts(path: Path, size_class: str) -> ThreadCounts | None:
 def remember_thread_counts(path: Path, size_class: str, counts: ThreadCounts) -> None:
     """Keep measured counts for models of this size class, with the number of usable cores."""
     measured = MeasuredThreads(counts, usable_cores())
-    _change(path, threads={**read_record(path).threads, size_class: measured})
+    _change(path, lambda record: {"threads": {**record.threads, size_class: measured}})
 
 
 def batch_costs(path: Path, model: str) -> dict[int, float]:
@@ -112,16 +111,22 @@ def batch_costs(path: Path, model: str) -> dict[int, float]:
 
 def remember_batch_costs(path: Path, model: str, costs: Mapping[int, float]) -> None:
     """Keep the ms by batch size of a model, and those of the models measured last."""
-    known = [(name, value) for name, value in read_record(path).batches.items() if name != model]
-    batches = dict([*known[-_MOST_BATCHES:], (model, {str(size): ms for size, ms in costs.items()})])
-    _change(path, batches=batches)
+
+    def batches(record: MachineRecord) -> dict[str, Any]:
+        known = [(name, value) for name, value in record.batches.items() if name != model]
+        return {"batches": dict([*known[-_MOST_BATCHES:], (model, {str(size): ms for size, ms in costs.items()})])}
+
+    _change(path, batches)
 
 
-def _change(path: Path, **fields: Any) -> None:
-    record = dataclasses.replace(read_record(path), **fields)
+def _change(path: Path, fields: Callable[[MachineRecord], dict[str, Any]]) -> None:
+    """Write the record with other `fields`, made from what is there while nobody else writes it."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(dataclasses.asdict(record), indent=2).encode())
+        with locked(path):
+            record = read_record(path)
+            record = dataclasses.replace(record, **fields(record))
+            write_atomic(path, json.dumps(dataclasses.asdict(record), indent=2).encode())
 
 
 def _build(stored: Any) -> MachineRecord:
@@ -164,19 +169,19 @@ def read_choice(book: Path, model: Path) -> DraftChoice:
 
 def choose_draft(book: Path, model: Path, draft: Path | None) -> None:
     """Remember the choice. One that cannot be written is lost silently: it is made again in two clicks."""
-    choice = read_choice(book, model)
-    _write(book, model, dataclasses.replace(choice, draft=str(draft) if draft else ""))
+    _change_choice(book, model, lambda choice: dataclasses.replace(choice, draft=str(draft) if draft else ""))
 
 
 def remember_ratio(book: Path, model: Path, draft: Path, ratio: float) -> None:
     """Remember what a draft gains; above 1 it is faster."""
-    choice = read_choice(book, model)
-    _write(book, model, dataclasses.replace(choice, ratios={**choice.ratios, str(draft): ratio}))
+    _change_choice(book, model, lambda choice: dataclasses.replace(choice, ratios={**choice.ratios, str(draft): ratio}))
 
 
-def _write(book: Path, model: Path, choice: DraftChoice) -> None:
-    choices = {name: dataclasses.asdict(one) for name, one in (_read(book) | {str(model): choice}).items()}
-    with contextlib.suppress(OSError):
+def _change_choice(book: Path, model: Path, change: Callable[[DraftChoice], DraftChoice]) -> None:
+    with contextlib.suppress(OSError), locked(book):
+        known = _read(book)
+        known[str(model)] = change(known.get(str(model), DraftChoice()))
+        choices = {name: dataclasses.asdict(one) for name, one in known.items()}
         write_atomic(book, json.dumps(choices, indent=2).encode())
 
 

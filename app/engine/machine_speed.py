@@ -15,11 +15,12 @@ from pathlib import Path
 
 from app.engine import machine_record
 from app.engine.llama import Context, Model, ModelOptions
-from app.engine.messages import FlashAttention, KvType, MachineSpeed, TensorSpeed
+from app.engine.messages import FlashAttention, KvType, MachineSpeed, MeasureMachine, TensorSpeed
 from app.engine.threads import candidate_thread_counts
 from app.errors import Cancelled, LoadError, StorageError
 from app.library.tensor_types import TENSOR_TYPES
-from app.operation import Progress, Report, ShouldStop, Stage
+from app.operation import Context as OperationContext
+from app.operation import Progress, ShouldStop, Stage
 from app.system.files import own_folder
 from app.system.hardware import available_memory_bytes, physical_cores, usable_cores
 from app.system.paths import Paths
@@ -39,37 +40,37 @@ _GROUPED = {"width": 1024, "heads": 16, "kv_heads": 4, "ffn": 512}
 _SMALL = {"width": 256, "heads": 8, "kv_heads": 8, "ffn": 512}
 
 
-def measure_machine(paths: Paths, report: Report, stop: ShouldStop) -> MachineSpeed:
+def measure_machine(_request: MeasureMachine, context: OperationContext) -> MachineSpeed:
     """Measure each type, the KV cache and the cost of a layer. Raises LoadError, StorageError, Cancelled."""
-    repack = not machine_record.needs_safe_mode(paths.machine)
+    repack = not machine_record.needs_safe_mode(context.paths.machine)
     steps = len(TYPES) + 2
     with own_folder() as folder:
         path = folder / "model.gguf"
 
         def token_ms(threads: int) -> float:
-            return _run(path, threads, repack, stop, lambda context: _token_ms(context, 4, stop))
+            return _run(path, threads, repack, context.stop, lambda loaded: _token_ms(loaded, 4, context.stop))
 
         def bench(model: SyntheticModel, measure: Callable[[Context], float]) -> float:
             _write(model, path)
-            return _run(path, threads, repack, stop, measure)
+            return _run(path, threads, repack, context.stop, measure)
 
-        report(Progress(Stage.MEASURE_SPEED, 0, steps))
+        context.report(Progress(Stage.MEASURE_SPEED, 0, steps))
         _write(_model(TYPES[0]), path)
-        threads = _decode_threads(paths, token_ms)
+        threads = _decode_threads(context.paths, token_ms)
         small = SyntheticModel("Q8_0", layers=24, **_SMALL)
-        ms_per_layer = bench(small, lambda context: _token_ms(context, 4, stop)) / small.layers
-        report(Progress(Stage.MEASURE_SPEED, 1, steps))
+        ms_per_layer = bench(small, lambda loaded: _token_ms(loaded, 4, context.stop)) / small.layers
+        context.report(Progress(Stage.MEASURE_SPEED, 1, steps))
         deep = SyntheticModel("Q8_0", layers=12, **_GROUPED)
-        kv_ms = bench(deep, lambda context: _depth_ms(context, stop))
+        kv_ms = bench(deep, lambda loaded: _depth_ms(loaded, context.stop))
         kv_speed = deep.kv_bytes_per_token * _DEPTH_TOKENS / max(kv_ms, 1e-3) * 1000
         speeds = []
         for number, kind in enumerate(TYPES):
-            report(Progress(Stage.MEASURE_SPEED, number + 2, steps))
+            context.report(Progress(Stage.MEASURE_SPEED, number + 2, steps))
             model = _model(kind)
-            ms = bench(model, lambda context: _token_ms(context, 4, stop))
+            ms = bench(model, lambda loaded: _token_ms(loaded, 4, context.stop))
             seconds = max(ms - model.layers * ms_per_layer, 0.05 * ms) / 1000
             speeds.append(TensorSpeed(kind, model.layers * model.layer_bytes / seconds))
-        report(Progress(Stage.MEASURE_SPEED, steps, steps))
+        context.report(Progress(Stage.MEASURE_SPEED, steps, steps))
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return MachineSpeed(tuple(speeds), kv_speed, ms_per_layer, threads, now)
 

@@ -13,7 +13,7 @@ from app.engine.llama import LOG, Context, Model, ModelOptions
 from app.engine.messages import LEAST_CONTEXT_TOKENS, FlashAttention, KvType, LoadModel, MeasureFit, TooLarge
 from app.engine.need import PROCESS_BYTES, MemoryNeed
 from app.errors import Cancelled, LoadError
-from app.operation import ShouldStop
+from app.operation import Context as OperationContext
 from app.system.hardware import available_memory_bytes
 from app.units import size_text
 
@@ -21,7 +21,7 @@ _BYTES_A_TOKEN = 400
 """Of the vocabulary, merges included, where the C library does not count: 51 MB for Llama 3's 128,256 tokens."""
 
 
-def measure_fit(request: MeasureFit, stop: ShouldStop) -> FitCurve:
+def measure_fit(request: MeasureFit, context: OperationContext) -> FitCurve:
     """The need at each context and KV type that is asked for; 3 ms a point once the vocabulary is read (0.2 s for
     128,000 tokens). Contexts longer than the model was trained for are left out. Works on a sparse stub.
 
@@ -33,7 +33,7 @@ def measure_fit(request: MeasureFit, stop: ShouldStop) -> FitCurve:
         points = []
         for kv_type in request.kv_types:
             for length in lengths:
-                if stop():
+                if context.stop():
                     raise Cancelled
                 points.append(FitPoint(length, kv_type, *_buffers(model, length, kv_type, request.flash_attention)))
         return FitCurve(model.weights_bytes, trained, tuple(points), engine_bytes)

@@ -33,13 +33,12 @@ from app.engine.messages import (
 from app.engine.need import MemoryNeed
 from app.engine.prompt import PromptBuilder
 from app.engine.speculative import generate_speculative
-from app.engine.stop_flag import StopFlag
 from app.engine.threads import BusyNeighbours
 from app.errors import Cancelled, LoadError, ModelFileError
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import printable
 from app.library.names import model_name
-from app.operation import Notice, Progress, Report, Stage
+from app.operation import Notice, Progress, Report, Stage, StopFlag
 from app.system.hardware import physical_cores, usable_cores
 from app.system.paths import Paths
 

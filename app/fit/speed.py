@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from app.engine.messages import MachineSpeed, TensorSpeed
 from app.errors import StorageError
 from app.fit.judgement import ReadProfile
 from app.library.tensor_types import TENSOR_TYPES
-from app.system.files import read_json, write_atomic
+from app.system.files import locked, read_json, write_atomic
 
 _BITS = {kind.name: 8 * kind.block_bytes / kind.block for kind in TENSOR_TYPES.values()}
 
@@ -104,11 +105,13 @@ def read_speed_book(path: Path) -> SpeedBook:
         return SpeedBook()
 
 
-def write_speed_book(path: Path, book: SpeedBook) -> None:
-    """Raises StorageError."""
+def change_speed_book(path: Path, change: Callable[[SpeedBook], SpeedBook]) -> None:
+    """Replace the book by what `change` makes of it, while nobody else writes it. Raises StorageError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(dataclasses.asdict(book), indent=1).encode())
+        with locked(path):
+            book = change(read_speed_book(path))
+            write_atomic(path, json.dumps(dataclasses.asdict(book), indent=1).encode())
     except OSError as error:
         raise StorageError(f"The measured speed could not be kept: {error.strerror or error}.") from error
 

@@ -26,7 +26,7 @@ from app.hub.repository import RemoteFile
 from app.hub.transport import Hub, Timeouts, Transport, check_status, retry_after_s
 from app.library.manifest import FileOrigin, note_origin, read_manifest
 from app.library.verify import sha256_of
-from app.operation import Notice, Report, ShouldStop
+from app.operation import Context, Notice, Report, ShouldStop
 from app.system.files import require_room
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class _Again(Exception):  # noqa: N818 - it ends an attempt and is no error
         self.wait_s = wait_s
 
 
-def download(request: Download, report: Report, stop: ShouldStop, patience: Patience | None = None) -> Downloaded:
+def download(request: Download, context: Context, patience: Patience | None = None) -> Downloaded:
     """Download what is not there yet, file by file. A file that is there and right is left as it is.
 
     What has arrived is kept whatever happens. Raises Cancelled, GatedError, OfflineError (after long patience),
@@ -74,10 +74,10 @@ def download(request: Download, report: Report, stop: ShouldStop, patience: Pati
     check_room(plan, missing)
     total = sum(file.size_bytes for file in plan.files)
     hub = Hub(plan.endpoint, request.token)
-    with Meter(report, total) as meter:
+    with Meter(context.report, total) as meter:
         meter.skip(total - sum(file.size_bytes for file in missing))
         for file in missing:
-            _File(plan, file, hub, meter, report, stop, patience or Patience()).fetch()
+            _File(plan, file, hub, meter, context.report, context.stop, patience or Patience()).fetch()
     return Downloaded(plan.repository, plan.revision, tuple(plan.folder / file.path for file in plan.files))
 
 

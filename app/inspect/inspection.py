@@ -21,27 +21,27 @@ from app.inspect.messages import (
 from app.inspect.rounding_errors import errors_of
 from app.inspect.tensors import ERROR_WEIGHTS, HISTOGRAM_WEIGHTS, Rows, Tensor, open_tensors, sampled_rows, tensor_named
 from app.library.gguf_reader import printable
-from app.operation import Report, ShouldStop
+from app.operation import Context, Report, ShouldStop
 
 _LEAST_WEIGHTS = 64
 _INTEGERS = frozenset({"I8", "I16", "I32", "I64"})
 
 
-def look_inside(request: LookInside) -> Inside:
+def look_inside(request: LookInside, _context: Context) -> Inside:
     """List the tensors. Raises ModelFileError, ConversionError with what is wrong with the files."""
     if not request.model.exists():
         raise AppError(f"“{request.model.name}” is not there any more.", "Look at the list of models again.")
     return Inside(request.model, tuple(tensor.row for tensor in open_tensors(request.model).values()))
 
 
-def look_at_tensor(request: LookAtTensor, report: Report, stop: ShouldStop) -> TensorLook:
+def look_at_tensor(request: LookAtTensor, context: Context) -> TensorLook:
     """Read one tensor (of a large one some rows) and say what is in it. Raises AppError, Cancelled."""
     tensor = tensor_named(request.model, request.tensor)
     if not tensor.row.elements:
         raise ModelFileError(f"“{printable(request.tensor)}” is empty: it has no weights.", "Choose another tensor.")
     numbers = sampled_rows(tensor.rows, tensor.columns, HISTOGRAM_WEIGHTS)
     weights = tensor.rows_at(numbers)
-    if stop():
+    if context.stop():
         raise Cancelled
     notes = _sampling_notes(tensor, len(numbers))
     histogram = histogram_of(weights)
@@ -50,8 +50,8 @@ def look_at_tensor(request: LookAtTensor, report: Report, stop: ShouldStop) -> T
             f"{histogram.not_finite:,} of the weights read are no numbers (NaN or infinity): the model is damaged, and "
             "no errors can be given. Verify it, or download it again."
         )
-    errors = () if histogram.not_finite else _errors(tensor, weights, notes, stop)
-    squares = _inputs(request, tensor, notes, report, stop)
+    errors = () if histogram.not_finite else _errors(tensor, weights, notes, context.stop)
+    squares = _inputs(request, tensor, notes, context.report, context.stop)
     pictures = () if histogram.not_finite else _pictures(weights, squares)
     return TensorLook(request.model, tensor.row, histogram, errors, pictures, tuple(notes))
 

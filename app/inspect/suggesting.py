@@ -28,7 +28,7 @@ from app.measure import scoring
 from app.measure.messages import MeasureQuality, Quality
 from app.measure.quality import measure_quality
 from app.measure.texts import choose_windows
-from app.operation import Event, Progress, Report, ShouldStop, Stage
+from app.operation import Context, Event, Progress, Report, ShouldStop, Stage
 from app.quantize.calibration import CALIBRATION_TEXT, read_text
 from app.quantize.messages import TensorOverride
 from app.quantize.native import Options, Planned, planned, quantize_file
@@ -46,15 +46,15 @@ _CLEARLY = 0.95
 MOST_EXTRA = 1.0
 
 
-def suggest_types(request: SuggestTypes, paths: Paths, report: Report, stop: ShouldStop) -> TypesSuggested:
+def suggest_types(request: SuggestTypes, context: Context) -> TypesSuggested:
     """Measure, choose and prove. Raises AppError (a quantized source, no disk, damaged files) and Cancelled; nothing of
     what was made on the way is left."""
-    _check(request, paths)
-    folder = workspace(request, paths)
+    _check(request, context.paths)
+    folder = workspace(request, context.paths)
     try:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        return _suggest(request, folder, paths, report, stop)
+        return _suggest(request, folder, context.paths, context.report, context.stop)
     except OSError as error:
         raise StorageError(
             f"{folder} could not be written to: {error.strerror or error}.", "Free some space on its disk."
@@ -111,7 +111,7 @@ def _as_gguf(request: SuggestTypes, folder: Path, report: Report, stop: ShouldSt
         return request.model
     from app.convert.conversion import convert
 
-    return convert(Convert(request.model, folder / "source.gguf", "bf16"), report, stop).path
+    return convert(Convert(request.model, folder / "source.gguf", "bf16"), Context(report=report, stop=stop)).path
 
 
 def _groups(source: Path, usual: Planned, bands: int) -> tuple[Group, ...]:
@@ -181,7 +181,7 @@ def _proved(
         source, output, request.type, Options(overrides=overrides, threads=threads, requantize=True), on_tensor
     )
     measure = MeasureQuality(output, source, context_tokens=request.context_tokens, threads=threads)
-    return measure_quality(measure, paths, report, stop)
+    return measure_quality(measure, Context(paths=paths, report=report, stop=stop))
 
 
 def _check(request: SuggestTypes, paths: Paths) -> None:

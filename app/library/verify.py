@@ -10,7 +10,7 @@ from app.errors import Cancelled, ModelFileError, StorageError
 from app.library.gguf_file import part_path, read_header, split_name
 from app.library.manifest import FileOrigin, origin_of
 from app.library.messages import FileCheck, Verified, VerifyModel
-from app.operation import Progress, Report, ShouldStop, Stage
+from app.operation import Context, Progress, Stage
 from app.system import paths
 
 _CHUNK = 1 << 22
@@ -31,7 +31,7 @@ def sha256_of(path: Path, on_chunk: Callable[[int], None] = lambda _size: None) 
     return digest.hexdigest()
 
 
-def verify(request: VerifyModel, report: Report, stop: ShouldStop) -> Verified:
+def verify(request: VerifyModel, context: Context) -> Verified:
     """Check a GGUF model, all parts of a split one. Raises StorageError, ModelFileError, Cancelled."""
     parts = _parts(request.path)
     try:
@@ -42,10 +42,10 @@ def verify(request: VerifyModel, report: Report, stop: ShouldStop) -> Verified:
 
     def on_chunk(size: int) -> None:
         nonlocal done
-        if stop():
+        if context.stop():
             raise Cancelled
         done += size
-        report(Progress(Stage.VERIFY, done * 1000 // max(total, 1), 1000))
+        context.report(Progress(Stage.VERIFY, done * 1000 // max(total, 1), 1000))
 
     found = {part: sha256_of(part, on_chunk) for part in parts}
     return _verdict(request.path, found)

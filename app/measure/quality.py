@@ -20,12 +20,13 @@ from app.engine.evaluation import Logits, ReadingPlan, WindowReader, open_reader
 from app.errors import AppError, Cancelled
 from app.library.gguf_reader import printable
 from app.measure import scoring
+from app.measure.ledger import record
 from app.measure.messages import MeasureQuality, Quality
 from app.measure.reference import as_gguf
 from app.measure.scoring import Scores
 from app.measure.speed import measure_speed
 from app.measure.texts import EvaluationText, choose_windows, read_text
-from app.operation import Notice, Progress, Report, ShouldStop, Stage
+from app.operation import Context, Notice, Progress, Report, ShouldStop, Stage
 from app.system.hardware import available_memory_bytes, physical_cores
 from app.system.paths import Paths
 from app.units import percent, size_text
@@ -53,16 +54,23 @@ class _Task:
     """Both models in memory at once."""
 
 
-def measure_quality(request: MeasureQuality, paths: Paths, report: Report, stop: ShouldStop) -> Quality:
+def measure_quality(request: MeasureQuality, context: Context) -> Quality:
     """Measure `request.model`. Raises AppError (with the sizes where memory is short, before loading) and Cancelled.
 
     A reference that is a folder of safetensors is converted to a file that goes again at the end.
     In need of memory for both, the reference is read first and what it thinks is kept; a Notice says so, and how much
     of the distributions was put together.
     """
-    with as_gguf(request.reference, paths, report, stop) as reference:
-        found = _measure(dataclasses.replace(request, reference=reference), paths, report, stop)
+    with as_gguf(request.reference, context.paths, context.report, context.stop) as reference:
+        found = _measure(dataclasses.replace(request, reference=reference), context.paths, context.report, context.stop)
     return dataclasses.replace(found, reference=request.reference)
+
+
+def measure_and_record(request: MeasureQuality, context: Context) -> Quality:
+    """As `measure_quality`; what was measured stands in the ledger, also where the window that asked is gone by now."""
+    quality = measure_quality(request, context)
+    record(context.paths.ledger, quality)
+    return quality
 
 
 def _measure(request: MeasureQuality, paths: Paths, report: Report, stop: ShouldStop) -> Quality:

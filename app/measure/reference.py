@@ -9,7 +9,7 @@ from pathlib import Path
 from app.convert.messages import Convert
 from app.errors import StorageError
 from app.library.safetensors import facts_of
-from app.operation import Report, ShouldStop
+from app.operation import Context, Report, ShouldStop
 from app.system.files import PART, held, is_held, is_taken, own_name
 from app.system.paths import Paths
 
@@ -39,7 +39,7 @@ def as_gguf(reference: Path | None, paths: Paths, report: Report, stop: ShouldSt
     except OSError as error:
         raise StorageError(f"{output.parent} cannot be written to: {error.strerror or error}.") from error
     try:
-        convert(Convert(reference, output, kind), report, stop)
+        convert(Convert(reference, output, kind), Context(report=report, stop=stop))
         with held(output):
             yield output
     finally:

@@ -19,9 +19,8 @@ import psutil
 
 from app.engine.messages import Bench, BenchResult, LoadModel, ThreadCounts, TooLarge
 from app.engine.need import MemoryNeed
-from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled
-from app.operation import Progress, Report, ShouldStop, Stage
+from app.operation import Context, Progress, Report, ShouldStop, Stage, StopFlag
 from app.system.frozen import is_frozen, program
 from app.system.paths import Paths
 
@@ -79,7 +78,7 @@ def measure_speed_here(path: Path, threads: int, paths: Paths, report: Report, s
     if ends_with_parent():
         threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
     load = LoadModel(path, _CONTEXT_TOKENS, threads=ThreadCounts(threads, threads), kv_disk_limit_bytes=0)
-    result = bench(Bench(load, _PROMPT_TOKENS, _NEW_TOKENS), paths, report, stop)
+    result = bench(Bench(load, _PROMPT_TOKENS, _NEW_TOKENS), Context(paths=paths, report=report, stop=stop))
     if isinstance(result, TooLarge):
         raise AppError(result.sentence, "Close other programs.")
     return result

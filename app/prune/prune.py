@@ -28,7 +28,7 @@ from app.library.manifest import FileOrigin, Manifest, write_manifest
 from app.library.provenance import ProvenanceStep, words_of
 from app.library.safetensors import weight_files
 from app.library.verify import sha256_of
-from app.operation import Notice, Progress, Report, ShouldStop, Stage
+from app.operation import Context, Notice, Progress, Report, ShouldStop, Stage
 from app.prune.block_model import BlockModel
 from app.prune.ffn import Ffn
 from app.prune.folder_writer import Entry, FolderWriter, shard_name
@@ -47,7 +47,7 @@ from app.system.hardware import available_memory_bytes, physical_cores
 from app.units import percent, size_text
 
 
-def prune(request: Prune, report: Report, stop: ShouldStop) -> Pruned:
+def prune(request: Prune, context: Context) -> Pruned:
     """Make the folder `request.output`. Raises PruneError, ConversionError, StorageError, DiskFullError, Cancelled.
 
     After Cancelled, a StorageError or a kill the same request continues at the last finished block; after the other
@@ -57,7 +57,7 @@ def prune(request: Prune, report: Report, stop: ShouldStop) -> Pruned:
     check_request(request, writer.work)
     torch.set_num_threads(request.threads or physical_cores())
     try:
-        return _Run(request, writer, report, stop).run()
+        return _Run(request, writer, context.report, context.stop).run()
     except OSError as error:
         raise StorageError(
             f"“{request.output.name}” could not be written: {error.strerror or error}.",

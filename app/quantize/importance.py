@@ -18,7 +18,7 @@ from app.errors import ModelFileError, QuantizeError, StorageError
 from app.fit.judgement import ReadProfile
 from app.fit.speed import predicted_ms
 from app.library.gguf_file import GgufHeader, read_header
-from app.operation import Notice, Report, ShouldStop
+from app.operation import Context, Notice
 from app.quantize.calibration import CALIBRATION_TEXT, opened, prefill_threads, read_all, read_text, windows_of
 from app.quantize.messages import CollectImportance, ImportanceCollected
 
@@ -30,7 +30,7 @@ _PREFILL_GAIN = 3.5
 cores: 2.3 to 4.3 for five models of 21M to 1B, from Q4_0 to F16. Only for the estimate before the first window."""
 
 
-def collect_importance(request: CollectImportance, report: Report, stop: ShouldStop) -> ImportanceCollected:
+def collect_importance(request: CollectImportance, context: Context) -> ImportanceCollected:
     """Read the text in windows and write the importance matrix to `request.output`.
 
     Raises AppError (no such text, too short a text, output exists, a model that cannot be loaded) and Cancelled;
@@ -46,16 +46,18 @@ def collect_importance(request: CollectImportance, report: Report, stop: ShouldS
     if header.chat_problem:
         raise ModelFileError(header.chat_problem)
     collector = Collector()
-    with opened(request.model, request.context_tokens, report, stop) as model:
+    with opened(request.model, request.context_tokens, context.report, context.stop) as model:
         windows = windows_of(model, data.decode("utf-8"), request.context_tokens, request.chunks, text_path)
         threads = request.threads or prefill_threads(header)
-        reader = ActivationReader(model, len(windows[0]), threads, collector, stop)
+        reader = ActivationReader(model, len(windows[0]), threads, collector, context.stop)
         try:
-            read_all(reader.read, windows, report)
+            read_all(reader.read, windows, context.report)
         finally:
             reader.close()
     if unused := collector.unused_experts():
-        report(Notice(f"{unused:,} expert matrices were never used by this text; they are rounded without weights."))
+        context.report(
+            Notice(f"{unused:,} expert matrices were never used by this text; they are rounded without weights.")
+        )
     about = {"bantam.text_sha256": hashlib.sha256(data).hexdigest()}
     tokens = len(windows[0])
     write_importance(request.output, collector.entries, text_path.name, len(windows), tokens, about)

@@ -14,7 +14,7 @@ from app.fit.judgement import ReadProfile, TypeBytes
 from app.fit.speed import predicted_ms, read_speed_book
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import RawHeader, read_raw
-from app.operation import ShouldStop
+from app.operation import Context, ShouldStop
 from app.quantize.importance import estimate_chunks, estimate_seconds
 from app.quantize.messages import ConversionPlanned, Offer, Offers, PlanConversion, PlannedFile, PlanOffers
 from app.quantize.native import Planned, planned
@@ -22,20 +22,20 @@ from app.system.files import own_folder
 from app.system.paths import Paths
 
 
-def plan_offers(request: PlanOffers, paths: Paths, stop: ShouldStop) -> Offers:
+def plan_offers(request: PlanOffers, context: Context) -> Offers:
     """Exact sizes, the memory at the context that is asked for, predicted ms a token; a fifth of a second.
 
     Raises ConversionError, ModelFileError, QuantizeError, LoadError, Cancelled.
     """
     if request.source.is_file():
-        return _of_file(request, request.source, 0, paths, stop)
+        return _of_file(request, request.source, 0, context.paths, context.stop)
     with own_folder() as folder:
         stub = folder / "stub.gguf"
         write_header(request.source, stub, "bf16")
-        return _of_file(request, stub, stub.stat().st_size, paths, stop)
+        return _of_file(request, stub, stub.stat().st_size, context.paths, context.stop)
 
 
-def plan_conversion(request: PlanConversion, stop: ShouldStop) -> ConversionPlanned:
+def plan_conversion(request: PlanConversion, context: Context) -> ConversionPlanned:
     """Exact sizes and the whole fit of each type; the safetensors of the folder may be sparse.
 
     Raises ConversionError, QuantizeError, LoadError, Cancelled.
@@ -44,10 +44,10 @@ def plan_conversion(request: PlanConversion, stop: ShouldStop) -> ConversionPlan
         stub = folder / "stub.gguf"
         write_header(request.folder, stub, "bf16")
         header, raw = read_header(stub), _raw(stub)
-        curve = measure_fit(MeasureFit(stub, request.context_tokens, request.kv_types), stop)
+        curve = measure_fit(MeasureFit(stub, request.context_tokens, request.kv_types), context)
         files = []
         for name in request.types:
-            if stop():
+            if context.stop():
                 raise Cancelled
             plan = planned(stub, name)
             own = dataclasses.replace(curve, weights_bytes=sum(plan.read_bytes.values()))
@@ -62,7 +62,7 @@ def _raw(file: Path) -> RawHeader:
 
 def _of_file(request: PlanOffers, file: Path, between_bytes: int, paths: Paths, stop: ShouldStop) -> Offers:
     header, raw = read_header(file), _raw(file)
-    curve = measure_fit(MeasureFit(file, (request.context_tokens,), (request.kv_type,)), stop)
+    curve = measure_fit(MeasureFit(file, (request.context_tokens,), (request.kv_type,)), Context(stop=stop))
     need = curve.need(request.context_tokens, request.kv_type)
     speed = read_speed_book(paths.speed).speed
     offers = []

@@ -20,7 +20,7 @@ from app.library.gguf_file import read_header
 from app.library.manifest import FileOrigin, lineage_of, note_origin
 from app.library.tensor_types import NEEDS_IMPORTANCE
 from app.library.verify import sha256_of
-from app.operation import Progress, Report, ShouldStop, Stage
+from app.operation import Context, Progress, Report, ShouldStop, Stage
 from app.quantize.messages import CollectImportance, Quantize, Quantized
 from app.quantize.outputs import part_paths, step_of, workspace
 from app.system.files import require_room, taken
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 BEST_TYPES = ("Q4_0", "Q4_K_M")
 
 
-def quantize(request: Quantize, report: Report, stop: ShouldStop) -> Quantized:
+def quantize(request: Quantize, context: Context) -> Quantized:
     """Make `request.output`. Raises QuantizeError, ConversionError, ModelFileError, StorageError, DiskFullError,
     Cancelled; then nothing is left, and what was there is as it was.
     """
@@ -42,7 +42,7 @@ def quantize(request: Quantize, report: Report, stop: ShouldStop) -> Quantized:
         with taken(request.output):
             try:
                 remove_parts(request, keep_first=True)
-                return _finish(request, _make(request, report, stop), report, stop)
+                return _finish(request, _make(request, context.report, context.stop), context.report, context.stop)
             finally:
                 remove_parts(request)
     except OSError as error:
@@ -80,7 +80,7 @@ def _converted(request: Quantize, report: Report, stop: ShouldStop) -> Path:
     from app.convert.conversion import convert
 
     source = part_paths(request)[2]
-    return convert(Convert(request.source, source, "bf16"), report, stop).path
+    return convert(Convert(request.source, source, "bf16"), Context(report=report, stop=stop)).path
 
 
 def _options(request: Quantize, source: Path, report: Report, stop: ShouldStop) -> Options:
@@ -92,7 +92,9 @@ def _options(request: Quantize, source: Path, report: Report, stop: ShouldStop) 
     threads = request.threads or physical_cores()
     if matrix is None and request.calibrate:
         matrix = part_paths(request)[4]
-        collect_importance(CollectImportance(source, matrix, request.text, threads=request.threads), report, stop)
+        collect_importance(
+            CollectImportance(source, matrix, request.text, threads=request.threads), Context(report=report, stop=stop)
+        )
     importance = None if matrix is None else read_importance(matrix)
     if importance is not None and matrix is not None:
         check_importance(importance, _shapes(source), matrix.name)

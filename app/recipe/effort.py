@@ -7,7 +7,6 @@ that it is one.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +16,7 @@ from app.convert.configuration import Config
 from app.prune.messages import LayerImportance, Prune, PruneMethod
 from app.recipe.words import Shape
 from app.recover.messages import TEACHER_TEXT, Recover
-from app.system.files import read_object, write_atomic
+from app.system.files import read_object, update_json
 from app.system.hardware import physical_cores
 
 
@@ -59,7 +58,7 @@ def remember_pace(book: Path, work: Work, multiplications: float, seconds: float
     if spent < _LEAST_SECONDS or multiplications <= 0:
         return  # too short to say anything
     with contextlib.suppress(OSError):
-        write_atomic(book, json.dumps(_read(book) | {work.value: multiplications / spent}).encode())
+        update_json(book, lambda stored: stored | {work.value: multiplications / spent})
 
 
 def prune_multiplications(request: Prune, config: Config, shape: Shape, parameters: int) -> float:

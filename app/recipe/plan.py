@@ -21,7 +21,7 @@ from app.fit.speed import predicted_ms, read_speed_book
 from app.fit.verdict import memory_budget
 from app.library.manifest import original_of
 from app.measure.quality import default_windows
-from app.operation import ShouldStop
+from app.operation import Context, ShouldStop
 from app.prune.memory import PROGRAM_BYTES, memory_bytes
 from app.prune.messages import Prune
 from app.prune.other_architecture import Housed, Widths, housed, widths_of
@@ -68,20 +68,20 @@ class _Plan:
         return self.chain[-1].shape if self.chain else shape_of(self.request.source)
 
 
-def plan_recipe(request: PlanRecipe, paths: Paths, stop: ShouldStop) -> RecipePlanned:
+def plan_recipe(request: PlanRecipe, context: Context) -> RecipePlanned:
     """Exact sizes for uniform cuts, memory as llama.cpp plans it, predicted ms a token; time and disk of every step.
 
     `request.recipe` is the text of a recipe's file. Never raises for a recipe or a model that does not do: then
     `problem` says why. Raises Cancelled.
     """
-    place = place_for(request.source, paths)
+    place = place_for(request.source, context.paths)
     free = free_bytes(place) or 0
     try:
         recipe = read_recipe(request.recipe)
         work = work_of(recipe, request.source, place)
-        plan = _Plan(request, recipe, work, model_steps(recipe, request.source), {}, paths)
+        plan = _Plan(request, recipe, work, model_steps(recipe, request.source), {}, context.paths)
         with own_folder() as folder:
-            return _planned(plan, folder, free, stop)
+            return _planned(plan, folder, free, context.stop)
     except AppError as error:
         problem = f"{error.sentence} {error.hint}".strip()
         return RecipePlanned(request.source, (), (), 0, 0, free, problem)
@@ -92,7 +92,9 @@ def _planned(plan: _Plan, folder: Path, free: int, stop: ShouldStop) -> RecipePl
     stub = folder / plan.work.model.resolve().name  # the name is in the header, and so in the size
     write_stub(final, stub, plan.request.source)
     types = tuple(dict.fromkeys(k for s in plan.recipe.steps if isinstance(s, QuantizeStep) for k in s.types))
-    made = plan_conversion(PlanConversion(stub, types or ("Q4_K_M",), (plan.request.context_tokens,)), stop)
+    made = plan_conversion(
+        PlanConversion(stub, types or ("Q4_K_M",), (plan.request.context_tokens,)), Context(stop=stop)
+    )
     steps = []
     for number, step in enumerate(plan.recipe.steps):
         if stop():

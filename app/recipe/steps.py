@@ -18,32 +18,31 @@ from app.library.manifest import FileOrigin, folder_origin, lineage_of, read_man
 from app.library.provenance import Steps, steps_after
 from app.library.safetensors import facts_of, weight_files
 from app.library.verify import sha256_of
-from app.operation import Notice, Report, ShouldStop
+from app.operation import Context, Notice, Report
 from app.prune.messages import Prune, Pruned
 from app.recipe.effort import Work, prune_multiplications, recover_multiplications, remember_pace
 from app.recipe.messages import FinishModel
 from app.recipe.words import shape_of
-from app.recover.messages import Recover, Recovered
+from app.recover.messages import PlanRecovery, Recover, Recovered, RecoveryPlanned
 from app.system.frozen import require_torch
 from app.system.hardware import peak_resident_bytes
-from app.system.paths import Paths
 
 
-def prune_step(request: Prune, paths: Paths, report: Report, stop: ShouldStop) -> Pruned:
+def prune_step(request: Prune, context: Context) -> Pruned:
     """As `prune`. Raises AppError where PyTorch is not installed."""
     require_torch()
     from app.prune.prune import prune
 
     begun, goes_on = time.monotonic(), _work(request.output).exists()
-    result = prune(request, report, stop)
+    result = prune(request, context)
     if not goes_on:
         config, parameters = read_config(request.source), facts_of(request.source).parameters
         count = prune_multiplications(request, config, shape_of(request.source), parameters)
-        remember_pace(paths.effort, Work.PRUNE, count, time.monotonic() - begun)
+        remember_pace(context.paths.effort, Work.PRUNE, count, time.monotonic() - begun)
     return result
 
 
-def recover_step(request: Recover, paths: Paths, report: Report, stop: ShouldStop) -> Recovered:
+def recover_step(request: Recover, context: Context) -> Recovered:
     """As `recover`, but for `request.or_keep`: then the divergence may be afterwards what it was before.
 
     Raises AppError where PyTorch is not installed.
@@ -53,16 +52,24 @@ def recover_step(request: Recover, paths: Paths, report: Report, stop: ShouldSto
 
     begun, goes_on = time.monotonic(), _work(request.output).exists()
     try:
-        result = recover(request, report, stop)
+        result = recover(request, context)
     except NotBetterError as error:
         if not request.or_keep or request.model.samefile(request.teacher):
             raise
-        result = _kept(request, error, begun, report)
+        result = _kept(request, error, begun, context.report)
     if not goes_on:
         parameters, teacher = (facts_of(folder).parameters for folder in (request.model, request.teacher))
         count = recover_multiplications(request, parameters, teacher)
-        remember_pace(paths.effort, Work.RECOVER, count, time.monotonic() - begun)
+        remember_pace(context.paths.effort, Work.RECOVER, count, time.monotonic() - begun)
     return result
+
+
+def plan_recovery_step(request: PlanRecovery, context: Context) -> RecoveryPlanned:
+    """As `plan_recovery`. Raises AppError where PyTorch is not installed."""
+    require_torch()
+    from app.recover.plan import plan_recovery
+
+    return plan_recovery(request, context)
 
 
 def _kept(request: Recover, error: NotBetterError, begun: float, report: Report) -> Recovered:
@@ -105,7 +112,7 @@ def _work(output: Path) -> Path:
 # The end of a step that makes a folder: note what it was made of and how, and remove what only led to it.
 
 
-def finish_model(request: FinishModel) -> None:
+def finish_model(request: FinishModel, _context: Context) -> None:
     """May be done again at any time. Raises ModelFileError where the folder is not there, StorageError, OSError."""
     files = weight_files(request.model)
     if not files:

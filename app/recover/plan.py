@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 
 from app.errors import Cancelled
-from app.operation import Report, ShouldStop
+from app.operation import Context, ShouldStop
 from app.recover.checkpoints import Position
 from app.recover.language_model import measure
 from app.recover.loading import Ready, check, load, plan_memory, threads
@@ -23,16 +23,16 @@ _TIMED_TOKENS = 24
 Result = TypeVar("Result")
 
 
-def plan_recovery(plan: PlanRecovery, report: Report, stop: ShouldStop) -> RecoveryPlanned:
+def plan_recovery(plan: PlanRecovery, context: Context) -> RecoveryPlanned:
     """Time and memory of `plan.recover`; nothing is written. Raises what `recover` would raise before it begins."""
     request = plan.recover
     check(request)
     need = plan_memory(request)
     with threads(request.threads):
-        loading, ready = _timed(lambda: load(request, report, stop))
-        seconds = 1.5 * loading + _reading_seconds(ready, stop)  # the result is opened once more
-        seconds += _writing_seconds(request, ready, stop)
-        seconds += _training_seconds(request, ready, need, stop)
+        loading, ready = _timed(lambda: load(request, context.report, context.stop))
+        seconds = 1.5 * loading + _reading_seconds(ready, context.stop)  # the result is opened once more
+        seconds += _writing_seconds(request, ready, context.stop)
+        seconds += _training_seconds(request, ready, need, context.stop)
     return RecoveryPlanned(seconds, need.peak_bytes, need.trained)
 
 

@@ -21,7 +21,7 @@ from app.library.manifest import FileOrigin, Manifest, write_manifest
 from app.library.provenance import Steps, words_of
 from app.library.safetensors import weight_files
 from app.library.verify import sha256_of
-from app.operation import Report, ShouldStop
+from app.operation import Context, Report, ShouldStop
 from app.recover.language_model import Distance, LanguageModel, four_bit, measure, open_model
 from app.recover.loading import Ready, check, load, plan_memory, threads
 from app.recover.memory import Need
@@ -41,7 +41,7 @@ _REQUEST, _BEFORE, _TEXT, _STATE, _RESULT = (
 )
 
 
-def recover(request: Recover, report: Report, stop: ShouldStop) -> Recovered:
+def recover(request: Recover, context: Context) -> Recovered:
     """Make `request.output`. Raises RecoverError (also where the result is no better), ConversionError, StorageError,
     DiskFullError, Cancelled; then there is no output, and after a stop the work folder to go on from.
     """
@@ -52,7 +52,7 @@ def recover(request: Recover, report: Report, stop: ShouldStop) -> Recovered:
     try:
         with threads(request.threads):
             work = _open_workspace(request)
-            return _recover(request, need, work, report, stop, begun)
+            return _recover(request, need, work, context.report, context.stop, begun)
     except RecoverError:
         shutil.rmtree(workspace(request.output), ignore_errors=True)  # there is nothing to go on from
         raise

@@ -19,6 +19,7 @@ from app.convert.conversion import convert
 from app.convert.messages import Convert
 from app.measure.messages import Estimate, MeasureQuality
 from app.measure.quality import measure_quality
+from app.operation import Context
 from app.quantize.messages import Quantize
 from app.quantize.quantize import quantize
 from app.system.hardware import usable_cores
@@ -56,14 +57,14 @@ def _compare(title: str, model: Path, place: Path, kind: str, goal: Goal | None,
     reference, source = place / "f32.gguf", place / "bf16.gguf"
     for path, kept in ((reference, "f32"), (source, "bf16")):
         if not path.exists():
-            convert(Convert(model, path, kept), lambda _event: None, lambda: False)
+            convert(Convert(model, path, kept), Context())
     theirs, matrix = place / f"theirs-{kind}.gguf", place / "imatrix.gguf"
     if not matrix.exists():
         _call("llama-imatrix", "-m", source, "-f", CALIBRATION, "-o", matrix, "-c", 512, "--no-ppl", "--parse-special")
     _call("llama-quantize", "--imatrix", matrix, source, theirs, kind)
     ours, start = place / f"ours-{kind}.gguf", time.monotonic()
     request = Quantize(model, ours, kind, text=CALIBRATION, threads=usable_cores(), best=True)
-    quantize(request, lambda _event: None, lambda: False)
+    quantize(request, Context())
     seconds = time.monotonic() - start
     figures = []
     for text in (EVAL_CODE, EVAL_CHAT):
@@ -79,7 +80,7 @@ def _compare(title: str, model: Path, place: Path, kind: str, goal: Goal | None,
 def _divergence(model: Path, reference: Path, text: Path, chunks: int) -> Estimate:
     paths = Paths(reference.parent / "home").ensure()
     request = MeasureQuality(model, reference, text, 512, chunks, usable_cores())
-    found = measure_quality(request, paths, lambda _event: None, lambda: False).kl_mean
+    found = measure_quality(request, Context(paths=paths)).kl_mean
     assert found is not None
     return found
 

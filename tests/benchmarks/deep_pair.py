@@ -24,6 +24,7 @@ from gguf.quants import dequantize
 
 from app.convert.conversion import convert
 from app.convert.messages import Convert
+from app.operation import Context
 from app.quantize.native import Options, quantize_file
 from app.system.paths import STARTER_MODEL
 from tests.benchmarks.shapes import cache_folder
@@ -84,7 +85,7 @@ def _kept(path: Path, write: Callable[[Path], object]) -> Path:
 
 
 def _write_far(path: Path) -> None:
-    convert(Convert(STDLIB_3M, path, "q8_0"), lambda _event: None, lambda: False)
+    convert(Convert(STDLIB_3M, path, "q8_0"), Context())
 
 
 def _write_useless(path: Path, far: Path) -> None:

@@ -17,7 +17,7 @@ from app.engine.draft_trial import check_draft
 from app.engine.kv_cache import KvCache
 from app.engine.messages import ROUNDING_MARGIN, CheckDraft, DraftCheck, LoadModel, Sampling, ThreadCounts
 from app.engine.session import Session
-from app.engine.stop_flag import StopFlag
+from app.operation import StopFlag
 from app.system.paths import STARTER_MODEL, Paths
 from tests.benchmarks import pairs
 from tests.benchmarks.deep_pair import deep_pair

@@ -22,6 +22,7 @@ import numpy as np
 from app.convert.conversion import convert
 from app.convert.messages import Convert
 from app.errors import AppError
+from app.operation import Context
 from app.quantize.importance import read_importance
 from app.system.hardware import usable_cores
 from tests.benchmarks import pairs
@@ -54,7 +55,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = folder / "starter.gguf"
-        convert(Convert(starter_folder(folder / "source"), model, "bf16"), lambda _event: None, lambda: False)
+        convert(Convert(starter_folder(folder / "source"), model, "bf16"), Context())
         figures += _times("21M bf16", model, 0, options.pairs, folder, Goal(1.05), Goal(1.5))
         figures += _values(folder / "ours.gguf", folder / "theirs.gguf")
         figures += _divergences(model, folder)

@@ -17,7 +17,7 @@ from app.commands.console import StderrReport, as_dict
 from app.drafts.make_draft import make_draft
 from app.drafts.messages import MakeDraft
 from app.drafts.options import draft_options
-from app.engine.stop_flag import StopFlag
+from app.operation import Context, StopFlag
 from app.quantize.messages import Quantize
 from app.quantize.quantize import quantize
 from app.recover.messages import RecoverMethod
@@ -31,7 +31,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bantam-made-draft-") as place:
         source = asked.source or starter_folder(Path(place) / "stdlib-21m")
         target = Path(place) / "target-Q8_0.gguf"
-        quantize(Quantize(source, target, "Q8_0"), lambda _event: None, stop)
+        quantize(Quantize(source, target, "Q8_0"), Context(stop=stop))
         request = MakeDraft(
             source,
             target,
@@ -52,7 +52,7 @@ def main() -> None:
 
 def _make(request: MakeDraft, paths: Paths, stop: StopFlag) -> None:
     begun, report = time.monotonic(), StderrReport()
-    result = make_draft(request, paths, report, stop)
+    result = make_draft(request, Context(paths=paths, report=report, stop=stop))
     report.end()
     print(json.dumps(as_dict(result), default=str))
     print(

@@ -24,6 +24,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from app.operation import Context
 from app.prune.block_model import BlockModel
 from app.prune.magnitude import Pattern
 from app.prune.messages import Prune, PruneMethod
@@ -124,7 +125,7 @@ def _compare(
     _run_oracle([str(source), str(windows), method.value, pattern or "0:0", str(theirs)], libraries)
     found = torch.load(theirs, weights_only=True)
     start = time.monotonic()
-    prune(asked, lambda _event: None, lambda: False)
+    prune(asked, Context())
     seconds = time.monotonic() - start
     ours = _masks(asked.output)
     equal = sum(int((ours[name] == found["masks"][name]).sum()) for name in ours)
@@ -171,7 +172,7 @@ def _run_oracle(arguments: list[str], libraries: Path) -> None:
 
 def _magnitude(title: str, source: Path, place: Path) -> Figure:
     asked = Prune(source, place / "magnitude", PruneMethod.MAGNITUDE, 0.5)
-    prune(asked, lambda _event: None, lambda: False)
+    prune(asked, Context())
     ours, weights = _masks(asked.output), load_file(source / "model.safetensors")
     equal = sum(int((mask == _smallest_half(weights[name])).sum()) for name, mask in ours.items())
     share = 100 * equal / sum(mask.numel() for mask in ours.values())

@@ -19,7 +19,7 @@ from app.convert.conversion import convert
 from app.convert.messages import Convert
 from app.measure.messages import MeasureQuality, Quality
 from app.measure.quality import measure_quality
-from app.operation import Event
+from app.operation import Context, Event
 from app.prune.messages import Prune, PruneMethod
 from app.prune.prune import prune
 from app.system.paths import Paths
@@ -79,7 +79,7 @@ def main() -> int:
             request = Prune(
                 source, output, text=CALIBRATION, chunks=options.windows, threads=options.threads, **_CUTS[title]
             )
-            prune(request, _ignore, lambda: False)
+            prune(request, Context(report=_ignore))
             rows[title] = judge.row(title, output)
     return pairs.show(_figures(rows), before, options.json)
 
@@ -95,7 +95,7 @@ class _Judge:
         """Print it and return it."""
         model = self._reference if title == "dense" else self._converted(place, place.name)
         request = MeasureQuality(model, self._reference, self._text, chunks=self._chunks, threads=self._threads)
-        quality = measure_quality(request, Paths(self._folder), _ignore, lambda: False)
+        quality = measure_quality(request, Context(paths=Paths(self._folder), report=_ignore))
         kl, top = quality.kl_mean, quality.top_1
         assert kl is not None
         assert top is not None
@@ -106,7 +106,7 @@ class _Judge:
         return quality
 
     def _converted(self, folder: Path, name: str) -> Path:
-        return convert(Convert(folder, self._folder / f"{name}.gguf", "bf16"), _ignore, lambda: False).path
+        return convert(Convert(folder, self._folder / f"{name}.gguf", "bf16"), Context(report=_ignore)).path
 
 
 def _figures(rows: dict[str, Quality]) -> list[Figure]:

@@ -21,7 +21,7 @@ from app.convert.messages import Convert
 from app.engine.messages import Bench, LoadModel
 from app.measure.messages import MeasureQuality, Quality
 from app.measure.quality import measure_quality
-from app.operation import Event
+from app.operation import Context, Event
 from app.prune.messages import LayerImportance, Prune, PruneMethod
 from app.prune.prune import prune
 from app.quantize.messages import Quantize
@@ -82,7 +82,7 @@ def main() -> int:
         folder = Path(name)
         source = starter_folder(folder / "starter")
         reference = folder / "reference.gguf"
-        convert(Convert(source, reference, "bf16"), _ignore, lambda: False)
+        convert(Convert(source, reference, "bf16"), Context(report=_ignore))
         folders = {"dense": source} | _cut(source, folder, options.only, options.windows)
         pairs.say(f"{'':38} {'type':5} {'file':>9} {'peak':>8} {'a token':>9} {'ppl':>7} {'KL':>8} {'top-1':>7}")
         rows = [
@@ -102,7 +102,7 @@ def _cut(source: Path, folder: Path, only: list[str], windows: int) -> dict[str,
             name = title if refit else f"{title}, no refit"
             output = folder / f"cut-{len(made)}"
             request = Prune(source, output, refit=refit, text=CALIBRATION, chunks=windows, threads=1, **values)
-            result = prune(request, _ignore, lambda: False)
+            result = prune(request, Context(report=_ignore))
             pairs.say(f"{name}: {result.recipe}, {result.seconds:.1f} s")
             made[name] = output
     return made
@@ -110,9 +110,9 @@ def _cut(source: Path, folder: Path, only: list[str], windows: int) -> dict[str,
 
 def _measure(title: str, place: Path, kind: str, reference: Path, folder: Path, count: int, chunks: int) -> Row:
     file = folder / f"{place.name}-{kind}.gguf"
-    quantize(Quantize(place, file, kind, threads=1), _ignore, lambda: False)
+    quantize(Quantize(place, file, kind, threads=1), Context(report=_ignore))
     request = MeasureQuality(file, reference, EVAL_CODE, chunks=chunks, threads=1)
-    quality = measure_quality(request, Paths(folder), _ignore, lambda: False)
+    quality = measure_quality(request, Context(paths=Paths(folder), report=_ignore))
     speeds = []
     for _ in range(count):
         with tempfile.TemporaryDirectory() as home, Child(Path(home)) as child:

@@ -17,6 +17,7 @@ import numpy as np
 
 from app.convert.conversion import convert
 from app.convert.messages import Convert
+from app.operation import Context
 from app.system.hardware import usable_cores
 from tests.benchmarks import pairs
 from tests.benchmarks.convert import write_folder
@@ -46,7 +47,7 @@ def main() -> int:
         folder = Path(name)
         source = folder / "source.gguf"
         model = write_folder(SHAPES[options.shape], folder / "model")
-        convert(Convert(model, source, "bf16"), lambda _event: None, lambda: False)
+        convert(Convert(model, source, "bf16"), Context())
         (model / "model.safetensors").unlink()
         ours, theirs = folder / "ours.gguf", folder / "theirs.gguf"
         turns = pairs.in_turns(

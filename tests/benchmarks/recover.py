@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.operation import Context
 from app.prune.messages import Prune, PruneMethod
 from app.recover.messages import Recover, RecoverMethod
 from tests.real_models import CALIBRATION, EVAL_CHAT, EVAL_CODE, STDLIB_3M, starter_folder
@@ -112,7 +113,7 @@ def _cut(source: Path, target: Path, method: PruneMethod, amount: float) -> Path
 
     shutil.rmtree(target, ignore_errors=True)
     request = Prune(source, target, method, amount, refit=False, width_multiple=64, text=CALIBRATION, threads=1)
-    return prune(request, lambda _event: None, lambda: False).path
+    return prune(request, Context()).path
 
 
 def _row(
@@ -160,10 +161,10 @@ def _as_q4_0(model: Path, teacher: Path) -> float:
 
     with tempfile.TemporaryDirectory() as name:
         file, original = Path(name) / "q4_0.gguf", Path(name) / "original.gguf"
-        quantize(Quantize(model, file, "Q4_0", threads=1), lambda _event: None, lambda: False)
-        convert(Convert(teacher, original, "f32"), lambda _event: None, lambda: False)
+        quantize(Quantize(model, file, "Q4_0", threads=1), Context())
+        convert(Convert(teacher, original, "f32"), Context())
         asked = MeasureQuality(file, original, EVAL_CODE, context_tokens=256, chunks=16, threads=1)
-        found = measure_quality(asked, Paths(Path(name) / "home").ensure(), lambda _event: None, lambda: False)
+        found = measure_quality(asked, Context(paths=Paths(Path(name) / "home").ensure()))
     assert found.kl_mean is not None
     return found.kl_mean.value
 

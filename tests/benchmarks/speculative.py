@@ -23,7 +23,7 @@ from statistics import median
 
 from app.engine.messages import AnswerStatistics, Generate, LoadModel, Message, Role, Sampling, ThreadCounts
 from app.engine.session import Session
-from app.engine.stop_flag import StopFlag
+from app.operation import StopFlag
 from app.system.paths import Paths
 from tests.benchmarks import pairs, peers
 from tests.benchmarks.deep_pair import Pair, deep_pair

@@ -9,13 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from app import operations
 from app.convert.messages import Convert
-from app.engine.stop_flag import StopFlag
 from app.measure.messages import MeasureQuality
-from app.operation import Request
+from app.operation import Context, Request
 from app.quantize.messages import CollectImportance, Quantize
 from app.system.paths import Paths
-from workers.operations import Operations
 
 
 def model_folder(home: Path) -> Path:
@@ -58,8 +57,7 @@ JOBS: dict[str, Callable[[Path], Request]] = {
 
 def main() -> None:
     name, home = sys.argv[1], Path(sys.argv[2])
-    operations = Operations(Paths(home))
-    operations.run(JOBS[name](home), lambda event: print(type(event).__name__, flush=True), StopFlag())
+    operations.run(JOBS[name](home), Context(Paths(home), lambda event: print(type(event).__name__, flush=True)))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from app.library.library import scan
 from app.library.manifest import origin_of
 from app.library.verify import sha256_of
 from app.measure.ledger import figures_of, read_ledger
+from app.operation import Context
 from app.quantize.importance import read_importance
 from app.settings import Settings
 from app.system.paths import Paths
@@ -33,7 +34,7 @@ def home(tmp_path: Path, name: str) -> Path:
     shutil.copytree(STDLIB_3M, model_folder(home))
     text_of(home).write_bytes(CALIBRATION.read_bytes()[:8000])
     if name in NEEDS_SOURCE:
-        convert(Convert(model_folder(home), source_of(home)), lambda _event: None, lambda: False)
+        convert(Convert(model_folder(home), source_of(home)), Context())
     return home
 
 

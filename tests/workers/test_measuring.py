@@ -13,6 +13,7 @@ from app.convert.messages import Convert
 from app.engine import machine_record
 from app.measure.ledger import figures_of
 from app.measure.messages import MeasureQuality
+from app.operation import Context
 from app.system.paths import Paths, default_paths
 from tests.real_models import EVAL_CODE, STDLIB_3M
 from workers.jobs import Job, JobQueue, JobState, JobStatus
@@ -32,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     """A source with a Q8_0 variant in it."""
     folder = tmp_path / "stdlib-3m"
     shutil.copytree(STDLIB_3M, folder)
-    convert(Convert(folder, folder / "q8.gguf", "q8_0"), lambda _: None, lambda: False)
+    convert(Convert(folder, folder / "q8.gguf", "q8_0"), Context())
     return folder
 
 

@@ -23,7 +23,7 @@ from app.convert.messages import Convert
 from app.engine.activations import ActivationReader, Consumer
 from app.errors import Cancelled, QuantizeError
 from app.library.gguf_file import read_header
-from app.operation import Progress, Report, ShouldStop, Stage
+from app.operation import Context, Progress, Report, ShouldStop, Stage
 from app.quantize.best.folding import fold_file
 from app.quantize.best.inputs import ColumnStatistics, Grams, Matrix
 from app.quantize.best.mapped_tensors import MappedFile
@@ -113,7 +113,7 @@ def _note(files: _Files, key: str, layers: int) -> None:
 def _prepare(request: Quantize, files: _Files, report: Report, stop: ShouldStop) -> None:
     """The folded 16-bit file, and what llama.cpp makes of it."""
     if request.source.is_dir():
-        convert(Convert(request.source, files.source, "bf16"), report, stop)
+        convert(Convert(request.source, files.source, "bf16"), Context(report=report, stop=stop))
     else:
         shutil.copyfile(request.source, files.source)
     _check_memory(files.source)

@@ -13,7 +13,7 @@ import pytest
 
 from app.engine.messages import MachineSpeed, TensorSpeed
 from app.fit.judgement import MADE_TYPES
-from app.fit.speed import SpeedBook, write_speed_book
+from app.fit.speed import SpeedBook, change_speed_book
 from app.system.paths import STARTER_MODEL, Paths, default_paths
 from tests.app.engine.drafts import draft_file
 from tests.hub_server import Fault, HubServer
@@ -28,7 +28,7 @@ SPEED = MachineSpeed((TensorSpeed("Q8_0", 20e9),), 10e9, 0.02, 2, "2026-01-01")
 @pytest.fixture(autouse=True)
 def measured(bantam_home: Path) -> None:
     """The speed is known, so that no command takes seconds to measure it."""
-    write_speed_book(Paths(bantam_home).ensure().speed, SpeedBook(SPEED))
+    change_speed_book(Paths(bantam_home).ensure().speed, lambda _book: SpeedBook(SPEED))
 
 
 def bantam(hub: HubServer | None, *arguments: str) -> subprocess.CompletedProcess[str]:

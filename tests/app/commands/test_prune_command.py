@@ -10,7 +10,7 @@ import pytest
 
 from app.commands import prune
 from app.errors import Cancelled, PruneError
-from app.operation import Report, ShouldStop
+from app.operation import Context
 from app.prune.messages import Prune
 from tests.real_models import CALIBRATION, STDLIB_3M
 
@@ -82,10 +82,10 @@ def test_a_sentence_for_what_cannot_be(run: Run, tmp_path: Path) -> None:
 def test_ctrl_c_stops_it_and_says_how_to_go_on(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(_request: Prune, _report: Report, stop: ShouldStop) -> None:
-        assert not stop()
+    def interrupted(_request: Prune, context: Context) -> None:
+        assert not context.stop()
         signal.raise_signal(signal.SIGINT)
-        assert stop()
+        assert context.stop()
         raise Cancelled
 
     monkeypatch.setattr("app.prune.prune.prune", interrupted)

@@ -13,6 +13,7 @@ from app.convert import conversion, families, tensors
 from app.convert.configuration import Config
 from app.convert.conversion import convert
 from app.convert.messages import Convert
+from app.operation import Context
 from tests.app.convert.logits import kl, of_llama_cpp, of_transformers
 from tests.app.convert.small_models import ARCHITECTURES, VOCABULARY, make
 
@@ -37,7 +38,7 @@ def reference(
 
 
 def converted(folder: Path, output: Path, kind: str = "f32") -> Path:
-    convert(Convert(folder, output, kind), lambda _event: None, lambda: False)
+    convert(Convert(folder, output, kind), Context())
     return output
 
 

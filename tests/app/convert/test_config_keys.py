@@ -17,6 +17,7 @@ from app.convert.configuration import Config, fields_of
 from app.convert.conversion import check, convert
 from app.convert.messages import Convert
 from app.errors import ConversionError
+from app.operation import Context
 from tests.app.convert.config_classes import CLASSES, FILE, of_transformers
 from tests.app.convert.logits import kl, of_llama_cpp
 from tests.app.convert.logits import of_transformers as logits_of
@@ -179,7 +180,7 @@ def outcome(architecture: str, changes: dict[str, Any], folder: Path) -> float |
     except Exception as error:  # noqa: BLE001 - any check of the class may refuse the value
         return f"transformers: {error}"
     try:
-        convert(Convert(folder, folder / "m.gguf", "f32"), lambda _event: None, lambda: False)
+        convert(Convert(folder, folder / "m.gguf", "f32"), Context())
     except ConversionError as error:
         return error.sentence
     return kl(logits, of_llama_cpp(folder / "m.gguf", TOKENS))
@@ -268,7 +269,7 @@ def test_a_key_that_is_left_out_has_the_value_of_the_class(kind: str, names: tup
         changes = {"query_pre_attn_scalar": 256, "head_dim": 256}
     folder = make(kind, tmp_path, **changes)
     change_config(folder, **dict.fromkeys(names))
-    convert(Convert(folder, folder / "m.gguf", "f32"), lambda _event: None, lambda: False)
+    convert(Convert(folder, folder / "m.gguf", "f32"), Context())
     assert kl(logits_of(folder, TOKENS), of_llama_cpp(folder / "m.gguf", TOKENS)) < CLOSE
 
 

@@ -15,7 +15,7 @@ from app.convert import checkpoint, conversion
 from app.convert.conversion import check, convert, write_header
 from app.convert.messages import Convert
 from app.errors import Cancelled, ConversionError, DiskFullError, StorageError
-from app.operation import Progress, Stage
+from app.operation import Context, Progress, Stage
 from tests.app.convert.small_models import change_config, make
 from tests.real_models import STDLIB_3M, write_safetensors
 
@@ -26,7 +26,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, output: Path, kind: str = "bf16") -> Path:
-    return convert(Convert(folder, output, kind), lambda _event: None, lambda: False).path
+    return convert(Convert(folder, output, kind), Context()).path
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
@@ -80,7 +80,7 @@ def test_the_header_alone_is_that_of_the_file(model: Path, tmp_path: Path) -> No
 
 def test_progress_counts_the_tensors(model: Path, tmp_path: Path) -> None:
     said: list[Any] = []
-    convert(Convert(model, tmp_path / "m.gguf", "f16"), said.append, lambda: False)
+    convert(Convert(model, tmp_path / "m.gguf", "f16"), Context(report=said.append))
     assert [(event.stage, event.done) for event in said] == [(Stage.CONVERT, n + 1) for n in range(len(said))]
     assert said[-1] == Progress(Stage.CONVERT, len(weights(model)), len(weights(model)))
 
@@ -91,7 +91,7 @@ def test_cancel_leaves_nothing(model: Path, tmp_path: Path, after: int) -> None:
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(Cancelled):
-        convert(Convert(model, out / "m.gguf"), lambda _: None, lambda: next(asked) >= after)
+        convert(Convert(model, out / "m.gguf"), Context(stop=lambda: next(asked) >= after))
     assert list(out.iterdir()) == []
 
 
@@ -329,5 +329,5 @@ def test_a_source_that_goes_while_it_runs(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(ConversionError, match="could not be read to its end"):
-        convert(Convert(model, out / "m.gguf"), lambda _: (model / checkpoint.SINGLE).unlink(True), lambda: False)
+        convert(Convert(model, out / "m.gguf"), Context(report=lambda _: (model / checkpoint.SINGLE).unlink(True)))
     assert list(out.iterdir()) == []

@@ -18,6 +18,7 @@ from app.engine.memory import memory_need
 from app.engine.messages import LoadModel
 from app.errors import ConversionError
 from app.library.gguf_file import read_header
+from app.operation import Context
 from app.prune.other_architecture import Widths, housed
 from app.quantize.messages import PlanOffers, Quantize
 from app.quantize.preview import plan_offers
@@ -64,7 +65,7 @@ def logits(folder: Path) -> np.ndarray:
 
 
 def converted(folder: Path, output: Path, kind: str = "f32") -> Path:
-    convert(Convert(folder, output, kind), lambda _event: None, lambda: False)
+    convert(Convert(folder, output, kind), Context())
     return output
 
 
@@ -97,7 +98,7 @@ def test_header_memory_and_offers_read_it(plain: Path, tmp_path: Path) -> None:
     need = memory_need(LoadModel(file, 512))
     # The middle layer has one KV head of two: 5/6 of the cache of three equal layers, in f16.
     assert need.kv_bytes == pytest.approx(2 * 2 * 512 * HEAD * (2 + 1 + 2), rel=0.02)
-    offers = plan_offers(PlanOffers(plain, ("Q4_K_M", "Q8_0"), 512), Paths(tmp_path), lambda: False).offers
+    offers = plan_offers(PlanOffers(plain, ("Q4_K_M", "Q8_0"), 512), Context(paths=Paths(tmp_path))).offers
     assert 0 < offers[0].size_bytes < offers[1].size_bytes < file.stat().st_size
 
 
@@ -105,7 +106,7 @@ def test_header_memory_and_offers_read_it(plain: Path, tmp_path: Path) -> None:
 def test_it_quantizes(plain: Path, tmp_path: Path, kind: str, most: float) -> None:
     """Random weights are quantized badly; what is shown is that nothing is mixed up."""
     output = tmp_path / "q.gguf"
-    quantize(Quantize(plain, output, kind, threads=1), lambda _event: None, lambda: False)
+    quantize(Quantize(plain, output, kind, threads=1), Context())
     assert kl(logits(plain), of_llama_cpp(output, TOKENS)) < most
 
 

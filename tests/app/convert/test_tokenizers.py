@@ -16,7 +16,7 @@ from app.convert.messages import Convert
 from app.convert.vocabulary import _DEEPSEEK_3, _GPT_4O, _MARKS_TOO, _ONE_DIGIT, _TEKKEN, _THREE_DIGITS
 from app.engine.llama import Model, ModelOptions
 from app.errors import ConversionError
-from app.operation import Notice
+from app.operation import Context, Notice
 from tests.app.convert.small_models import VOCABULARY, add_tokenizer, change_config, make
 from tests.real_models import CALIBRATION
 
@@ -253,7 +253,7 @@ def with_token_beyond(folder: Path, text: str) -> None:
 def test_a_token_without_a_row_in_the_embedding_is_said(folder: Path, tmp_path: Path) -> None:
     with_token_beyond(folder, "<image>")
     said: list[object] = []
-    convert(Convert(folder, tmp_path / "m.gguf", "f16"), said.append, lambda: False)
+    convert(Convert(folder, tmp_path / "m.gguf", "f16"), Context(report=said.append))
     assert [event.sentence for event in said if isinstance(event, Notice)] == [
         f"{folder.name} has no row in its embedding for 1 of its tokens, which are left out: “<image>”."
     ]

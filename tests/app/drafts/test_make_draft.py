@@ -16,11 +16,10 @@ from app.drafts.names import default_draft, workspace
 from app.drafts.options import assumed_acceptance, draft_costs, draft_options
 from app.engine.machine_record import read_choice
 from app.engine.messages import PAYS_FROM, DraftVerdict
-from app.engine.stop_flag import StopFlag
 from app.errors import Cancelled, DraftError, StorageError
 from app.fit.drafts import predicted_speed_up
 from app.library.manifest import origin_of
-from app.operation import Event, Notice
+from app.operation import Context, Event, Notice, StopFlag
 from app.prune.memory import PROGRAM_BYTES
 from app.quantize.messages import Quantize
 from app.quantize.quantize import quantize
@@ -40,21 +39,23 @@ def paths() -> Paths:
 def request_(tmp_path: Path) -> MakeDraft:
     source = Path(shutil.copytree(STDLIB_3M, tmp_path / "me" / "stdlib"))
     target = source / "stdlib-Q8_0.gguf"
-    quantize(Quantize(source, target, "Q8_0"), lambda _event: None, StopFlag())
+    quantize(Quantize(source, target, "Q8_0"), Context(stop=StopFlag()))
     text = tmp_path / "text.txt"
     text.write_text(EVAL_CODE.read_text()[:20_000])
     return MakeDraft(source, target, default_draft(source, "Q8_0"), 1, budget_tokens=4096, text=str(text), threads=1)
 
 
 def made(request: MakeDraft, paths: Paths, said: list[Event] | None = None, stop: StopFlag | None = None) -> object:
-    return make_draft(request, paths, (said if said is not None else []).append, stop or StopFlag())
+    return make_draft(
+        request, Context(paths=paths, report=(said if said is not None else []).append, stop=stop or StopFlag())
+    )
 
 
 def test_fewer_layers_cost_less_and_are_assumed_to_guess_worse(tmp_path: Path, paths: Paths) -> None:
     (tmp_path / "owner").mkdir()
     source = make("llama", tmp_path / "owner" / "deep", num_hidden_layers=8, tie_word_embeddings=True)
     target = source / "deep.gguf"
-    quantize(Quantize(source, target, "Q8_0"), lambda _event: None, StopFlag())
+    quantize(Quantize(source, target, "Q8_0"), Context(stop=StopFlag()))
     options = draft_options(MakeDraft(source, target, tmp_path / "draft.gguf"), paths, lambda: False)
     assert [option.layers for option in options] == list(range(1, 8))
     costs = [option.cost for option in options]

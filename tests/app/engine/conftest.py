@@ -7,8 +7,7 @@ import pytest
 
 from app.engine.messages import Generate, LoadModel, Message, Role, Sampling, ThreadCounts, Token
 from app.engine.session import Session
-from app.engine.stop_flag import StopFlag
-from app.operation import Event
+from app.operation import Event, StopFlag
 from app.system.paths import STARTER_MODEL, Paths, default_paths
 
 GREEDY = Sampling(temperature=0.0, max_tokens=40)

@@ -11,14 +11,14 @@ from gguf.quants import dequantize, quantize
 from app.convert.conversion import convert
 from app.convert.messages import Convert
 from app.engine.batch_costs import BatchCosts
-from app.engine.stop_flag import StopFlag
+from app.operation import Context, StopFlag
 from tests.real_models import STDLIB_3M
 
 
 def draft_file(folder: Path) -> Path:
     """The 3 M model as Q8_0."""
     path = folder / "stdlib-3m-Q8_0.gguf"
-    convert(Convert(STDLIB_3M, path, "q8_0"), lambda _event: None, StopFlag())
+    convert(Convert(STDLIB_3M, path, "q8_0"), Context(stop=StopFlag()))
     return path
 
 

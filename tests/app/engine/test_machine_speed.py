@@ -8,9 +8,9 @@ import pytest
 
 from app.engine import machine_record, machine_speed
 from app.engine.machine_speed import TYPES, measure_machine
-from app.engine.messages import ThreadCounts
+from app.engine.messages import MeasureMachine, ThreadCounts
 from app.errors import Cancelled
-from app.operation import Event, Progress
+from app.operation import Context, Event, Progress
 from app.system.paths import Paths
 
 
@@ -25,7 +25,7 @@ def paths(bantam_home: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
 def test_every_type_is_measured_with_progress(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     told: list[Event] = []
-    speed = measure_machine(paths, told.append, lambda: False)
+    speed = measure_machine(MeasureMachine(), Context(paths=paths, report=told.append))
     assert [one.type for one in speed.types] == list(TYPES)
     assert all(one.bytes_per_second > 1e8 for one in speed.types)
     assert speed.kv_bytes_per_second > 0
@@ -44,5 +44,5 @@ def test_a_stop_leaves_no_file(paths: Paths, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     asked = iter(range(1000))
     with pytest.raises(Cancelled):
-        measure_machine(paths, lambda _event: None, lambda: next(asked) > 30)
+        measure_machine(MeasureMachine(), Context(paths=paths, stop=lambda: next(asked) > 30))
     assert not list(tmp_path.glob("bantam-speed-*"))

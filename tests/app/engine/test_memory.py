@@ -14,6 +14,7 @@ from app.engine.messages import FlashAttention, KvType, LoadModel, MeasureFit
 from app.errors import Cancelled, LoadError
 from app.fit.judgement import ReadProfile
 from app.library.gguf_file import read_header
+from app.operation import Context as OperationContext
 from app.system.paths import STARTER_MODEL
 from tests.random_models import RECIPES, random_model
 
@@ -48,7 +49,7 @@ def really(path: Path, context: int, kv_type: KvType) -> tuple[int, int]:
 @pytest.mark.parametrize("architecture", RECIPES)
 def test_the_plan_is_what_is_made(model: Callable[[str], Path], architecture: str, kv_type: KvType) -> None:
     path = model(architecture)
-    curve = measure_fit(MeasureFit(path, (1024, 4096), (kv_type,)), lambda: False)
+    curve = measure_fit(MeasureFit(path, (1024, 4096), (kv_type,)), OperationContext())
     for point in curve.points:
         kv, compute = really(path, point.context_tokens, kv_type)
         assert point.kv_bytes == pytest.approx(kv, rel=0.01)
@@ -65,15 +66,15 @@ def test_a_stub_gives_the_same_plan(model: Callable[[str], Path], tmp_path: Path
     with stub.open("r+b") as file:
         file.truncate(len(data))
     request = MeasureFit(path, (2048,), (KvType.F16,))
-    stubbed = measure_fit(MeasureFit(stub, (2048,), (KvType.F16,)), lambda: False)
-    assert stubbed.points == measure_fit(request, lambda: False).points
+    stubbed = measure_fit(MeasureFit(stub, (2048,), (KvType.F16,)), OperationContext())
+    assert stubbed.points == measure_fit(request, OperationContext()).points
     assert stubbed.weights_bytes == read_header(path).tensor_bytes
 
 
 def test_a_line_between_two_points_is_as_good_as_asking(model: Callable[[str], Path]) -> None:
     path = model("gemma3")  # its window makes the line least straight
-    coarse = measure_fit(MeasureFit(path, (1024, 2048, 8192)), lambda: False)
-    exact = measure_fit(MeasureFit(path, (3072, 6144)), lambda: False)
+    coarse = measure_fit(MeasureFit(path, (1024, 2048, 8192)), OperationContext())
+    exact = measure_fit(MeasureFit(path, (3072, 6144)), OperationContext())
     for point in exact.points:
         between = coarse.need(point.context_tokens, KvType.F16)
         asked = exact.need(point.context_tokens, KvType.F16)
@@ -87,16 +88,16 @@ def test_the_vocabulary_is_counted(model: Callable[[str], Path], tmp_path: Path)
 
 
 def test_contexts_beyond_the_models_own_are_one_point() -> None:
-    curve = measure_fit(MeasureFit(STARTER_MODEL, (1024, 2048, 4096, 8192)), lambda: False)
+    curve = measure_fit(MeasureFit(STARTER_MODEL, (1024, 2048, 4096, 8192)), OperationContext())
     assert [point.context_tokens for point in curve.points] == [1024, 2048]
 
 
 def test_a_stop_and_a_file_that_cannot_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
-        measure_fit(MeasureFit(STARTER_MODEL, (1024,)), lambda: True)
+        measure_fit(MeasureFit(STARTER_MODEL, (1024,)), OperationContext(stop=lambda: True))
     (tmp_path / "x.gguf").write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(LoadError):
-        measure_fit(MeasureFit(tmp_path / "x.gguf", (1024,)), lambda: False)
+        measure_fit(MeasureFit(tmp_path / "x.gguf", (1024,)), OperationContext())
 
 
 def test_of_a_mixture_only_the_active_experts_are_read(model: Callable[[str], Path]) -> None:

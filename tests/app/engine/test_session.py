@@ -19,10 +19,9 @@ from app.engine.messages import (
     TooLarge,
 )
 from app.engine.session import Session
-from app.engine.stop_flag import StopFlag
 from app.engine.threads import AdaptiveThreads
 from app.errors import Cancelled, ContextError, LoadError, ModelFileError
-from app.operation import Progress, Stage
+from app.operation import Progress, Stage, StopFlag
 from app.system.paths import STARTER_MODEL
 from tests.app.engine.conftest import GREEDY, QUESTION, Recorder
 

@@ -13,10 +13,10 @@ from app.fit.speed import (
     MAX_ANSWERS,
     SpeedBook,
     SpokenAnswer,
+    change_speed_book,
     predicted_ms,
     read_speed_book,
     type_bytes_per_second,
-    write_speed_book,
 )
 from app.fit.verdict import Choice, FitVerdict, Verdict, best, ms_text, sentence
 from app.library.gguf_file import read_header
@@ -122,7 +122,7 @@ def test_the_book_keeps_the_last_answers_and_says_how_far_off_they_were(tmp_path
         book = book.with_answer(SpokenAnswer("m", 99.0, actual))
     assert book.error is not None
     assert book.error.sentence == "Half of the last 3 answers came within 10 % of the time predicted."
-    write_speed_book(tmp_path / "speed.json", book)
+    change_speed_book(tmp_path / "speed.json", lambda _book: book)
     assert read_speed_book(tmp_path / "speed.json") == book
     for _ in range(MAX_ANSWERS + 5):
         book = book.with_answer(SpokenAnswer("m", 1.0, 1.0))

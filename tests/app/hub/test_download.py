@@ -21,7 +21,7 @@ from app.hub.plan import make_plan, plan_as_dict, plan_from_dict
 from app.hub.repository import RemoteFile, open_repository
 from app.hub.transport import Hub, Timeouts
 from app.library.manifest import origin_of, read_manifest
-from app.operation import Event, Notice
+from app.operation import Context, Event, Notice
 from app.system.paths import Paths
 from tests.hub_server import Fault, HubServer
 from tests.real_models import write_safetensors
@@ -48,7 +48,7 @@ def plan_of(hub: HubServer, repository: str, models: Path) -> DownloadPlan:
 
 def fetch(plan: DownloadPlan, token: str = "", stop=lambda: False, patience: Patience = PATIENCE) -> list[Event]:
     events: list[Event] = []
-    download(Download(plan, token), events.append, stop, patience)
+    download(Download(plan, token), Context(report=events.append, stop=stop), patience=patience)
     return events
 
 
@@ -222,7 +222,7 @@ def test_a_stop_keeps_what_has_arrived(hub: HubServer, plan: DownloadPlan) -> No
         return part.exists() and part.stat().st_size > len(CONTENT) // 4
 
     with pytest.raises(Cancelled):
-        download(Download(plan), seen.append, stop, PATIENCE)
+        download(Download(plan), Context(report=seen.append, stop=stop), patience=PATIENCE)
     before = hub.bytes_sent
     fetch(plan)
     assert hub.bytes_sent - before < 0.76 * len(CONTENT)
@@ -244,7 +244,7 @@ def test_the_network_that_comes_back_goes_on(hub: HubServer, plan: DownloadPlan)
                 hub.start()
 
     patience = dataclasses.replace(PATIENCE, first_wait_s=0.05, longest_wait_s=0.05, give_up_s=5)
-    download(Download(plan), report, lambda: False, patience)
+    download(Download(plan), Context(report=report), patience=patience)
     assert target_of(plan).read_bytes() == CONTENT
     assert "could not be reached. Trying again" in waited[0]
 

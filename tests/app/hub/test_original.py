@@ -22,6 +22,7 @@ from app.hub.plan import make_plan
 from app.hub.remote import RemoteBeginning
 from app.hub.repository import Repository, open_repository
 from app.hub.transport import Hub
+from app.operation import Context
 from app.quantize.messages import PlanConversion, PlannedFile, Quantize
 from app.quantize.preview import plan_conversion
 from app.quantize.quantize import quantize
@@ -45,12 +46,12 @@ def fetch(hub: HubServer, repository: Repository, folder: Path) -> SparseFolder:
 
 def planned(folder: Path) -> dict[str, PlannedFile]:
     request = PlanConversion(folder, MADE_TYPES, (CONTEXT,), (KvType.F16,))
-    return {file.type: file for file in plan_conversion(request, lambda: False).files}
+    return {file.type: file for file in plan_conversion(request, Context()).files}
 
 
 def made(hub: HubServer, repository: Repository, models: Path) -> Path:
     plan = make_plan(hub.endpoint, repository, repository.models[0], models)
-    download(Download(plan), lambda _event: None, lambda: False)
+    download(Download(plan), Context())
     return plan.folder
 
 
@@ -61,7 +62,7 @@ def test_size_and_memory_are_those_of_the_file_that_is_made(
     folder = made(hub, repository, tmp_path / "models")
     for kind in MADE_TYPES:
         output = tmp_path / f"{kind}.gguf"
-        quantize(Quantize(folder, output, kind), lambda _event: None, lambda: False)
+        quantize(Quantize(folder, output, kind), Context())
         assert output.stat().st_size == promised[kind].size_bytes
         need, curve = memory_need(LoadModel(output, context_tokens=CONTEXT)), promised[kind].curve
         ours = curve.need(CONTEXT, KvType.F16)

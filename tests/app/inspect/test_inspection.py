@@ -12,6 +12,7 @@ from app.errors import AppError
 from app.inspect.inspection import look_at_tensor, look_inside
 from app.inspect.messages import LookAtTensor, LookInside, TensorLook
 from app.inspect.tensors import open_tensors
+from app.operation import Context
 from app.system.paths import STARTER_MODEL
 from tests.app.inspect.models import PLANTED, normal, planted, write_gguf
 from tests.real_models import STDLIB_3M
@@ -30,11 +31,11 @@ def model(tmp_path: Path) -> Path:
 
 
 def look(model: Path, tensor: str = DOWN, *, inputs: bool = False) -> TensorLook:
-    return look_at_tensor(LookAtTensor(model, tensor, inputs=inputs), lambda _event: None, lambda: False)
+    return look_at_tensor(LookAtTensor(model, tensor, inputs=inputs), Context())
 
 
 def test_tensors_of_a_file_are_listed_rows_first(model: Path) -> None:
-    rows = look_inside(LookInside(model)).tensors
+    rows = look_inside(LookInside(model), Context()).tensors
     assert [(row.name, row.shape, row.type, row.block) for row in rows] == [
         (DOWN, (96, 512), "F32", 0),
         ("blk.0.attn_norm.weight", (512,), "F32", 0),
@@ -44,7 +45,7 @@ def test_tensors_of_a_file_are_listed_rows_first(model: Path) -> None:
 
 
 def test_tensors_of_a_folder_are_listed() -> None:
-    rows = {row.name: row for row in look_inside(LookInside(STDLIB_3M)).tensors}
+    rows = {row.name: row for row in look_inside(LookInside(STDLIB_3M), Context()).tensors}
     row = rows["model.layers.1.mlp.down_proj.weight"]
     assert (row.shape, row.type, row.block) == ((256, 768), "BF16", 1)
     assert rows["model.norm.weight"].block == -1
@@ -131,7 +132,7 @@ def test_trouble_is_a_sentence(model: Path, tmp_path: Path) -> None:
         weights.truncate(1_000_000)
     for path, words in ((gone, "not there any more"), (other, "not a GGUF"), (cut, "cut off"), (folder, "cut off")):
         with pytest.raises(AppError, match=words) as caught:
-            look_inside(LookInside(path))
+            look_inside(LookInside(path), Context())
         assert caught.value.hint
     empty = write_gguf(tmp_path / "empty.gguf", {DOWN: np.empty((4, 0), np.float32), "a": normal(2, 64)})
     with pytest.raises(AppError, match="has no weights"):

@@ -15,7 +15,7 @@ from app.inspect import suggesting
 from app.inspect.messages import SuggestTypes, workspace
 from app.inspect.suggesting import Listener, Patch, groups_of, noise_ratio, suggest_types
 from app.inspect.tensors import open_tensors
-from app.operation import Event, Progress, Stage
+from app.operation import Context, Event, Progress, Stage
 from app.quantize.native import Options, planned
 from app.system.paths import Paths, default_paths
 from tests.app.inspect.models import normal, write_gguf
@@ -29,13 +29,15 @@ def paths(bantam_home: Path) -> Paths:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    return convert(Convert(STDLIB_3M, tmp_path / "stdlib.gguf", "bf16"), lambda _event: None, lambda: False).path
+    return convert(Convert(STDLIB_3M, tmp_path / "stdlib.gguf", "bf16"), Context()).path
 
 
 def run(request: SuggestTypes, paths: Paths, stop_after: int = 10**9):  # type: ignore[no-untyped-def]
     said: list[Event] = []
     polled = iter(range(10**9))
-    return suggest_types(request, paths, said.append, lambda: next(polled) >= stop_after), said
+    return suggest_types(
+        request, Context(paths=paths, report=said.append, stop=lambda: next(polled) >= stop_after)
+    ), said
 
 
 def test_a_group_in_four_bits_costs_and_taken_back_costs_nothing(source: Path, paths: Paths, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from app.library.provenance import (
     Sparsity,
 )
 from app.library.verify import verify
+from app.operation import Context
 from app.system.paths import STARTER_MODEL
 
 STARTER = STARTER_MODEL.read_bytes()
@@ -26,7 +27,7 @@ ORIGIN = FileOrigin(hashlib.sha256(STARTER).hexdigest(), len(STARTER), "a/b", "c
 
 
 def check(path: Path, stop=lambda: False):
-    return verify(VerifyModel(path), lambda _event: None, stop)
+    return verify(VerifyModel(path), Context(stop=stop))
 
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:

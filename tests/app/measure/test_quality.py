@@ -16,12 +16,12 @@ import pytest
 from app.engine import evaluation, machine_record
 from app.engine.llama import C, Context, Model, ModelOptions
 from app.engine.messages import FlashAttention, KvType
-from app.engine.stop_flag import StopFlag
 from app.errors import AppError, Cancelled, LoadError, ModelFileError
 from app.measure import quality, scoring, speed, texts
 from app.measure.messages import MeasureQuality, Quality
 from app.measure.quality import default_windows, measure_quality
-from app.operation import Notice, Progress, Stage
+from app.operation import Context as OperationContext
+from app.operation import Notice, Progress, Stage, StopFlag
 from app.system.paths import STARTER_MODEL, Paths, default_paths
 from tests.random_models import random_model
 from tests.real_models import EVAL_CODE
@@ -73,7 +73,7 @@ class Recorder:
 
 
 def measure(request: MeasureQuality, paths: Paths, report: Recorder | None = None) -> Quality:
-    return measure_quality(request, paths, report or Recorder(), StopFlag())
+    return measure_quality(request, OperationContext(paths=paths, report=report or Recorder(), stop=StopFlag()))
 
 
 def test_perplexity_is_llama_perplexitys(paths):
@@ -232,7 +232,9 @@ def test_cancelling(paths, at, reference):
                 stop.set()
 
     with pytest.raises(Cancelled):
-        measure_quality(dataclasses.replace(EIGHT, reference=reference), paths, report, stop)
+        measure_quality(
+            dataclasses.replace(EIGHT, reference=reference), OperationContext(paths=paths, report=report, stop=stop)
+        )
     assert len(seen) < 8
     assert not paths.loading_marker.exists()
 

@@ -14,7 +14,7 @@ from app.errors import AppError, Cancelled
 from app.measure.messages import MeasureQuality
 from app.measure.quality import measure_quality
 from app.measure.reference import as_gguf
-from app.operation import Event, Progress, Stage
+from app.operation import Context, Event, Progress, Stage
 from app.system.paths import STARTER_MODEL, Paths
 from tests.real_models import EVAL_CODE, STDLIB_3M
 
@@ -37,10 +37,10 @@ def never() -> bool:
 
 def test_a_model_is_compared_with_the_folder_it_was_made_of(paths: Paths, tmp_path: Path) -> None:
     model = tmp_path / "q8.gguf"
-    convert(Convert(STDLIB_3M, model, "q8_0"), lambda _: None, never)
+    convert(Convert(STDLIB_3M, model, "q8_0"), Context(stop=never))
     events: list[Event] = []
     request = MeasureQuality(model, STDLIB_3M, text=EVAL_CODE, context_tokens=128, chunks=2, threads=1)
-    quality = measure_quality(request, paths, events.append, never)
+    quality = measure_quality(request, Context(paths=paths, report=events.append, stop=never))
     assert quality.reference == STDLIB_3M
     assert quality.kl_mean is not None
     assert 0 < quality.kl_mean.value < 0.05

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from app.operation import Event
+from app.operation import Context, Event
 from app.prune.messages import Prune, Pruned, PruneMethod
 from app.prune.prune import prune
 from tests.real_models import CALIBRATION, STDLIB_3M
@@ -24,7 +24,7 @@ def request(output: Path, method: PruneMethod = PruneMethod.WANDA, amount: float
 
 def run(asked: Prune, events: list[Event] | None = None) -> Pruned:
     """To the end."""
-    return prune(asked, (lambda _event: None) if events is None else events.append, lambda: False)
+    return prune(asked, Context(report=(lambda _event: None) if events is None else events.append))
 
 
 def tensors(folder: Path) -> dict[str, Tensor]:

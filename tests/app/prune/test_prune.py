@@ -15,7 +15,7 @@ from app.convert.messages import Convert
 from app.errors import AppError, Cancelled, ConversionError, DiskFullError, ModelFileError, PruneError, StorageError
 from app.library.manifest import read_manifest
 from app.library.verify import sha256_of
-from app.operation import Event, Notice, Progress, Stage
+from app.operation import Context, Event, Notice, Progress, Stage
 from app.prune.folder_writer import work_folder
 from app.prune.messages import PruneMethod
 from app.prune.prune import prune
@@ -64,7 +64,7 @@ def test_over_the_whole_model_the_smallest_go_wherever_they_are(tmp_path: Path) 
 def test_the_result_is_a_model_with_its_origin(tmp_path: Path) -> None:
     result = run(request(tmp_path / "out", PruneMethod.SPARSEGPT))
     assert logits(result.path, IDS).isfinite().all()
-    convert(Convert(result.path, tmp_path / "out.gguf"), lambda _event: None, lambda: False)
+    convert(Convert(result.path, tmp_path / "out.gguf"), Context())
     for file in result.path.glob("*.safetensors"):
         origin = read_manifest(result.path).files[file.name]
         assert (origin.sha256, origin.size_bytes) == (sha256_of(file, lambda _count: None), file.stat().st_size)
@@ -214,12 +214,12 @@ def test_it_says_the_memory_first_and_then_how_far_it_is(tmp_path: Path) -> None
 def test_a_stop_is_heeded_and_the_same_request_goes_on(tmp_path: Path) -> None:
     calls = Polls()
     asked = request(tmp_path / "whole", PruneMethod.SPARSEGPT, chunks=2)
-    prune(asked, lambda _event: None, calls)
+    prune(asked, Context(stop=calls))
     for share in (0.2, 0.9):
         output = tmp_path / f"out-{share}"
         stopped = dataclasses.replace(asked, output=output)
         with pytest.raises(Cancelled):
-            prune(stopped, lambda _event: None, Polls(round(share * (calls.count - 1))))
+            prune(stopped, Context(stop=Polls(round(share * (calls.count - 1)))))
         assert not output.exists()
         assert files(run(stopped).path) == files(tmp_path / "whole")
 

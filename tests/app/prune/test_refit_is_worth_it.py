@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers
 
+from app.operation import Context
 from app.prune.loading import load_model
 from app.prune.messages import Prune, PruneMethod
 from app.prune.prune import prune
@@ -28,9 +29,7 @@ def log_probabilities(folder: Path) -> torch.Tensor:
 def divergence(source: Path, output: Path, method: PruneMethod, chunks: int = 24, **options: Any) -> float:
     """Mean KL divergence from `source` of its half."""
     options |= {"width_multiple": 128, "text": CALIBRATION, "chunks": chunks, "threads": 1}
-    cut = log_probabilities(
-        prune(Prune(source, output, method, 0.5, **options), lambda _event: None, lambda: False).path
-    )
+    cut = log_probabilities(prune(Prune(source, output, method, 0.5, **options), Context()).path)
     dense = log_probabilities(source)
     return float((dense.exp() * (dense - cut)).sum(-1).mean())
 

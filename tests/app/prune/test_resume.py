@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import StorageError
+from app.operation import Context
 from app.prune import folder_writer
 from app.prune.block_model import BlockModel
 from app.prune.folder_writer import FolderWriter, work_folder
@@ -165,4 +166,4 @@ def _child(command: list[str], events: int | None) -> int:
 
 
 if __name__ == "__main__":
-    prune(asked(Path(sys.argv[1]), Path(sys.argv[2])), lambda _event: print("event", flush=True), lambda: False)
+    prune(asked(Path(sys.argv[1]), Path(sys.argv[2])), Context(report=lambda _event: print("event", flush=True)))

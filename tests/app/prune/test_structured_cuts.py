@@ -15,6 +15,7 @@ import torch
 from app.convert.conversion import convert
 from app.convert.messages import Convert
 from app.errors import ConversionError, ModelFileError, PruneError
+from app.operation import Context
 from app.prune.loading import load_model
 from app.prune.messages import LayerImportance, Prune, Pruned, PruneMethod
 from app.prune.prune import prune
@@ -59,7 +60,7 @@ Cut = Callable[[str, str], Pruned]
 
 def run(source: Path, output: Path, **changes: Any) -> Pruned:
     values: dict[str, Any] = {"chunks": 4, "context_tokens": 64, "threads": 1} | changes
-    return prune(Prune(source, output, **values), lambda _event: None, lambda: False)
+    return prune(Prune(source, output, **values), Context())
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def answer(model: Any) -> np.ndarray:
 
 
 def converted(folder: Path, output: Path) -> Path:
-    convert(Convert(folder, output, "f32"), lambda _event: None, lambda: False)
+    convert(Convert(folder, output, "f32"), Context())
     return output
 
 
@@ -119,7 +120,7 @@ def test_llama_cpp_computes_what_every_cut_model_does(
 
 
 def check_answers(folder: Path, output: Path) -> None:
-    quantize(Quantize(folder, output, "Q4_K_M", threads=1), lambda _event: None, lambda: False)
+    quantize(Quantize(folder, output, "Q4_K_M", threads=1), Context())
     tokens = TOKENS[:8]
     for _ in range(3):
         last = of_llama_cpp(output, tokens)[-1]
@@ -170,7 +171,7 @@ def test_a_wrong_number_of_groups_is_not_loaded(cut: Cut) -> None:
     folder = cut("llama3", "kv-by-layer").path
     change_config(folder, num_key_value_heads=[4, 4, 4], num_attention_heads=[8, 8, 8])
     with pytest.raises((ConversionError, ModelFileError)):
-        convert(Convert(folder, folder / "m.gguf", "f32"), lambda _event: None, lambda: False)
+        convert(Convert(folder, folder / "m.gguf", "f32"), Context())
 
 
 @pytest.mark.parametrize("name", BY_LAYER)

@@ -18,7 +18,7 @@ from app.engine.llama import Model, ModelOptions
 from app.engine.messages import MachineSpeed, TensorSpeed
 from app.errors import AppError, Cancelled, LoadError, QuantizeError, StorageError
 from app.library.gguf_file import read_header
-from app.operation import Event, Progress, Stage
+from app.operation import Context, Event, Progress, Stage
 from app.quantize.importance import (
     CALIBRATION_TEXT,
     check_importance,
@@ -43,7 +43,7 @@ def request(folder: Path, **fields: object) -> CollectImportance:
 
 
 def collect(wanted: CollectImportance) -> dict[str, np.ndarray]:
-    return read_importance(collect_importance(wanted, ignore, never).path)
+    return read_importance(collect_importance(wanted, Context(report=ignore, stop=never)).path)
 
 
 def ignore(_event: Event) -> None:
@@ -104,14 +104,17 @@ class TestAgainstNumpy:
 
     @pytest.mark.parametrize("kind", ["bf16", "f16"])
     def test_types_of_16_bits(self, tmp_path: Path, windows: list[list[int]], kind: str) -> None:
-        convert(Convert(starter_folder(tmp_path / "folder"), tmp_path / "wide.gguf", kind), ignore, never)
+        convert(
+            Convert(starter_folder(tmp_path / "folder"), tmp_path / "wide.gguf", kind),
+            Context(report=ignore, stop=never),
+        )
         found = collect(request(tmp_path, model=tmp_path / "wide.gguf"))
         assert difference(found, mean_squares(windows)) < 0.01
 
 
 class TestFiles:
     def test_has_what_llama_imatrix_writes(self, tmp_path: Path) -> None:
-        result = collect_importance(request(tmp_path), ignore, never)
+        result = collect_importance(request(tmp_path), Context(report=ignore, stop=never))
         reader = gguf.GGUFReader(result.path)
         values = {key: field.contents() for key, field in reader.fields.items() if not key.startswith("GGUF.")}
         assert values.pop("bantam.text_sha256")
@@ -257,7 +260,7 @@ class TestRefusals:
             stages.append(event.stage)
 
         with pytest.raises(Cancelled):
-            collect_importance(request(tmp_path), report, lambda: stage in stages)
+            collect_importance(request(tmp_path), Context(report=report, stop=lambda: stage in stages))
         assert stages.count(Stage.CALIBRATE) == (stage is Stage.CALIBRATE)
 
     def test_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,14 +281,14 @@ def test_an_output_that_is_there_is_kept(tmp_path: Path) -> None:
 
 
 def test_the_bundled_text(tmp_path: Path) -> None:
-    result = collect_importance(request(tmp_path, text=None, chunks=1), ignore, never)
+    result = collect_importance(request(tmp_path, text=None, chunks=1), Context(report=ignore, stop=never))
     text = gguf.GGUFReader(result.path).fields["bantam.text_sha256"].contents()
     assert text == hashlib.sha256(CALIBRATION_TEXT.read_bytes()).hexdigest()
 
 
 def test_progress_has_the_windows_and_the_time_left(tmp_path: Path) -> None:
     events: list[Event] = []
-    collect_importance(request(tmp_path), events.append, never)
+    collect_importance(request(tmp_path), Context(report=events.append, stop=never))
     steps = [event for event in events if isinstance(event, Progress) and event.stage is Stage.CALIBRATE]
     assert [(step.done, step.total) for step in steps] == [(0, 2), (1, 2), (2, 2)]
     assert steps[1].seconds_left > 0

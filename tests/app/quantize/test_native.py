@@ -13,6 +13,7 @@ from app.convert.messages import Convert
 from app.engine.llama import LOG, Model, ModelOptions
 from app.errors import QuantizeError
 from app.library.tensor_types import NEEDS_IMPORTANCE
+from app.operation import Context
 from app.quantize.messages import TensorOverride
 from app.quantize.native import Options, planned, quantize_file
 from tests.real_models import STDLIB_3M
@@ -22,7 +23,7 @@ from tests.real_models import STDLIB_3M
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small real model in bf16."""
     file = tmp_path_factory.mktemp("native") / "source.gguf"
-    return convert(Convert(STDLIB_3M, file), lambda _event: None, lambda: False).path
+    return convert(Convert(STDLIB_3M, file), Context()).path
 
 
 def make(source: Path, output: Path, kind: str, options: Options | None = None) -> dict[str, gguf.ReaderTensor]:

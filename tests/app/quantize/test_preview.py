@@ -9,7 +9,8 @@ import pytest
 from app.engine.memory import memory_need
 from app.engine.messages import LoadModel, MachineSpeed, TensorSpeed
 from app.errors import ConversionError
-from app.fit.speed import SpeedBook, write_speed_book
+from app.fit.speed import SpeedBook, change_speed_book
+from app.operation import Context
 from app.quantize.messages import PlanOffers, Quantize
 from app.quantize.preview import plan_offers
 from app.quantize.quantize import quantize
@@ -31,11 +32,11 @@ def paths() -> Paths:
 
 
 def test_size_and_memory_are_those_of_the_file_that_is_made(paths: Paths, tmp_path: Path) -> None:
-    offers = plan_offers(PlanOffers(STDLIB_3M, ("Q4_K_M", "Q8_0"), 1024), paths, lambda: False)
+    offers = plan_offers(PlanOffers(STDLIB_3M, ("Q4_K_M", "Q8_0"), 1024), Context(paths=paths))
     assert offers.between_bytes > 5_000_000
     for offer in offers.offers:
         request = Quantize(STDLIB_3M, tmp_path / f"{offer.type}.gguf", offer.type)
-        made = quantize(request, lambda _event: None, lambda: False)
+        made = quantize(request, Context())
         assert made.size_bytes == offer.size_bytes
         need = memory_need(LoadModel(made.path, context_tokens=1024))
         assert (offer.need.weights_bytes, offer.need.kv_bytes, offer.need.compute_bytes) == (
@@ -45,9 +46,9 @@ def test_size_and_memory_are_those_of_the_file_that_is_made(paths: Paths, tmp_pa
 
 def test_the_speed_is_told_once_the_machine_was_measured(paths: Paths) -> None:
     request = PlanOffers(STDLIB_3M, ("Q4_0", "Q8_0"))
-    assert [offer.ms_per_token for offer in plan_offers(request, paths, lambda: False).offers] == [None, None]
-    write_speed_book(paths.speed, SpeedBook(SPEED))
-    four, eight = plan_offers(request, paths, lambda: False).offers
+    assert [offer.ms_per_token for offer in plan_offers(request, Context(paths=paths)).offers] == [None, None]
+    change_speed_book(paths.speed, lambda _book: SpeedBook(SPEED))
+    four, eight = plan_offers(request, Context(paths=paths)).offers
     assert four.ms_per_token is not None
     assert eight.ms_per_token is not None
     assert four.ms_per_token < eight.ms_per_token
@@ -56,4 +57,4 @@ def test_the_speed_is_told_once_the_machine_was_measured(paths: Paths) -> None:
 
 def test_a_folder_that_cannot_be_converted_says_why(paths: Paths, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"no config\.json"):
-        plan_offers(PlanOffers(tmp_path, ("Q4_0",)), paths, lambda: False)
+        plan_offers(PlanOffers(tmp_path, ("Q4_0",)), Context(paths=paths))

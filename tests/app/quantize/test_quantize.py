@@ -18,7 +18,7 @@ from app.library.manifest import origin_of
 from app.library.messages import VerifyModel
 from app.library.provenance import words_of
 from app.library.verify import sha256_of, verify
-from app.operation import Event, Progress, Stage
+from app.operation import Context, Event, Progress, Stage
 from app.quantize import quantize as module
 from app.quantize.messages import Quantize
 from app.quantize.outputs import default_output, each, step_of
@@ -33,11 +33,11 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def file(folder: Path) -> Path:
-    return convert(Convert(folder, folder / "stdlib-BF16.gguf"), lambda _event: None, lambda: False).path
+    return convert(Convert(folder, folder / "stdlib-BF16.gguf"), Context()).path
 
 
 def run(request: Quantize, report: Callable[[Event], None] = lambda _event: None) -> Any:
-    return quantize(request, report, lambda: False)
+    return quantize(request, Context(report=report))
 
 
 def request_of(source: Path, kind: str = "Q4_K_M", **changes: Any) -> Quantize:
@@ -209,18 +209,15 @@ def test_cancel_leaves_nothing(folder: Path, after: int) -> None:
     before = names(folder)
     asked = iter(range(10_000))
     with pytest.raises(Cancelled):
-        quantize(request_of(folder), lambda _event: None, lambda: next(asked) >= after)
+        quantize(request_of(folder), Context(stop=lambda: next(asked) >= after))
     assert names(folder) == before
 
 
 def test_what_was_made_here_is_verified_as_such(file: Path) -> None:
     made = run(request_of(file)).path
     request = VerifyModel(made)
-    assert verify(request, lambda _event: None, lambda: False).sentence == "Every byte is as it was made."
+    assert verify(request, Context()).sentence == "Every byte is as it was made."
     data = bytearray(made.read_bytes())
     data[-1] ^= 1
     made.write_bytes(data)
-    assert (
-        "is not what was made. Delete it and make it again."
-        in verify(request, lambda _event: None, lambda: False).sentence
-    )
+    assert "is not what was made. Delete it and make it again." in verify(request, Context()).sentence

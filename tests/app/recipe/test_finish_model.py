@@ -15,6 +15,7 @@ from app.library.manifest import FileOrigin, Manifest, lineage_of, origin_of, or
 from app.library.provenance import FfnCut, LayerCut, ProvenanceStep, Recovery
 from app.library.verify import sha256_of
 from app.measure.families import families, reference_for
+from app.operation import Context
 from app.quantize.messages import Quantize
 from app.quantize.quantize import quantize
 from app.recipe.messages import FinishModel
@@ -54,10 +55,10 @@ def said(folder: Path) -> tuple[str, str, bool]:
 def test_all_steps_are_in_the_words_and_what_was_between_goes(source: Path) -> None:
     pruned = made(source, ".between", NARROWER)
     model = made(source, "model", RECOVERED, of="../.between")
-    finish_model(FinishModel(source, model, (pruned,)))
+    finish_model(FinishModel(source, model, (pruned,)), Context())
     assert said(model) == ("../stdlib", "FFN 768 to 512, refitted; recovered, LoRA, 80,000 tokens", True)
     assert not pruned.exists()
-    finish_model(FinishModel(source, model, (pruned,), "0123"))  # begun again after a kill
+    finish_model(FinishModel(source, model, (pruned,), "0123"), Context())  # begun again after a kill
     origin = origin_of(model / "model.safetensors")
     assert origin is not None
     assert origin.digest == "0123", "by which the same recipe finds it"
@@ -67,25 +68,25 @@ def test_all_steps_are_in_the_words_and_what_was_between_goes(source: Path) -> N
 def test_words_that_are_there_already_are_not_said_twice(source: Path) -> None:
     pruned = made(source, ".between", NARROWER)
     model = made(source, "model", NARROWER, RECOVERED)
-    finish_model(FinishModel(source, model, (pruned,)))
+    finish_model(FinishModel(source, model, (pruned,)), Context())
     assert said(model)[1] == "FFN 768 to 512, refitted; recovered, LoRA, 80,000 tokens"
 
 
 def test_a_model_pruned_twice_is_of_the_first_source(source: Path) -> None:
     first = made(source, "first", LayerCut(2, (1,)))
-    finish_model(FinishModel(source, first, ()))
+    finish_model(FinishModel(source, first, ()), Context())
     second = made(source, "second", NARROWER, of="../first")
-    finish_model(FinishModel(first, second, ()))
+    finish_model(FinishModel(first, second, ()), Context())
     both = "1 of 2 layers left out (1, counted from 0); FFN 768 to 512, refitted"
     assert said(second) == ("../stdlib", both, True)
     assert original_of(second).samefile(source)
-    finish_model(FinishModel(first, second, ()))
+    finish_model(FinishModel(first, second, ()), Context())
     assert said(second)[1] == both
 
 
 def test_a_folder_without_a_manifest_gets_one(source: Path) -> None:
     model = Path(shutil.copytree(STDLIB_3M, source.with_name("model")))
-    finish_model(FinishModel(source, model, ()))
+    finish_model(FinishModel(source, model, ()), Context())
     origin = origin_of(model / "model.safetensors")
     assert origin is not None
     assert origin.sha256 == sha256_of(model / "model.safetensors", lambda _count: None)
@@ -93,7 +94,7 @@ def test_a_folder_without_a_manifest_gets_one(source: Path) -> None:
 
 def test_a_model_that_is_not_there_says_so(source: Path) -> None:
     with pytest.raises(ModelFileError, match="is not there"):
-        finish_model(FinishModel(source, source.with_name("nothing"), ()))
+        finish_model(FinishModel(source, source.with_name("nothing"), ()), Context())
 
 
 def test_a_downloaded_folder_has_no_lineage(source: Path) -> None:
@@ -104,12 +105,11 @@ def test_a_downloaded_folder_has_no_lineage(source: Path) -> None:
 
 def test_a_pruned_model_and_its_files_stand_under_their_source(paths: Paths, source: Path) -> None:
     model = made(source, "stdlib-ffn512", NARROWER)
-    finish_model(FinishModel(source, model, ()))
-    quiet = (lambda _event: None, lambda: False)
-    kind = quantize(Quantize(model, model / "small.gguf", "Q4_K_M"), *quiet)
+    finish_model(FinishModel(source, model, ()), Context())
+    kind = quantize(Quantize(model, model / "small.gguf", "Q4_K_M"), Context())
     assert kind.recipe == "FFN 768 to 512, refitted; Q4_K_M"
-    full = quantize(Quantize(model, model / "full.gguf", "BF16"), *quiet).path
-    plain = convert(Convert(source, source / "plain.gguf"), *quiet).path
+    full = quantize(Quantize(model, model / "full.gguf", "BF16"), Context()).path
+    plain = convert(Convert(source, source / "plain.gguf"), Context()).path
     shutil.copy(plain, source / "alone.gguf")
     found = families(scan(paths, Settings()), {})
     family = next(one for one in found if one.source.entry.path == source)
@@ -124,8 +124,8 @@ def test_a_pruned_model_and_its_files_stand_under_their_source(paths: Paths, sou
 
 def test_the_files_stay_in_the_family_without_the_folders_weights(paths: Paths, source: Path) -> None:
     model = made(source, "stdlib-ffn512", NARROWER)
-    finish_model(FinishModel(source, model, ()))
-    quantize(Quantize(model, model / "small.gguf", "Q4_0"), lambda _event: None, lambda: False)
+    finish_model(FinishModel(source, model, ()), Context())
+    quantize(Quantize(model, model / "small.gguf", "Q4_0"), Context())
     (model / "model.safetensors").unlink()
     (file,) = (entry for entry in scan(paths, Settings()) if entry.path.name == "small.gguf")
     assert isinstance(file, ModelEntry)

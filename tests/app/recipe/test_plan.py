@@ -15,9 +15,9 @@ from app.engine.memory import memory_need
 from app.engine.messages import LoadModel
 from app.errors import Cancelled
 from app.fit.judgement import MemoryBudget
-from app.fit.speed import SpeedBook, write_speed_book
+from app.fit.speed import SpeedBook, change_speed_book
 from app.library.safetensors import facts_of
-from app.operation import Event, Notice
+from app.operation import Context, Event, Notice
 from app.prune import prune as pruning
 from app.prune.memory import PROGRAM_BYTES, memory_bytes
 from app.prune.messages import Prune, PruneMethod
@@ -59,7 +59,7 @@ def text(tmp_path: Path) -> Path:
 
 
 def planned(source: Path, paths: Paths, recipe: Recipe) -> RecipePlanned:
-    return plan_recipe(PlanRecipe(source, as_toml(recipe), 1024), paths, lambda: False)
+    return plan_recipe(PlanRecipe(source, as_toml(recipe), 1024), Context(paths=paths))
 
 
 def make_all(source: Path, recipe: Recipe, text: Path) -> list[Path]:
@@ -67,9 +67,9 @@ def make_all(source: Path, recipe: Recipe, text: Path) -> list[Path]:
     files = []
     for request in work_of(recipe, source, source.parent).requests:
         if isinstance(request, Prune):
-            prune(replace(request, text=text, chunks=2, context_tokens=64), lambda _event: None, lambda: False)
+            prune(replace(request, text=text, chunks=2, context_tokens=64), Context())
         elif isinstance(request, Quantize):
-            files.append(quantize(replace(request, calibrate=False), lambda _event: None, lambda: False).path)
+            files.append(quantize(replace(request, calibrate=False), Context()).path)
     return files
 
 
@@ -130,7 +130,7 @@ def test_every_step_says_what_it_takes_and_changes(source: Path, paths: Paths) -
         RecoverStep(RecoverMethod.FULL),
         QuantizeStep(("Q4_0",)),
     )
-    write_speed_book(paths.speed, SpeedBook(SPEED))
+    change_speed_book(paths.speed, lambda _book: SpeedBook(SPEED))
     plan = planned(source, paths, Recipe("plan", steps))
     assert plan.problem == ""
     cut, learn, round_ = plan.steps
@@ -160,7 +160,7 @@ def test_the_memory_of_a_cut_is_what_pruning_itself_counts(
     monkeypatch.setattr(pruning, "memory_bytes", lambda *given: said.append(memory_bytes(*given)) or said[-1])
     (request,) = (one.request for one in model_steps(Recipe("plan", (step,)), source))
     with pytest.raises(Cancelled):
-        prune(replace(request, output=source.with_name("out")), report, lambda: False)
+        prune(replace(request, output=source.with_name("out")), Context(report=report))
     plan = planned(source, paths, Recipe("plan", (step, QuantizeStep(("Q4_0",)))))
     assert said == [plan.steps[0].peak_memory_bytes - PROGRAM_BYTES]
     assert plan.steps[1].peak_memory_bytes > PROGRAM_BYTES, "the libraries stay in the process"
@@ -168,7 +168,7 @@ def test_the_memory_of_a_cut_is_what_pruning_itself_counts(
 
 def test_measuring_takes_time_where_no_speed_is_known_too(source: Path, paths: Paths) -> None:
     (guessed,) = planned(source, paths, Recipe("plan", (QuantizeStep(("Q4_0",)),))).steps
-    write_speed_book(paths.speed, SpeedBook(SPEED))
+    change_speed_book(paths.speed, lambda _book: SpeedBook(SPEED))
     (known,) = planned(source, paths, Recipe("plan", (QuantizeStep(("Q4_0",)),))).steps
     assert known.seconds / 20 < guessed.seconds < 20 * known.seconds
     assert "cautious guess" in guessed.changes
@@ -230,7 +230,7 @@ def test_those_that_come_along_can_be_planned(source: Path, paths: Paths) -> Non
     ],
 )
 def test_a_recipe_that_does_not_do_is_a_problem_in_words(source: Path, paths: Paths, recipe: str, words: str) -> None:
-    assert words in plan_recipe(PlanRecipe(source, recipe), paths, lambda: False).problem
+    assert words in plan_recipe(PlanRecipe(source, recipe), Context(paths=paths)).problem
 
 
 def test_a_folder_that_is_no_model_is_a_problem_in_words(tmp_path: Path, paths: Paths) -> None:
@@ -251,7 +251,7 @@ def test_too_little_room_is_a_problem_in_words(source: Path, paths: Paths, monke
 
 def test_a_stop_ends_it(source: Path, paths: Paths) -> None:
     with pytest.raises(Cancelled):
-        plan_recipe(PlanRecipe(source, as_toml(builtin_recipes()[0])), paths, lambda: True)
+        plan_recipe(PlanRecipe(source, as_toml(builtin_recipes()[0])), Context(paths=paths, stop=lambda: True))
 
 
 def test_the_pace_is_that_of_the_last_run(paths: Paths) -> None:
@@ -274,10 +274,10 @@ for name in ("torch", "transformers", "peft"):
     sys.modules[name] = None
 from pathlib import Path
 from app.recipe.plan import plan_recipe
-from app.system.paths import default_paths
+from app.operation import Context
 from app.recipe.messages import PlanRecipe
 for recipe in sys.argv[2:]:
-    plan = plan_recipe(PlanRecipe(Path(sys.argv[1]), recipe, 1024), default_paths(), lambda: False)
+    plan = plan_recipe(PlanRecipe(Path(sys.argv[1]), recipe, 1024), Context())
     print(len(plan.steps), plan.problem)
 """
 
@@ -299,6 +299,6 @@ def test_the_cut_folder_is_described_as_it_is_made(source: Path, text: Path) -> 
     (cut,) = cuts_of(step, shape_of(source))
     stub = cut_stub(source, cut.shape)
     request = Prune(source, source.with_name("cut"), step.method, cut.amount, text=text, chunks=2, context_tokens=64)
-    made = prune(request, lambda _event: None, lambda: False)
+    made = prune(request, Context())
     assert (stub.parameters, stub.size_bytes) == (made.parameters_after, pytest.approx(made.size_bytes, rel=1e-3))
     assert shape_of(made.path) == cut.shape

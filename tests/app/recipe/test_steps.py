@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.errors import AppError, NotBetterError, RecoverError
-from app.operation import Event, Notice
+from app.operation import Context, Event, Notice
 from app.recipe.effort import Work, read_pace
 from app.recipe.steps import prune_step, recover_step
 from app.recover.messages import Recover, Recovered
@@ -44,7 +44,7 @@ def test_the_model_goes_on_as_it_was_and_that_is_said(
 ) -> None:
     failing(monkeypatch, WORSE)
     said: list[Event] = []
-    result = recover_step(request_, paths, said.append, lambda: False)
+    result = recover_step(request_, Context(paths=paths, report=said.append))
     assert (result.path, result.tokens, result.kl_before, result.kl_after) == (request_.output, 0, 0.1, 0.1)
     assert (result.perplexity_teacher, result.perplexity_after) == (9.0, 10.0)
     for file in request_.model.iterdir():
@@ -69,7 +69,7 @@ def test_otherwise_it_is_an_error(
 ) -> None:
     failing(monkeypatch, error)
     with pytest.raises(RecoverError) as caught:
-        recover_step(dataclasses.replace(request_, **changes), paths, lambda _event: None, lambda: False)
+        recover_step(dataclasses.replace(request_, **changes), Context(paths=paths))
     assert caught.value is error
     assert not request_.output.exists()
 
@@ -80,11 +80,11 @@ def test_how_long_it_took_is_noted(request_: Recover, paths: Paths, monkeypatch:
     clock = iter([0.0, 105.0, 200.0, 305.0])
     monkeypatch.setattr("app.recipe.steps.time.monotonic", lambda: next(clock))
     request_.output.with_name(".learned.work").mkdir()
-    recover_step(request_, paths, lambda _event: None, lambda: False)
+    recover_step(request_, Context(paths=paths))
     assert not read_pace(paths.effort, Work.RECOVER).measured  # half of it was done before
     request_.output.with_name(".learned.work").rmdir()
     clock = iter([0.0, 105.0])
-    recover_step(request_, paths, lambda _event: None, lambda: False)
+    recover_step(request_, Context(paths=paths))
     assert read_pace(paths.effort, Work.RECOVER).measured
 
 
@@ -94,4 +94,4 @@ def test_without_pytorch_it_is_said_before_anything_else(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(AppError, match="need PyTorch"):
-        step(None, Paths(tmp_path), lambda _event: None, lambda: False)
+        step(None, Context(Paths(tmp_path)))

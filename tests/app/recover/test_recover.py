@@ -19,7 +19,7 @@ from app.convert.messages import Convert
 from app.errors import Cancelled, RecoverError, StorageError
 from app.library.manifest import FileOrigin, Manifest, read_manifest, write_manifest
 from app.library.provenance import FfnCut
-from app.operation import Event, Progress, Stage
+from app.operation import Context, Event, Progress, Stage
 from app.prune.messages import Prune, PruneMethod
 from app.prune.prune import prune
 from app.recover import recover as module
@@ -41,7 +41,7 @@ def request_of(cut: Path, tmp_path: Path, **changes: Any) -> Recover:
 
 
 def run(request: Recover, report: Callable[[Event], None] = lambda _event: None) -> Any:
-    return recover(request, report, lambda: False)
+    return recover(request, Context(report=report))
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -83,7 +83,7 @@ def test_the_folder_is_laid_out_as_it_was(cut: Path, tmp_path: Path) -> None:
     assert (result.path / origin.parent).resolve() == model.resolve()
     with safe_open(result.path / "model.safetensors", "pt") as file:
         assert file.metadata() == {"format": "pt"}
-    assert convert(Convert(result.path, tmp_path / "x.gguf"), lambda _event: None, lambda: False).path.is_file()
+    assert convert(Convert(result.path, tmp_path / "x.gguf"), Context()).path.is_file()
 
 
 @pytest.mark.parametrize("method", [RecoverMethod.LORA, pytest.param(RecoverMethod.FULL, marks=pytest.mark.wide)])
@@ -123,7 +123,7 @@ def test_stopped_it_goes_on_later(cut: Path, tmp_path: Path) -> None:
             steps.append(event)
 
     with pytest.raises(Cancelled):
-        recover(request, report, lambda: len(steps) == 2)
+        recover(request, Context(report=report, stop=lambda: len(steps) == 2))
     assert not request.output.exists()
     assert same(weights(run(request, report).path), whole)
     assert len(steps) == 4
@@ -133,7 +133,7 @@ def test_what_was_left_by_another_request_is_not_gone_on_from(cut: Path, tmp_pat
     request = request_of(cut, tmp_path, budget_tokens=1_000)
     whole = weights(run(replace(request, output=tmp_path / "whole")).path)
     with pytest.raises(Cancelled):
-        recover(replace(request, learning_rate=0.01), lambda _event: None, _after_calls(22))
+        recover(replace(request, learning_rate=0.01), Context(stop=_after_calls(22)))
     assert workspace(request.output).exists()
     assert same(weights(run(request).path), whole)
 
@@ -216,7 +216,7 @@ def test_blocks_computed_twice_give_the_same(cut: Path, tmp_path: Path, monkeypa
 
 
 def test_the_plan_writes_nothing(cut: Path, tmp_path: Path) -> None:
-    plan = plan_recovery(PlanRecovery(request_of(cut, tmp_path)), lambda _event: None, lambda: False)
+    plan = plan_recovery(PlanRecovery(request_of(cut, tmp_path)), Context())
     assert plan.trained_parameters == 16 * sum(256 * 2 + 256 + 256 + 256 + 128 + 256 + 128 + 3 * 768 for _ in range(2))
     assert plan.seconds > 0
     assert plan.peak_resident_bytes > 100_000_000
@@ -289,7 +289,7 @@ def test_text_bundled_and_by_the_teacher(cut: Path, tmp_path: Path) -> None:
 def test_layers_of_different_widths(tmp_path: Path) -> None:
     model = tmp_path / "by-layer"
     cut = Prune(STDLIB_3M, model, PruneMethod.FFN, 0.5, refit=False, width_multiple=32, per_layer=True, chunks=8)
-    prune(replace(cut, text=EVAL_CODE, threads=1), lambda _event: None, lambda: False)
+    prune(replace(cut, text=EVAL_CODE, threads=1), Context())
     before = weights(model)
     widths = {tensor.shape for name, tensor in before.items() if "up_proj" in name}
     assert len(widths) == 2

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from app.engine.messages import MachineSpeed, TensorSpeed
-from app.fit.speed import SpeedBook, write_speed_book
+from app.fit.speed import SpeedBook, change_speed_book
 from app.system.paths import Paths
 from tests.hub_server import Fault, HubServer
 from tests.hub_server.fixtures import hub
@@ -31,7 +31,9 @@ NAME = "me/stdlib"
 @pytest.fixture
 def program(qtbot: QtBot, engine: FakeEngine, theme: ThemeWatcher, paths: Paths, hub: HubServer) -> Iterator[Program]:
     shutil.copytree(STDLIB_3M, hub.folder / NAME)
-    write_speed_book(paths.speed, SpeedBook(MachineSpeed((TensorSpeed("Q4_K", 1e9),), 1e9, 0.1, 1, "2026-01-01")))
+    change_speed_book(
+        paths.speed, lambda _book: SpeedBook(MachineSpeed((TensorSpeed("Q4_K", 1e9),), 1e9, 0.1, 1, "2026-01-01"))
+    )
     program = Program(paths, theme, engine)
     program.settings.update(hub_endpoint=hub.endpoint)
     qtbot.addWidget(program.window)

@@ -8,7 +8,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from app.engine.messages import KvType, MachineSpeed, TensorSpeed
-from app.fit.speed import SpeedBook, write_speed_book
+from app.fit.speed import SpeedBook, change_speed_book
 from app.fit.verdict import budget_of
 from app.system.paths import Paths
 from tests.app.hub.gguf_headers import llama_8b
@@ -80,7 +80,7 @@ def stage(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Stage]:
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-    write_speed_book(paths.speed, SpeedBook(SPEED))
+    change_speed_book(paths.speed, lambda _book: SpeedBook(SPEED))
     services = HubServices(paths, settings, tasks)
     page = DiscoverPage(
         services.browser, services.fits, services.downloads, services.makings, services.speed, settings, paths

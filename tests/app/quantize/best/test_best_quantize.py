@@ -15,7 +15,7 @@ from app.convert.messages import Convert
 from app.errors import Cancelled, QuantizeError
 from app.measure.messages import MeasureQuality
 from app.measure.quality import measure_quality
-from app.operation import Event, Progress, Stage
+from app.operation import Context, Event, Progress, Stage
 from app.quantize.best import best_quantize as module
 from app.quantize.messages import Quantize
 from app.quantize.outputs import part_paths, workspace
@@ -54,12 +54,14 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(source: Path, output: Path, kind: str, text: Path, **how: bool) -> Path:
-    return quantize(Quantize(source, output, kind, text=text, threads=1, **how), silent, never).path
+    return quantize(
+        Quantize(source, output, kind, text=text, threads=1, **how), Context(report=silent, stop=never)
+    ).path
 
 
 def divergence(model: Path, reference: Path, paths: Paths) -> float:
     request = MeasureQuality(model, reference, EVAL_CHAT, context_tokens=256, chunks=16, threads=1)
-    quality = measure_quality(request, paths, silent, never)
+    quality = measure_quality(request, Context(paths=paths, report=silent, stop=never))
     assert quality.kl_mean is not None
     return quality.kl_mean.value
 
@@ -71,7 +73,7 @@ def types(file: Path) -> dict[str, str]:
 @pytest.mark.parametrize(("kind", "most"), [("Q4_0", 0.3), pytest.param("Q4_K_M", 0.6, marks=pytest.mark.wide)])
 def test_outliers_cost_a_fraction(kind: str, most: float, planted: Path, text: Path, tmp_path: Path) -> None:
     paths = Paths(tmp_path / "home").ensure()
-    reference = convert(Convert(planted, tmp_path / "f32.gguf", "f32"), silent, never).path
+    reference = convert(Convert(planted, tmp_path / "f32.gguf", "f32"), Context(report=silent, stop=never)).path
     weighed = make(planted, tmp_path / "weighed.gguf", kind, text, calibrate=True)
     best = make(planted, tmp_path / "best.gguf", kind, text, best=True)
     assert divergence(best, reference, paths) < most * divergence(weighed, reference, paths)
@@ -84,7 +86,7 @@ def test_without_outliers_it_is_the_rounding_that_counts(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = Paths(tmp_path / "home").ensure()
-    reference = convert(Convert(STDLIB_3M, tmp_path / "f32.gguf", "f32"), silent, never).path
+    reference = convert(Convert(STDLIB_3M, tmp_path / "f32.gguf", "f32"), Context(report=silent, stop=never)).path
     best = make(STDLIB_3M, tmp_path / "best.gguf", "Q4_0", text, best=True)
     monkeypatch.setattr(module, "_round_weights", lambda *_: None)
     folded = make(STDLIB_3M, tmp_path / "folded.gguf", "Q4_0", text, best=True)
@@ -92,7 +94,7 @@ def test_without_outliers_it_is_the_rounding_that_counts(
 
 
 def test_from_a_16_bit_file_which_stays_as_it_is(planted: Path, little: Path, tmp_path: Path) -> None:
-    source = convert(Convert(planted, tmp_path / "bf16.gguf", "bf16"), silent, never).path
+    source = convert(Convert(planted, tmp_path / "bf16.gguf", "bf16"), Context(report=silent, stop=never)).path
     before = source.read_bytes()
     file = make(source, tmp_path / "a.gguf", "Q4_0", little, best=True)
     folder = make(planted, tmp_path / "b.gguf", "Q4_0", little, best=True)
@@ -127,12 +129,12 @@ def test_an_interrupted_one_goes_on(little: Path, tmp_path: Path) -> None:
     whole = make(STDLIB_3M, tmp_path / "whole.gguf", "Q4_0", little, best=True)
     first = StopIn(500)
     with pytest.raises(Cancelled):
-        quantize(request, first.report, first.stop)
+        quantize(request, Context(report=first.report, stop=first.stop))
     assert not request.output.exists()
     assert not any(part.exists() for part in part_paths(request))
     assert Stage.CONVERT in first.stages
     second = StopIn(2000)
-    result = quantize(request, second.report, second.stop)
+    result = quantize(request, Context(report=second.report, stop=second.stop))
     assert Stage.CONVERT not in second.stages
     assert result.path.read_bytes() == whole.read_bytes()
     assert not workspace(request).exists()
@@ -149,11 +151,11 @@ def test_another_request_starts_afresh(
     request = Quantize(STDLIB_3M, tmp_path / "m.gguf", "Q4_0", text=little, threads=1, best=True)
     first, second = StopIn(500), StopIn(0)
     with pytest.raises(Cancelled):
-        quantize(request, first.report, first.stop)
+        quantize(request, Context(report=first.report, stop=first.stop))
     if change.pop("damage", False):
         (workspace(request) / "state.json").write_text("{")
     with pytest.raises(Cancelled):
-        quantize(replace(request, **change), second.report, second.stop)
+        quantize(replace(request, **change), Context(report=second.report, stop=second.stop))
     assert Stage.CONVERT in second.stages
 
 
@@ -164,7 +166,7 @@ def test_short_memory_is_said_before_the_text_is_read(
     watch = StopIn(2000)
     request = Quantize(STDLIB_3M, tmp_path / "m.gguf", "Q4_0", text=little, threads=1, best=True)
     with pytest.raises(QuantizeError, match="of memory beside the model"):
-        quantize(request, watch.report, watch.stop)
+        quantize(request, Context(report=watch.report, stop=watch.stop))
     assert Stage.CALIBRATE not in watch.stages
     assert not workspace(request).exists(), "there is nothing to go on from yet"
 
@@ -172,7 +174,10 @@ def test_short_memory_is_said_before_the_text_is_read(
 def test_progress_grows_to_its_end_and_has_a_time(little: Path, tmp_path: Path) -> None:
     said: list[Progress] = []
     keep: Callable[[Event], None] = lambda event: said.append(event) if isinstance(event, Progress) else None  # noqa: E731
-    quantize(Quantize(STDLIB_3M, tmp_path / "m.gguf", "Q4_0", text=little, threads=1, best=True), keep, never)
+    quantize(
+        Quantize(STDLIB_3M, tmp_path / "m.gguf", "Q4_0", text=little, threads=1, best=True),
+        Context(report=keep, stop=never),
+    )
     shares = [event.done for event in said if event.stage is Stage.REROUND]
     assert shares == sorted(shares)
     assert shares[-1] == 1000

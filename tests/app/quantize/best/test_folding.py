@@ -10,6 +10,7 @@ import pytest
 
 from app.convert.conversion import convert
 from app.convert.messages import Convert
+from app.operation import Context
 from app.quantize.best import folding
 from app.quantize.best.folding import Fold, choose, fold_file, folds_of
 from app.quantize.best.inputs import Columns
@@ -39,7 +40,7 @@ def some_exponents(_weights: object, columns: Columns, *, symmetric: bool) -> np
 def test_the_model_computes_the_same(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert kind in ARCHITECTURES
     folder = make(kind, tmp_path / "model")
-    file = convert(Convert(folder, tmp_path / "m.gguf"), lambda _event: None, lambda: False).path
+    file = convert(Convert(folder, tmp_path / "m.gguf"), Context()).path
     before = of_llama_cpp(file, TOKENS)
     monkeypatch.setattr(folding, "choose", some_exponents)
     changed = fold_file(file, statistics_of(file), symmetric=True)
@@ -48,9 +49,7 @@ def test_the_model_computes_the_same(kind: str, tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_division_alone_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = convert(
-        Convert(make("llama", tmp_path / "model"), tmp_path / "m.gguf"), lambda _event: None, lambda: False
-    ).path
+    file = convert(Convert(make("llama", tmp_path / "model"), tmp_path / "m.gguf"), Context()).path
     before = of_llama_cpp(file, TOKENS)
     monkeypatch.setattr(folding, "choose", some_exponents)
     monkeypatch.setattr(folding, "_divide", lambda _tensor, _exponents: None)

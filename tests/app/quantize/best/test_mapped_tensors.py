@@ -10,6 +10,7 @@ import pytest
 
 from app.convert.conversion import convert
 from app.convert.messages import Convert
+from app.operation import Context
 from app.quantize.best.mapped_tensors import MappedFile
 from app.quantize.messages import Quantize
 from app.quantize.quantize import quantize
@@ -20,8 +21,8 @@ from tests.real_models import STDLIB_3M
 def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     output = tmp_path / "m.gguf"
     if request.param.startswith("Q"):
-        return quantize(Quantize(STDLIB_3M, output, request.param, threads=1), lambda _: None, lambda: False).path
-    return convert(Convert(STDLIB_3M, output, request.param), lambda _: None, lambda: False).path
+        return quantize(Quantize(STDLIB_3M, output, request.param, threads=1), Context()).path
+    return convert(Convert(STDLIB_3M, output, request.param), Context()).path
 
 
 def test_the_same_as_the_gguf_packages(file: Path) -> None:
