@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -91,14 +92,25 @@ class Settings:
         "", "Hub", "Mirror", "The address of another hub with the same models; empty is huggingface.co."
     )
     downloads_at_once: int = _setting(2, "Hub", "Downloads at once", "More wait their turn.", minimum=1, maximum=8)
-    offered_files: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class WindowState:
+    """What the window remembers by itself, in a file of its own: nobody sets it on the Settings page."""
+
+    geometry: str = ""
+    """Qt's own (`QWidget.saveGeometry`), in base64; "" means: as the program likes."""
+    page: int = 0
+    conversation: str = ""
+    """Id of the chat that was open; "" for a new one."""
+    offered_files: tuple[str, ...] = ()
     """Models of other programs that were offered once; they are not offered again."""
-    last_model: str = field(default="")
+    last_model: str = ""
     """The model that was loaded last; loaded again at the next start."""
-    last_source: str = field(default="")
+    last_source: str = ""
     """The folder that a recipe was last made for; chosen again at the next start."""
-    show_performance_panel: bool = field(default=True)
-    greeted: bool = field(default=False)
+    show_performance_panel: bool = True
+    greeted: bool = False
     """There has been a first chat: an empty one says no more what Bantam is."""
 
 
@@ -109,12 +121,21 @@ def declarations() -> dict[str, Declaration]:
 
 def load_settings(path: Path) -> Settings:
     """Read the settings. Unusable values fall back to the default one by one; a missing file is all defaults."""
-    stored, defaults = read_object(path), Settings()
+    return Settings(**_usable(read_object(path), Settings()))
+
+
+def load_window_state(path: Path, settings: Path) -> WindowState:
+    """Read what the window remembers. What an older Bantam kept among the `settings` is taken from there."""
+    return WindowState(**_usable(read_object(settings) | read_object(path), WindowState()))
+
+
+def _usable(stored: dict[str, Any], defaults: Settings | WindowState) -> dict[str, Any]:
+    """The values of the fields that can be used."""
     usable: dict[str, Any] = {}
-    for f in dataclasses.fields(Settings):
+    for f in dataclasses.fields(defaults):
         if f.name in stored and (value := _coerce(stored[f.name], getattr(defaults, f.name), f)) is not None:
             usable[f.name] = value
-    return Settings(**usable)
+    return usable
 
 
 def set_aside_damaged(path: Path) -> str:
@@ -142,12 +163,22 @@ def save_settings(path: Path, settings: Settings, fields: Collection[str] | None
 
     Those of another version of Bantam, and what another program has changed meanwhile, stay.
     """
-    values = dataclasses.asdict(settings)
-    changed = {name: value for name, value in values.items() if fields is None or name in fields}
     try:
-        update_json(path, lambda stored: values | stored | changed, indent=2)
+        _save(path, settings, fields)
     except OSError as error:
         raise StorageError(f"The settings could not be saved: {error.strerror or error}.") from error
+
+
+def save_window_state(path: Path, state: WindowState, fields: Collection[str] | None = None) -> None:
+    """Write these fields (None: all). A full disk is not worth a message: nothing of value is in them."""
+    with contextlib.suppress(OSError):
+        _save(path, state, fields)
+
+
+def _save(path: Path, values: Settings | WindowState, fields: Collection[str] | None) -> None:
+    every = dataclasses.asdict(values)
+    changed = {name: value for name, value in every.items() if fields is None or name in fields}
+    update_json(path, lambda stored: every | stored | changed, indent=2)
 
 
 def _coerce(value: Any, default: Any, f: dataclasses.Field[Any]) -> Any:

@@ -9,6 +9,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
@@ -204,3 +205,12 @@ def _wrapped_label(role: str = "") -> QLabel:
     if role:
         label.setProperty("role", role)
     return label
+
+
+@dataclass(frozen=True, slots=True)
+class WindowBars:
+    """The bars above all pages, for what belongs to none of them."""
+
+    notice: NoticeBar
+    error: ErrorBar
+    show_failure: Callable[[Failure], None]

@@ -1,4 +1,4 @@
-"""Which model the user wants in memory: has it loaded as the settings say, and remembers it for the next start."""
+"""Which model the user wants in memory: has it loaded as the settings say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from app.engine.messages import LoadModel, ModelLoaded, ThreadCounts, TooLarge
+from app.engine.messages import LoadModel, ThreadCounts, TooLarge
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,7 +67,6 @@ class CurrentModel(QObject):
         self._engine = engine
         self._settings = settings
         self._request: LoadModel | None = None
-        engine.model_loaded.connect(self._on_model_loaded)
 
     @property
     def request(self) -> LoadModel | None:
@@ -120,7 +119,3 @@ class CurrentModel(QObject):
         self._request = request
         self.asked.emit(request.path)
         self._engine.load(request)
-
-    def _on_model_loaded(self, model: ModelLoaded) -> None:
-        if self._settings.current.last_model != str(model.path):
-            self._settings.update(last_model=str(model.path))

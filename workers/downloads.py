@@ -95,7 +95,7 @@ class Downloads(QObject):
         self._children: dict[int, ChildProcess] = {}
         self._closing = False
         self._records = TaskRunner(self, threads=1)  # in order, and not in this thread: a disk may take its time
-        settings.changed.connect(lambda _: self._start_next())
+        settings.changed.connect(lambda fields: self._start_next() if "downloads_at_once" in fields else None)
 
     @property
     def statuses(self) -> tuple[DownloadStatus, ...]:

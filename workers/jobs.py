@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.engine.messages import TooLarge
 from app.hub.messages import DownloadProgress
@@ -60,6 +60,8 @@ class Job:
     """Of each request, which step of the user's own it belongs to, from 0. Empty: each is a step."""
     stage_count: int = 0
     """How many steps the user sees; 0 with `stages` empty."""
+    has_own_words: bool = False
+    """Whether whoever adds the job tells the user how it ended; else the window does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +89,49 @@ class JobStatus:
         return self.job.stages[self.step] + 1, self.job.stage_count
 
 
+class JobHandle(QObject):
+    """One job of the queue, for whoever added it. Nothing is said before `add` has returned."""
+
+    progressed = Signal(JobStatus)
+    """The status, not yet final: added, started, further on, being cancelled."""
+    ended = Signal(JobStatus)
+    """The final status. Exactly once, after its process is gone and its parts are removed."""
+    done = Signal(object)  # whatever the last request gives, or None
+    """The result of a job that ended well."""
+    failed = Signal(Failure)
+    cancelled = Signal()
+
+    def __init__(self, status: JobStatus, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.status = status
+
+    @property
+    def id(self) -> int:
+        """The job's number, which the queue cancels it by."""
+        return self.status.id
+
+    def tell(self, status: JobStatus) -> None:
+        """Say where the job is. Called by the queue."""
+        self.status = status
+        if status.state not in FINAL_JOB_STATES:
+            self.progressed.emit(status)
+            return
+        self.ended.emit(status)
+        if status.state is JobState.DONE:
+            self.done.emit(status.result)
+        elif status.failure is not None:
+            self.failed.emit(status.failure)
+        else:
+            self.cancelled.emit()
+
+
 class JobQueue(QObject):
     """Runs jobs in the order they were added."""
 
-    changed = Signal(object)
-    """JobStatus, not yet final: added, started, further on, being cancelled."""
-    ended = Signal(object)
-    """JobStatus, final. Exactly once a job, after its process is gone and its parts are removed."""
+    changed = Signal(JobStatus)
+    """The status of any job, not yet final: added, started, further on, being cancelled."""
+    ended = Signal(JobStatus)
+    """The final status of any job."""
 
     def __init__(self, paths: Paths, command: Sequence[str] | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -101,6 +139,7 @@ class JobQueue(QObject):
         self._command = tuple(command or worker_command())
         self._last_id = 0
         self._jobs: dict[int, JobStatus] = {}
+        self._handles: dict[int, JobHandle] = {}
         self._child: ChildProcess | None = None
         self._running_id = 0
         self._step = 0
@@ -118,17 +157,20 @@ class JobQueue(QObject):
         """Whether what ends now is ended by the end of the program, and not by the user."""
         return self._closing
 
-    @property
-    def next_id(self) -> int:
-        """The id that the next job gets: `add` announces it before it returns."""
-        return self._last_id + 1
-
-    def add(self, job: Job) -> int:
-        """Queue a job, start it if nothing runs; returns its id."""
+    def add(self, job: Job) -> JobHandle:
+        """Queue a job; it is announced, and started if nothing runs, once this has returned."""
         self._last_id += 1
-        self._change(JobStatus(self._last_id, job))
-        self._start_next()
-        return self._last_id
+        status = JobStatus(self._last_id, job)
+        self._jobs[status.id] = status
+        _log.debug("job %d: %s, %d steps", status.id, status.state, len(job.requests))
+        handle = self._handles[status.id] = JobHandle(status, self)
+        QTimer.singleShot(0, self, lambda: self._begin(status.id))
+        return handle
+
+    def _begin(self, job_id: int) -> None:
+        if (status := self._jobs.get(job_id)) is not None and status.state is JobState.QUEUED:
+            self._change(status)
+            self._start_next()
 
     def cancel(self, job_id: int) -> None:
         """Cancel a job that waits or runs. One that has ended, or has its result already, stays as it is."""
@@ -214,10 +256,11 @@ class JobQueue(QObject):
         self._start_next()
 
     def _change(self, status: JobStatus) -> None:
-        before = self._jobs.get(status.id)
-        if before is None or (before.state, before.step) != (status.state, status.step):
+        before = self._jobs[status.id]
+        if (before.state, before.step) != (status.state, status.step):
             _log.debug("job %d: %s, step %d of %d", status.id, status.state, status.step + 1, len(status.job.requests))
         self._jobs[status.id] = status
+        self._handles[status.id].tell(status)
         self.changed.emit(status)
 
     def _end(self, status: JobStatus) -> None:
@@ -230,4 +273,7 @@ class JobQueue(QObject):
         if status.state is JobState.CANCELLED and not self._closing:
             for folder in status.job.folders:
                 shutil.rmtree(folder, ignore_errors=True)
+        handle = self._handles.pop(status.id)
         self.ended.emit(status)
+        handle.tell(status)
+        handle.deleteLater()

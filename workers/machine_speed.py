@@ -31,7 +31,6 @@ class SpeedService(QObject):
         self._paths, self._jobs, self._tasks = paths, jobs, tasks
         self._book = read_speed_book(paths.speed)
         self._job_id = 0
-        jobs.ended.connect(self._on_ended)
 
     @property
     def speed(self) -> MachineSpeed | None:
@@ -51,7 +50,9 @@ class SpeedService(QObject):
     def measure(self) -> None:
         """Measure, again if need be: about 5 seconds in a job of its own."""
         if not self._job_id:
-            self._job_id = self._jobs.add(Job("Measuring this computer’s speed", (MeasureMachine(),)))
+            handle = self._jobs.add(Job("Measuring this computer’s speed", (MeasureMachine(),)))
+            handle.ended.connect(self._on_ended)
+            self._job_id = handle.id
             self.changed.emit()
 
     def put_off(self) -> None:
@@ -75,8 +76,6 @@ class SpeedService(QObject):
         self._tasks.run(read_header, model.path, on_result=on_header, on_error=lambda _failure: None, receiver=self)
 
     def _on_ended(self, status: JobStatus) -> None:
-        if status.id != self._job_id:
-            return
         self._job_id = 0
         if status.state is JobState.DONE and isinstance(status.result, MachineSpeed):
             speed = status.result

@@ -1,124 +1,75 @@
-"""All that has to do with the hub and with models that are not here yet: made together, after the first paint."""
+"""The services of the window, each made once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from app.hub.token import TokenStore, user_name
-from app.hub.transport import Hub, endpoint_of
-from app.library.messages import VerifyModel
-from app.quantize.messages import Quantize
-from app.quantize.outputs import part_paths, workspace
+from app.engine.machine_record import read_choice
 from app.system.paths import Paths
-from workers.downloads import Downloads
-from workers.fits import Fits
-from workers.hub_browser import HubBrowser
-from workers.hub_builds import Makings
-from workers.jobs import Job, JobQueue
-from workers.machine_speed import SpeedService
-from workers.protocol import Failure
-from workers.recipe_plans import InsideService, OfferService, ReadyMade, RecipePlans
-from workers.settings_store import SettingsStore
+from workers.chat_storage import ChatStorage
+from workers.current_model import CurrentModel
+from workers.engine.client import ChatEngine
+from workers.library import Library
+from workers.memory_sampler import MemorySampler
+from workers.process import ChildProcess
+from workers.settings_store import SettingsStore, WindowStateStore
 from workers.tasks import TaskRunner
 
+if TYPE_CHECKING:
+    from workers.hub_services import HubServices
+    from workers.jobs import JobStatus
 
-class HubServices(QObject):
-    """The services, and the access token that they share."""
 
-    token_changed = Signal(bool, str)
-    """Whether a token is kept, and a sentence about it for the user ("" at the start)."""
-    token_refused = Signal(str)
-    """Why a token that was given is not kept. One that was kept before still is."""
+class Services(QObject):
+    """What a page or a controller may be handed; each takes what it needs."""
 
-    def __init__(self, paths: Paths, settings: SettingsStore, tasks: TaskRunner, parent: QObject | None = None) -> None:
+    hub_made = Signal(QObject)
+    """The HubServices, once, before whoever asked for them first has them."""
+
+    def __init__(self, paths: Paths, engine: ChatEngine | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._settings, self._tasks = settings, tasks
-        self._tokens = TokenStore()
-        self.has_token = False
-        self.has_keyring = True
-        """Until it is known; without one a token is forgotten at the end."""
-        self.token_changed.connect(self._on_token_changed)
-        self.lookups = TaskRunner(self)  # its own: a server that does not answer must not hold up the rest
-        self.jobs = JobQueue(paths, parent=self)
-        self.downloads = Downloads(paths, settings, self.lookups, self._tokens.get, parent=self)
-        self.makings = Makings(paths, self.jobs, self.downloads, self.lookups, self._tokens.get, self)
-        self.browser = HubBrowser(self.lookups, self._hub, self)
-        self.fits = Fits(paths, self.lookups, self._hub, parent=self)
-        self.offers = OfferService(paths, parent=self)
-        self.recipes = RecipePlans(paths, self)
-        self.ready_made = ReadyMade(paths, self.lookups, self._hub, self)
-        self.inside = InsideService(paths, parent=self)
-        self.speed = SpeedService(paths, self.jobs, tasks, self)
+        self.paths = paths
+        self.settings = SettingsStore(paths.settings, self)
+        self.state = WindowStateStore(paths.window_state, paths.settings, self)
+        self.engine = engine or ChatEngine(paths, parent=self)
+        self.storage = ChatStorage(paths.chats, self)
+        self.tasks = TaskRunner(self)
+        self.library = Library(paths, self.settings, self.tasks, self)
+        self.current = CurrentModel(self.engine, self.settings, self, self._chosen_draft)
+        self.sampler = MemorySampler(lambda: self.engine.child_pid, self, self._child_pids)
+        self._hub: HubServices | None = None
+        self.engine.model_loaded.connect(lambda model: self.state.update(last_model=str(model.path)))
 
     @property
-    def endpoint(self) -> str:
-        """The address of the hub in force."""
-        return endpoint_of(self._settings.current.hub_endpoint)
+    def hub(self) -> HubServices:
+        """Made when it is first asked for, which is after the first paint."""
+        if self._hub is None:
+            from workers.hub_services import HubServices
 
-    def begin(self) -> None:
-        """Go on with what was being downloaded; see whether there is a token."""
-        self.downloads.restore()
-        self._run(lambda: (self._tokens.is_kept(), bool(self._tokens.get(self.endpoint))), self._on_token_known)
+            self._hub = HubServices(self.paths, self.settings, self.tasks, self)
+            self.hub_made.emit(self._hub)
+        return self._hub
 
-    def give_token(self, token: str) -> None:
-        """Keep a token, once the hub has said whose it is."""
-
-        def check_and_keep() -> str:
-            hub = Hub(self.endpoint, token.strip())
-            name = user_name(hub)
-            kept = self._tokens.set(hub.endpoint, hub.token)
-            where = "in your system's keyring" if kept else "until Bantam ends, because this system has no keyring"
-            return f"The token of {name} is kept {where}."
-
-        self._run(check_and_keep, lambda sentence: self.token_changed.emit(True, sentence))
-
-    def forget_token(self) -> None:
-        """Remove it everywhere."""
-        self._run(
-            lambda: self._tokens.forget(self.endpoint),
-            lambda _: self.token_changed.emit(False, "No token is kept any more."),
-        )
-
-    def verify(self, path: Path, name: str) -> None:
-        """Read every byte of a model, as a job."""
-        self.jobs.add(Job(f"Verifying {name}", (VerifyModel(path),)))
-
-    def quantize(self, requests: tuple[Quantize, ...]) -> None:
-        """Make smaller models, each as a job of its own, one after the other."""
-        for request in requests:
-            folders = (workspace(request),) if request.best else ()
-            self.jobs.add(Job(f"Making {request.output.name}", (request,), part_paths(request), folders))
+    @property
+    def jobs(self) -> tuple[JobStatus, ...]:
+        """The jobs that have not ended."""
+        return self._hub.jobs.jobs if self._hub is not None else ()
 
     def close(self) -> None:
-        """For the end of the program; all bounded."""
-        self.makings.close()
-        self.browser.close()
-        self.fits.close()
-        self.offers.close()
-        self.recipes.close()
-        self.ready_made.close()
-        self.inside.close()
-        self.downloads.close()
-        self.jobs.close()
-        self.lookups.close(500)
+        """Save, stop, wait, all bounded. For the end of the program."""
+        self.sampler.stop()
+        if self._hub is not None:
+            self._hub.close()
+        self.engine.close()
+        self.storage.close()
+        self.tasks.close()
 
-    def _on_token_known(self, found: tuple[bool, bool]) -> None:
-        self.has_keyring, kept = found
-        self.token_changed.emit(kept, "")
+    def _child_pids(self) -> list[int]:
+        return [child.pid for child in self.findChildren(ChildProcess) if child.pid is not None]
 
-    def _on_token_changed(self, kept: bool, _sentence: str) -> None:
-        self.has_token = kept
-
-    def _hub(self) -> Hub:
-        """Called in threads: the keyring may take its time."""
-        endpoint = self.endpoint
-        return Hub(endpoint, self._tokens.get(endpoint))
-
-    def _run(self, function: Callable[[], object], on_result: Callable[..., object]) -> None:
-        self.lookups.run(function, on_result=on_result, on_error=self._on_failed, receiver=self)
-
-    def _on_failed(self, failure: Failure) -> None:
-        self.token_refused.emit(f"{failure.sentence} {failure.hint}".strip())
+    def _chosen_draft(self, model: Path) -> Path | None:
+        draft = read_choice(self.paths.drafts, model).draft
+        return Path(draft) if draft else None

@@ -23,7 +23,8 @@ from app.system.paths import Paths
 from tests.benchmarks import pairs
 from tests.benchmarks.gaps import Heartbeat, _scroll, _sleeper, spend, until
 from ui.look.theme import ThemeWatcher
-from ui.program import DISCOVER, Program
+from ui.navigation import Page
+from ui.program import Program
 from workers.downloads import DownloadState
 
 _PORT = 8387
@@ -62,7 +63,7 @@ def _measure(paths: Paths):
     program.window.show()
     spend(1)
     hub, page = program.hub, program.discover_page
-    program.window.show_page(DISCOVER)
+    program.window.show_page(Page.DISCOVER)
     until(lambda: hub.speed.speed is not None)
     plans = [_plan(hub.endpoint, number, paths) for number in range(4)]
     beat = Heartbeat()

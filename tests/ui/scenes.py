@@ -22,7 +22,8 @@ from app.settings import Theme
 from app.system.paths import STARTER_MODEL, Paths
 from tests.ui.fake_engine import SAMPLE_MODEL, SAMPLE_STATISTICS, Answer, EngineState, FakeEngine
 from ui.look.theme import ThemeWatcher
-from ui.program import CHAT, MODELS, SETTINGS, Program
+from ui.navigation import Page
+from ui.program import Program
 from workers.memory_sampler import MemorySample
 from workers.protocol import Failure
 
@@ -67,12 +68,13 @@ class Stage:
         self.engine = FakeEngine()
         self.paths = Paths(home).ensure()
         self.program = Program(self.paths, theme, self.engine)
-        self.program.models_page.refresh = lambda: None  # the sample entries stay
-        self.program.settings.update(theme=choice, show_performance_panel=True)
+        self.program.library.refresh = lambda: None  # the sample entries stay
+        self.program.settings.update(theme=choice)
+        self.program.state.update(show_performance_panel=True)
         self.window = self.program.window
         self.window.resize(width, height)
         self.program.models.set_entries(sample_entries())
-        self.window.show_page(CHAT)
+        self.window.show_page(Page.CHAT)
         self.window.show()
         self.window.show_memory(sample_memory(0))
 
@@ -131,7 +133,7 @@ def chat_empty(stage: Stage) -> None:
 def chat_no_panel(stage: Stage) -> None:
     stage.load()
     open_sample_chat(stage)
-    stage.program.settings.update(show_performance_panel=False)
+    stage.program.state.update(show_performance_panel=False)
 
 
 def chat_loading(stage: Stage) -> None:
@@ -198,39 +200,39 @@ def picker(stage: Stage) -> QWidget:
 
 def models(stage: Stage) -> None:
     stage.load()
-    stage.window.show_page(MODELS)
+    stage.window.show_page(Page.MODELS)
     stage.program.models_page.select(SAMPLE_MODEL.path)
 
 
 def models_broken(stage: Stage) -> None:
     stage.load()
-    stage.window.show_page(MODELS)
+    stage.window.show_page(Page.MODELS)
     stage.program.models_page.select(Path("/home/me/Downloads/Mistral-7B-Instruct-v0.3-Q4_K_M.gguf"))
     stage.program.models_page.notice.show_notice("gemma-3-4b-it-Q4_0 was deleted.", "Undo", lambda: None)
 
 
 def models_empty(stage: Stage) -> None:
     stage.program.models.set_entries(())
-    stage.window.show_page(MODELS)
+    stage.window.show_page(Page.MODELS)
 
 
 def models_narrow(stage: Stage) -> None:
     stage.load()
     stage.window.resize(900, 600)
-    stage.window.show_page(MODELS)
+    stage.window.show_page(Page.MODELS)
     stage.program.models_page.select(SAMPLE_MODEL.path)
 
 
 def settings(stage: Stage) -> None:
     stage.load()
     stage.program.settings.update(model_folders=("/media/usb/models",))
-    stage.window.show_page(SETTINGS)
+    stage.window.show_page(Page.SETTINGS)
 
 
 def settings_reload(stage: Stage) -> None:
     stage.load()
     stage.program.settings.update(context_tokens=8192)
-    stage.window.show_page(SETTINGS)
+    stage.window.show_page(Page.SETTINGS)
     stage.window.show_failure(
         Failure("The settings could not be saved: No space left on device.", "Free some space.", "traceback")
     )
@@ -238,7 +240,7 @@ def settings_reload(stage: Stage) -> None:
 
 def settings_end(stage: Stage) -> None:
     stage.load()
-    stage.window.show_page(SETTINGS)
+    stage.window.show_page(Page.SETTINGS)
     stage.settle()
     bar = stage.program.settings_page.scroll.verticalScrollBar()
     bar.setValue(bar.maximum())

@@ -14,7 +14,7 @@ from app.hub.repository import Repository
 from tests.ui.fake_hub import GATED, GB, LONG, ORIGINAL, QWEN, FakeHub, plan_for, repository, sample_results
 from tests.ui.seen import clock_of
 from ui.discover.page import DiscoverPage
-from ui.program import DISCOVER
+from ui.navigation import Page
 from workers.downloads import DownloadState, DownloadStatus
 from workers.jobs import Job, JobState, JobStatus
 from workers.protocol import Failure
@@ -25,8 +25,8 @@ _OFFLINE = Failure("huggingface.co cannot be reached.", "Are you online?", kind=
 def _begin(stage: Any, *, offline: bool = False) -> FakeHub:
     """The page, before anything is searched."""
     hub = FakeHub()
-    stage.program._hub = hub
-    stage.window.show_page(DISCOVER)
+    stage.program.services._hub = hub
+    stage.window.show_page(Page.DISCOVER)
     stage.program.discover_page.set_budget(budget_of(16 * GB, int(9.4 * GB)), 16 * GB)
     return hub
 

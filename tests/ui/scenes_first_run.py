@@ -14,7 +14,7 @@ from app.system.paths import STARTER_MODEL, Paths
 from tests.ui.fake_engine import SAMPLE_MODEL
 from tests.ui.fake_hub import GB, FakeSpeed
 from tests.ui.scenes import Stage, sample_entries, sample_memory
-from ui.program import ABOUT, SETTINGS
+from ui.navigation import Page
 from ui.startup.first_load import Start, tell
 from ui.startup.first_run import FirstRun
 
@@ -63,8 +63,8 @@ def first_narrow(stage: Stage) -> None:
 
 def about(stage: Stage) -> None:
     stage.load()
-    stage.window.show_page(ABOUT)
-    page = stage.window.page(ABOUT)
+    stage.window.show_page(Page.ABOUT)
+    page = stage.window.page(Page.ABOUT)
     stage.wait_for(lambda: len(page.licences.toPlainText()) > 1000 and bool(page.machine.values))
     page.show_copied()
 
@@ -72,7 +72,7 @@ def about(stage: Stage) -> None:
 def about_end(stage: Stage) -> None:
     about(stage)
     stage.settle()
-    bar = stage.window.page(ABOUT).scroll.verticalScrollBar()
+    bar = stage.window.page(Page.ABOUT).scroll.verticalScrollBar()
     bar.setValue(bar.maximum())
 
 
@@ -110,7 +110,7 @@ def suspect_told(stage: Stage) -> None:
 def no_keyring(stage: Stage) -> None:
     stage.load()
     stage.program.hub.has_keyring = False
-    stage.window.show_page(SETTINGS)
+    stage.window.show_page(Page.SETTINGS)
     stage.settle()
     bar = stage.program.settings_page.scroll.verticalScrollBar()
     bar.setValue(bar.maximum())

@@ -16,7 +16,7 @@ from app.measure.ledger import Conditions, Figures, Measurement, SpeedFigures
 from app.measure.messages import Estimate
 from tests.ui.fake_engine import SAMPLE_MODEL
 from tests.ui.scenes import GB, Stage, sample_entries
-from ui.program import MODELS, WORKSHOP
+from ui.navigation import Page
 from ui.workshop.page import COMPARE
 
 FOLDER = Path("/models/qwen/Qwen3-1.7B")
@@ -80,38 +80,38 @@ def fill(stage: Stage) -> None:
 
 def models_tree(stage: Stage) -> None:
     fill(stage)
-    stage.window.show_page(MODELS)
+    stage.window.show_page(Page.MODELS)
     stage.program.models_page.select(variants()[4].path)
 
 
 def models_tree_source(stage: Stage) -> None:
     fill(stage)
-    stage.program.settings.update(show_performance_panel=False)
-    stage.window.show_page(MODELS)
+    stage.program.state.update(show_performance_panel=False)
+    stage.window.show_page(Page.MODELS)
     stage.program.models_page.select(FOLDER)
 
 
 def workshop(stage: Stage) -> None:
     fill(stage)
-    stage.window.show_page(WORKSHOP)
+    stage.window.show_page(Page.WORKSHOP)
     stage.program.workshop_page.show_result(variants()[4].path)
 
 
 def workshop_wide(stage: Stage) -> None:
     workshop(stage)
-    stage.program.settings.update(show_performance_panel=False)
+    stage.program.state.update(show_performance_panel=False)
     stage.program.workshop_page.compare.across.setCurrentIndex(1)
 
 
 def workshop_unmeasured(stage: Stage) -> None:
     fill(stage)
     stage.program.models.set_figures({})
-    stage.window.show_page(WORKSHOP)
+    stage.window.show_page(Page.WORKSHOP)
     stage.program.workshop_page.show_view(COMPARE)
 
 
 def workshop_empty(stage: Stage) -> None:
-    stage.window.show_page(WORKSHOP)
+    stage.window.show_page(Page.WORKSHOP)
     stage.program.workshop_page.show_view(COMPARE)
 
 

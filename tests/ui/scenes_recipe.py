@@ -28,7 +28,7 @@ from tests.ui.scenes_ledger import FOLDER, figures, fill, source, variants
 from tests.ui.scenes_smaller import offers
 from tests.ui.seen import clock_of
 from ui.drafts.making import DraftMaking
-from ui.program import WORKSHOP
+from ui.navigation import Page
 from ui.workshop.counterparts import found_words
 from workers.jobs import Job, JobState, JobStatus
 from workers.protocol import Failure
@@ -83,8 +83,8 @@ def show(stage: Stage, recipe: Recipe = RECIPE, entry: ModelEntry | None = None,
     fill(stage)
     if entry is not None:
         stage.program.models.set_entries((entry, *stage.program.models.entries))
-    stage.program.settings.update(show_performance_panel=panel)
-    stage.window.show_page(WORKSHOP)
+    stage.program.state.update(show_performance_panel=panel)
+    stage.window.show_page(Page.WORKSHOP)
     pane = stage.program.workshop_page.make
     pane.choose(entry.path if entry is not None else FOLDER)
     pane.editor.show_recipe(recipe)
@@ -125,8 +125,8 @@ def recipe_narrow_panel(stage: Stage) -> None:
 
 
 def recipe_empty(stage: Stage) -> None:
-    stage.program.settings.update(show_performance_panel=False)
-    stage.window.show_page(WORKSHOP)
+    stage.program.state.update(show_performance_panel=False)
+    stage.window.show_page(Page.WORKSHOP)
 
 
 def recipe_no_steps(stage: Stage) -> None:
@@ -277,7 +277,7 @@ def compared(stage: Stage) -> None:
 
 def compared_offline(stage: Stage) -> None:
     compared(stage)
-    stage.program.settings.update(show_performance_panel=True)
+    stage.program.state.update(show_performance_panel=True)
     stage.program.workshop_page.compare.show_ready_made(pruned().path, None, NO_HUB)
 
 
@@ -303,7 +303,7 @@ def draft_dialog(stage: Stage) -> QWidget:
     show(stage)
     hub = stage.program.hub
     hub.recipes.drafts = lambda *_: None
-    dialog = DraftMaking(stage.program).open(source())
+    dialog = DraftMaking(stage.program.services, stage.program.models, stage.window, stage.program.bars).open(source())
     costs = [0.06 + 0.033 * layers for layers in range(1, 28)]
     options = tuple(
         DraftOption(layers, cost, 0.35 + 0.35 * (layers / 28) ** 0.5, 1.52 - 0.03 * abs(layers - 5))

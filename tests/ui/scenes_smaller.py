@@ -14,7 +14,7 @@ from app.quantize.outputs import default_output
 from tests.ui.scenes import GB, Stage
 from tests.ui.scenes_ledger import FOLDER, fill, source
 from ui.models.quantize_dialog import QuantizeDialog
-from ui.program import MODELS
+from ui.navigation import Page
 from workers.jobs import Job, JobState, JobStatus
 from workers.protocol import Failure
 
@@ -39,8 +39,8 @@ def _quiet(stage: Stage) -> None:
 def smaller(stage: Stage) -> None:
     _quiet(stage)
     fill(stage)
-    stage.program.settings.update(show_performance_panel=False)
-    stage.window.show_page(MODELS)
+    stage.program.state.update(show_performance_panel=False)
+    stage.window.show_page(Page.MODELS)
     stage.program.models_page.select(FOLDER)
     stage.program.models_page.details.smaller.show_offers(offers())
 
@@ -48,7 +48,7 @@ def smaller(stage: Stage) -> None:
 def smaller_waiting(stage: Stage) -> None:
     _quiet(stage)
     fill(stage)
-    stage.window.show_page(MODELS)
+    stage.window.show_page(Page.MODELS)
     stage.program.models_page.select(FOLDER)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import load_settings
+from app.settings import load_settings, load_window_state
 from app.system.paths import STARTER_MODEL
 
 ROOT = Path(__file__).parents[2]
@@ -228,4 +228,4 @@ def test_a_model_in_a_folder_of_any_name_is_opened_where_it_lies(tmp_path: Path,
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "ein Modell é.gguf\n0\n", done.stderr
     assert load_settings(home / "Meine Daten" / "settings.json").model_files == (str(file),)
-    assert load_settings(home / "Meine Daten" / "settings.json").last_model == str(file)
+    assert load_window_state(home / "Meine Daten" / "window.json", home / "none.json").last_model == str(file)

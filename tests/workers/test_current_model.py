@@ -36,13 +36,6 @@ def test_request_carries_the_settings() -> None:
     assert not request.load_anyway
 
 
-def test_loaded_model_is_remembered(current: CurrentModel, engine: FakeEngine, settings: SettingsStore) -> None:
-    current.load(PATH)
-    assert settings.current.last_model == ""
-    engine.step()
-    assert settings.current.last_model == str(PATH)
-
-
 def test_load_anyway_is_the_same_request_but_for_the_check(current: CurrentModel, engine: FakeEngine) -> None:
     current.load(PATH)
     first = last_request(engine)

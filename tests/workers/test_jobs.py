@@ -69,9 +69,35 @@ def test_a_status_says_which_request_runs(watched: Watched) -> None:
     assert ended.step == 1
 
 
+def test_the_handle_hears_of_its_own_job_from_its_beginning(watched: Watched) -> None:
+    other, handle = watched.queue.add(job("finish")), watched.queue.add(job("finish", MeasureThreads()))
+    told: list[JobStatus] = []
+    results: list[object] = []
+    handle.progressed.connect(told.append)
+    handle.ended.connect(told.append)
+    handle.done.connect(results.append)
+    assert watched.changes == [], "nothing is said before whoever adds it can listen"
+    watched.wait_for_ends(2)
+    assert {status.id for status in told} == {handle.id} != {other.id}
+    assert (told[0].state, told[-1].state) == (JobState.QUEUED, JobState.DONE)
+    assert results == [ThreadCounts(2, 2)]
+
+
+def test_the_handle_tells_a_failure_and_a_cancel(watched: Watched) -> None:
+    failing, cancelled = watched.queue.add(job("refuse")), watched.queue.add(job("finish"))
+    told: list[object] = []
+    failing.failed.connect(told.append)
+    cancelled.cancelled.connect(lambda: told.append("cancelled"))
+    watched.queue.cancel(cancelled.id)
+    watched.wait_for_ends(2)
+    assert told[0] == "cancelled"
+    assert told[1].sentence == "It cannot be done."
+
+
 def test_one_at_a_time_in_order(watched: Watched) -> None:
-    ids = [watched.queue.add(job("finish")) for _ in range(3)]
-    assert [status.state for status in watched.queue.jobs] == [JobState.RUNNING, JobState.QUEUED, JobState.QUEUED]
+    ids = [watched.queue.add(job("finish")).id for _ in range(3)]
+    watched.wait(lambda: watched.queue.jobs[0].state is JobState.RUNNING)
+    assert [status.state for status in watched.queue.jobs[1:]] == [JobState.QUEUED, JobState.QUEUED]
     assert [status.id for status in watched.wait_for_ends(3)] == ids
     running = [status.id for status in watched.changes if status.state is JobState.RUNNING and not status.progress]
     assert running == ids
@@ -84,8 +110,8 @@ def test_cancel_removes_the_unfinished_file_and_the_next_job_runs(watched: Watch
     first = watched.queue.add(job("ignore stop", parts=(part, tmp_path / "absent.part")))
     watched.queue.add(job("finish"))
     watched.wait_for_progress()
-    watched.queue.cancel(first)
-    watched.queue.cancel(first)
+    watched.queue.cancel(first.id)
+    watched.queue.cancel(first.id)
     assert watched.queue.jobs[0].state is JobState.CANCELLING
     cancelled, done = watched.wait_for_ends(2)
     assert (cancelled.state, cancelled.failure) == (JobState.CANCELLED, None)
@@ -99,10 +125,10 @@ def test_what_it_could_go_on_from_goes_only_when_the_user_cancels(watched: Watch
     work = tmp_path / "work"
     work.mkdir()
     (work / "half").write_bytes(b"half")
-    number = watched.queue.add(Job("a job", (model("ignore stop"),), (), (work,)))
+    handle = watched.queue.add(Job("a job", (model("ignore stop"),), (), (work,)))
     watched.wait_for_progress()
     if end == "cancel":
-        watched.queue.cancel(number)
+        watched.queue.cancel(handle.id)
     else:
         watched.queue.close()
     (ended,) = watched.wait_for_ends()
@@ -112,17 +138,17 @@ def test_what_it_could_go_on_from_goes_only_when_the_user_cancels(watched: Watch
 
 def test_a_job_that_does_not_listen_is_killed(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "END_GRACE_MS", 1)
-    job_id = watched.queue.add(job("hang"))
+    handle = watched.queue.add(job("hang"))
     watched.wait_for_progress()
-    watched.queue.cancel(job_id)
+    watched.queue.cancel(handle.id)
     assert watched.wait_for_ends()[0].state is JobState.CANCELLED
 
 
 def test_one_that_waits_is_cancelled_at_once(watched: Watched) -> None:
     watched.queue.add(job("finish"))
     second = watched.queue.add(job("finish"))
-    watched.queue.cancel(second)
-    assert watched.ends[0].id == second
+    watched.queue.cancel(second.id)
+    assert watched.ends[0].id == second.id
     assert [status.state for status in watched.wait_for_ends(2)] == [JobState.CANCELLED, JobState.DONE]
 
 

@@ -14,7 +14,6 @@ from app.fit.verdict import Choice, best, choice_of
 from app.hub.repository import ModelFormat, RemoteModel, Repository, SearchQuery
 from app.hub.transport import Hub, endpoint_of
 from app.quantize.messages import Quantize
-from app.settings import Settings
 from app.system.paths import Paths
 from ui.discover.make_from_hub import HubOffer, Presence
 from ui.discover.repository_view import RepositoryView
@@ -34,6 +33,10 @@ if TYPE_CHECKING:
     from workers.settings_store import SettingsStore
 
 _SEARCH_SHARE = 0.375
+
+
+_SHOWN = frozenset({"hub_endpoint", "context_tokens", "kv_type", "target_ms_per_token"})
+"""The settings that the page shows something of."""
 
 
 class DiscoverPage(QWidget):
@@ -365,9 +368,10 @@ class DiscoverPage(QWidget):
         self.view.access.token_given.connect(self.token_given)
         self.view.page_wanted.connect(self._on_page_wanted)
 
-    def _on_settings_changed(self, _settings: Settings) -> None:
-        self.search.show_mirror(Hub(self._endpoint))
-        self._show_rows()
+    def _on_settings_changed(self, fields: frozenset[str]) -> None:
+        if fields & _SHOWN:
+            self.search.show_mirror(Hub(self._endpoint))
+            self._show_rows()
 
     # Qt overrides
 

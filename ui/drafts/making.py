@@ -18,35 +18,35 @@ from app.recover.messages import OVERNIGHT_TOKENS, SHORT_TOKENS
 from ui.drafts.words import cost_words, made_words, notice_of, option_words, promise_words
 from ui.widgets.fields import ChoiceBox
 from ui.words import BUDGET_WORDS, KEPT
-from workers.jobs import FINAL_JOB_STATES, Job, JobState, JobStatus
+from workers.jobs import Job, JobState, JobStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ui.program import Program
+    from ui.errors import WindowBars
+    from ui.models.models_model import ModelsModel
+    from workers.services import Services
 
 
 _USUAL = "Q4_K_M"
 
 
 class DraftMaking(QObject):
-    """The slots. Lives as long as the program."""
+    """The slots. Lives as long as the services."""
 
-    def __init__(self, program: Program) -> None:
-        super().__init__(program)
-        self._program = program
+    def __init__(self, services: Services, models: ModelsModel, window: QWidget, bars: WindowBars) -> None:
+        super().__init__(services)
+        self._services, self._models, self._window, self._bars = services, models, window, bars
         self._dialog: DraftDialog | None = None
-        self._running: set[int] = set()
-        hub = program.hub
+        hub = services.hub
         hub.recipes.drafts_planned.connect(self._on_planned)
         hub.recipes.drafts_refused.connect(self._on_refused)
-        hub.jobs.ended.connect(self._on_ended)
 
     def open(self, entry: ModelEntry) -> DraftDialog:
         """Show the dialog for this folder of original weights."""
-        self._dialog = DraftDialog(entry, self._targets(entry), self._program.window)
+        self._dialog = DraftDialog(entry, self._targets(entry), self._window)
         self._dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self._dialog.plan_wanted.connect(self._program.hub.recipes.drafts)
+        self._dialog.plan_wanted.connect(self._services.hub.recipes.drafts)
         self._dialog.requested.connect(self._on_requested)
         self._dialog.finished.connect(self._on_closed)
         self._dialog.begin()
@@ -55,11 +55,11 @@ class DraftMaking(QObject):
 
     def _targets(self, entry: ModelEntry) -> list[ModelEntry]:
         """The files that were made of this folder, nothing taken away: the one in memory first, then the usual type."""
-        found = families(self._program.models.entries, {})
+        found = families(self._models.entries, {})
         family = next((one for one in found if one.source.entry.path == entry.path), None)
         rows = family.variants if family is not None else ()
         usable = [row.entry for row in rows if row.entry.can_load and not row.entry.is_altered]
-        loaded = self._program.models.loaded
+        loaded = self._models.loaded
         return sorted(usable, key=lambda one: (one.path != loaded, one.header.quantization != _USUAL, one.size_bytes))
 
     def _on_planned(self, plan: DraftsPlanned) -> None:
@@ -74,24 +74,20 @@ class DraftMaking(QObject):
         self._dialog = None
 
     def _on_requested(self, request: MakeDraft) -> None:
-        jobs = self._program.hub.jobs
-        self._running.add(jobs.next_id)
-        self._program.told_by_pages.add(jobs.next_id)
         part = request.output.with_name(f"{request.output.name}.part")
-        jobs.add(Job(f"Making {request.output.name}", (request,), (part,), (workspace(request),)))
+        title = f"Making {request.output.name}"
+        job = Job(title, (request,), (part,), (workspace(request),), has_own_words=True)
+        self._services.hub.jobs.add(job).ended.connect(self._on_ended)
 
     def _on_ended(self, status: JobStatus) -> None:
-        if status.id not in self._running or status.state not in FINAL_JOB_STATES:
-            return
-        self._running.discard(status.id)
-        window = self._program.window
-        self._program.models_page.refresh()
+        bars = self._bars
+        self._services.library.refresh()
         if status.state is JobState.DONE and isinstance(status.result, DraftMade):
-            window.notice.show_notice(notice_of(_request(status).target.name, made_words(status.result, PAYS_FROM)))
+            bars.notice.show_notice(notice_of(_request(status).target.name, made_words(status.result, PAYS_FROM)))
         elif status.failure is not None:
             hint = f"{status.failure.hint} {KEPT}".strip()
-            window.show_failure(dataclasses.replace(status.failure, hint=hint))
-            window.error.add_button("Run again", lambda: self._on_requested(_request(status)))
+            bars.show_failure(dataclasses.replace(status.failure, hint=hint))
+            bars.error.add_button("Run again", lambda: self._on_requested(_request(status)))
 
 
 def _request(status: JobStatus) -> MakeDraft:

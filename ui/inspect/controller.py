@@ -8,27 +8,27 @@ from PySide6.QtCore import QObject, Qt
 
 from app.inspect.messages import Inside, LookAtTensor, LookInside, SuggestTypes, TensorLook, TypesSuggested, workspace
 from app.library.library import ModelEntry
-from app.system.paths import Paths
 from workers.jobs import Job, JobState, JobStatus
 
 if TYPE_CHECKING:
+    from ui.errors import NoticeBar
     from ui.inspect.window import InsideWindow
     from ui.models.page import ModelsPage
     from ui.models.quantizing import Quantizing
-    from ui.program import Program
+    from workers.services import Services
 
 
-def connect_inside(page: ModelsPage, program: Program, paths: Paths, quantizing: Quantizing) -> None:
+def connect_inside(page: ModelsPage, services: Services, notice: NoticeBar, quantizing: Quantizing) -> None:
     """Connect the page's button with the services; once."""
-    page.details.inside_requested.connect(Looking(page, program, paths, quantizing).open)
+    page.details.inside_requested.connect(Inspection(page, services, notice, quantizing).open)
 
 
-class Looking(QObject):
+class Inspection(QObject):
     """One window at a time. A measurement goes on when the window is closed, and is found again by the next one."""
 
-    def __init__(self, page: ModelsPage, program: Program, paths: Paths, quantizing: Quantizing) -> None:
+    def __init__(self, page: ModelsPage, services: Services, notice: NoticeBar, quantizing: Quantizing) -> None:
         super().__init__(page)
-        self._page, self._program, self._paths, self._quantizing = page, program, paths, quantizing
+        self._page, self._services, self._notice, self._quantizing = page, services, notice, quantizing
         self.window: InsideWindow | None = None
         self._entry: ModelEntry | None = None
         self._found: dict[object, TypesSuggested] = {}
@@ -43,7 +43,7 @@ class Looking(QObject):
             self.window.close()
         window = InsideWindow(entry, self._page.window())
         window.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        window.asked.connect(self._program.hub.inside.ask)
+        window.asked.connect(self._services.hub.inside.ask)
         window.suggestion_requested.connect(self._measure)
         window.cancel_requested.connect(self._cancel)
         window.use_requested.connect(self._use)
@@ -60,7 +60,7 @@ class Looking(QObject):
         if self._listens:
             return
         self._listens = True
-        hub = self._program.hub
+        hub = self._services.hub
         hub.inside.listed.connect(self._on_listed)
         hub.inside.looked.connect(self._on_looked)
         hub.inside.refused.connect(self._on_refused)
@@ -70,12 +70,12 @@ class Looking(QObject):
     def _measure(self, kind: str, extra: float) -> None:
         assert self._entry is not None
         request = SuggestTypes(self._entry.path, kind, extra)
-        folder = workspace(request, self._paths)
-        self._program.hub.jobs.add(Job(f"Measuring the tensors of {self._entry.name}", (request,), folders=(folder,)))
+        folder = workspace(request, self._services.paths)
+        self._services.hub.jobs.add(Job(f"Measuring the tensors of {self._entry.name}", (request,), folders=(folder,)))
 
     def _cancel(self) -> None:
         if (status := self._status()) is not None:
-            self._program.hub.jobs.cancel(status.id)
+            self._services.hub.jobs.cancel(status.id)
 
     def _use(self, found: TypesSuggested) -> None:
         if self._entry is not None:
@@ -86,7 +86,7 @@ class Looking(QObject):
 
     def _status(self) -> JobStatus | None:
         """The measurement of this model that waits or runs."""
-        return next((status for status in self._program.hub.jobs.jobs if self._is_ours(status)), None)
+        return next((status for status in self._services.hub.jobs.jobs if self._is_ours(status)), None)
 
     def _is_ours(self, status: JobStatus) -> bool:
         request = status.job.requests[0]
@@ -112,7 +112,7 @@ class Looking(QObject):
         if isinstance(status.result, TypesSuggested):
             self._found[status.result.path] = status.result
             name = status.result.path.name.removesuffix(".gguf")
-            self._program.window.notice.show_notice(f"{name}: {status.result.sentence}")
+            self._notice.show_notice(f"{name}: {status.result.sentence}")
         if self.window is None or not self._is_ours(status):
             return
         if status.state is JobState.DONE and isinstance(status.result, TypesSuggested):

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from app.library import library
-from app.library.library import Deletion, ModelEntry
+from app.library.library import Deletion, ModelEntry, delete
 from app.measure.families import families, reference_for
-from app.measure.ledger import figures_of
-from app.settings import Settings
 from app.system.paths import Paths
 from ui.errors import ErrorBar, NoticeBar
 from ui.look.icons import set_icon
@@ -31,6 +26,7 @@ from workers.protocol import Failure
 
 if TYPE_CHECKING:
     from workers.engine.client import ChatEngine
+    from workers.library import Library
     from workers.settings_store import SettingsStore
     from workers.tasks import TaskRunner
 
@@ -43,16 +39,15 @@ _LEAST_TABLE = 174
 class ModelsPage(QWidget):
     """Title and filter, bars, the table, the details of the chosen row."""
 
-    verify_requested = Signal(object)
-    """ModelEntry"""
-    measure_requested = Signal(object)
-    """ModelEntry"""
-    chat_requested = Signal(object)
-    """Path of the model"""
+    verify_requested = Signal(ModelEntry)
+    measure_requested = Signal(ModelEntry)
+    chat_requested = Signal(Path)
+    """The model to chat with."""
 
     def __init__(
         self,
         models: ModelsModel,
+        library: Library,
         current: CurrentModel,
         engine: ChatEngine,
         settings: SettingsStore,
@@ -61,12 +56,11 @@ class ModelsPage(QWidget):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._models, self._current, self._engine = models, current, engine
+        self._models, self._library, self._current, self._engine = models, library, current, engine
         self._settings, self._tasks, self._paths = settings, tasks, paths
         self._ledger = LedgerModel(self)
         self._rows = LedgerFilter(self._ledger, self)
         self._deletion: Deletion | None = None
-        self._scanning = self._is_stale = False
         self._wanted: Path | None = None
         self._chosen: Path | None = None
         self._build()
@@ -75,23 +69,8 @@ class ModelsPage(QWidget):
         models.dataChanged.connect(lambda *_: self._on_models_changed())
         self._on_models_changed()
         engine.state_changed.connect(lambda _state: self._show_details())
-        settings.changed.connect(lambda _settings: self.refresh())
-
-    def refresh(self) -> None:
-        """Look at the disk again, off this thread. A look that is under way may have missed it: one more follows."""
-        self._is_stale = self._scanning
-        if not self._scanning:
-            self._scanning = True
-            self._tasks.run(
-                library.scan, self._paths, self._settings.current, on_result=self._on_scanned, on_error=self._on_failed
-            )
-
-    def read_figures(self) -> None:
-        """Read again what was measured, off this thread."""
-        paths = [entry.path for entry in self._models.entries]
-        self._tasks.run(
-            figures_of, self._paths.ledger, paths, on_result=self._models.set_figures, on_error=self._on_failed
-        )
+        library.scanned.connect(lambda _entries: self._on_rows_changed())
+        library.failed.connect(self._on_failed)
 
     def select(self, path: Path) -> None:
         """Choose that row, now or when it has been found."""
@@ -106,14 +85,6 @@ class ModelsPage(QWidget):
     def focus_filter(self) -> None:
         self.filter.setFocus()
         self.filter.selectAll()
-
-    def include(self, paths: Sequence[Path]) -> None:
-        """Look where these lie too: models that were made or opened here, which may be in no folder that is known."""
-        before = after = self._settings.current
-        for path in paths:
-            after = library.including(path, self._paths, after)
-        if after != before:
-            self._settings.update(**_difference(before, after))
 
     def add_files(self, paths: list[Path]) -> None:
         """Use these .gguf files where they lie; folders are added as folders."""
@@ -142,9 +113,7 @@ class ModelsPage(QWidget):
         if self._engine.model is not None and self._engine.model.path == entry.path:
             self._current.unload()
         if not entry.can_delete:
-            before = self._settings.current
-            self._settings.update(**_difference(before, library.without(entry, before)))
-            undo = {"model_files": before.model_files, "model_folders": before.model_folders}
+            undo = self._library.leave_out(entry)
             self.notice.show_notice(
                 f"{entry.name} is off the list. The file is where it was.",
                 "Undo",
@@ -153,18 +122,20 @@ class ModelsPage(QWidget):
             )
             return
         self.purge_deleted()
-        self._tasks.run(library.delete, entry, on_result=self._on_deleted, on_error=self._on_failed)
+        self._tasks.run(delete, entry, on_result=self._on_deleted, on_error=self._on_failed)
 
     def _on_deleted(self, deletion: Deletion) -> None:
         self._deletion = deletion
         self.notice.show_notice(f"{deletion.entry.name} was deleted.", "Undo", self._undo, stay_ms=UNDO_MS)
-        self.refresh()
+        self._library.refresh()
 
     def _undo(self) -> None:
         if self._deletion is not None:
             deletion, self._deletion = self._deletion, None
             self._wanted = deletion.entry.path
-            self._tasks.run(deletion.undo, on_result=lambda _: self.refresh(), on_error=self._on_failed, receiver=self)
+            self._tasks.run(
+                deletion.undo, on_result=lambda _: self._library.refresh(), on_error=self._on_failed, receiver=self
+            )
 
     def _on_add_file(self) -> None:
         names, _ = QFileDialog.getOpenFileNames(self, "Add model files", "", "Models (*.gguf)")
@@ -187,16 +158,7 @@ class ModelsPage(QWidget):
 
     # what comes back
 
-    def _on_scanned(self, entries: tuple[ModelEntry, ...]) -> None:
-        self._scanning = False
-        self._models.set_entries(entries)
-        self._on_rows_changed()
-        self.read_figures()
-        if self._is_stale:
-            self.refresh()
-
     def _on_failed(self, failure: Failure) -> None:
-        self._scanning = False
         self.error.show_failure(failure)
 
     def _on_models_changed(self) -> None:
@@ -302,7 +264,7 @@ class ModelsPage(QWidget):
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        self.refresh()
+        self._library.refresh()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """In a narrow page the buttons of the head are their icons, with their words in the tool tip."""
@@ -327,11 +289,6 @@ class ModelsPage(QWidget):
 def _is_model_or_folder(url: QUrl) -> bool:
     path = Path(url.toLocalFile())
     return url.isLocalFile() and (path.suffix.lower() == ".gguf" or path.is_dir())
-
-
-def _difference(before: Settings, after: Settings) -> dict[str, Any]:
-    fields = (field.name for field in dataclasses.fields(Settings))
-    return {name: getattr(after, name) for name in fields if getattr(after, name) != getattr(before, name)}
 
 
 def _beside_margins(table: QWidget) -> QVBoxLayout:

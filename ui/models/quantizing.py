@@ -13,33 +13,35 @@ from app.library.library import ModelEntry
 from app.measure.families import families, reference_for
 from app.measure.messages import MeasureQuality, Quality
 from app.quantize.messages import Offers
-from app.system.paths import Paths
 from ui.models.ledger_model import summary
 from ui.models.make_smaller import SHOWN
-from workers.jobs import Job, JobState, JobStatus
+from workers.jobs import Job, JobStatus
 
 if TYPE_CHECKING:
+    from ui.errors import NoticeBar
+    from ui.models.models_model import ModelsModel
     from ui.models.page import ModelsPage
     from ui.models.quantize_dialog import QuantizeDialog
-    from ui.program import Program
+    from ui.navigation import Navigation
+    from workers.services import Services
 
 
-def connect_make_smaller(page: ModelsPage, program: Program) -> Quantizing:
-    """Connect the page's buttons with the services; once. The services are made when they are first needed."""
-    return Quantizing(page, program)
+def connect_make_smaller(page: ModelsPage, services: Services) -> Quantizing:
+    """Connect the page's buttons with the services; once. Those of the hub are made when they are first needed."""
+    return Quantizing(page, services)
 
 
 class Quantizing(QObject):
     """The slots. Lives as long as the page."""
 
-    def __init__(self, page: ModelsPage, program: Program) -> None:
+    def __init__(self, page: ModelsPage, services: Services) -> None:
         super().__init__(page)
-        self._page, self._program = page, program
+        self._page, self._services = page, services
         self._dialog: QuantizeDialog | None = None
         self._listens = False
         smaller = page.details.smaller
         smaller.offers_wanted.connect(lambda entry: self._ask(entry, SHOWN))
-        smaller.requested.connect(lambda requests: program.hub.quantize(requests))
+        smaller.requested.connect(lambda requests: services.hub.quantize(requests))
         smaller.more_requested.connect(self.open_dialog)
 
     def open_dialog(self, entry: ModelEntry, found: TypesSuggested | None = None) -> None:
@@ -50,15 +52,15 @@ class Quantizing(QObject):
         if found is not None:
             self._dialog.fill_in(found.type, found.overrides)
         self._dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self._dialog.requested.connect(lambda requests: self._program.hub.quantize(requests))
+        self._dialog.requested.connect(lambda requests: self._services.hub.quantize(requests))
         self._dialog.finished.connect(self._on_closed)
         self._ask(entry, tuple(TYPES))
         self._dialog.open()
 
     def _ask(self, entry: ModelEntry, types: tuple[str, ...]) -> None:
-        offers, settings = self._program.hub.offers, self._program.settings.current
-        if self._program.hub.speed.speed is None:
-            self._program.hub.speed.measure()  # for the ms a token; they appear when the row is looked at again
+        offers, settings = self._services.hub.offers, self._services.settings.current
+        if self._services.hub.speed.speed is None:
+            self._services.hub.speed.measure()  # for the ms a token; they appear when the row is looked at again
         if not self._listens:
             self._listens = True
             offers.answered.connect(self._on_answered)
@@ -78,46 +80,37 @@ class Quantizing(QObject):
 
 
 class Measuring(QObject):
-    """The slots. Lives as long as the program; asks for the job queue when it is first needed.
+    """The slots. Lives as long as the services; asks for the job queue when it is first needed.
 
     The child that measures writes the ledger itself; here it is only read again.
     """
 
-    def __init__(self, program: Program, paths: Paths) -> None:
-        super().__init__(program)
-        self._program, self._paths = program, paths
-        self._listens = False
+    def __init__(self, services: Services, models: ModelsModel, notice: NoticeBar, navigation: Navigation) -> None:
+        super().__init__(services)
+        self._services, self._models, self._notice, self._navigation = services, models, notice, navigation
 
     def measure(self, entries: Sequence[ModelEntry]) -> None:
         """Measure these, one after the other. What is being measured already is left out, and that is said."""
-        jobs = self._program.hub.jobs
-        if not self._listens:
-            self._listens = True
-            jobs.ended.connect(self._on_ended)
-        found = families(self._program.models.entries, self._program.models.figures)
+        jobs = self._services.hub.jobs
+        found = families(self._models.entries, self._models.figures)
         busy = {request.model for status in jobs.jobs for request in _requests(status)}
         for entry in entries:
             if entry.path in busy:
-                self._program.window.notice.show_notice(f"{entry.path.name} is being measured already.")
+                self._notice.show_notice(f"{entry.path.name} is being measured already.")
                 continue
             request = MeasureQuality(entry.path, reference_for(entry.path, found), speed=True)
-            jobs.add(Job(f"Measuring {entry.path.name}", (request,), self._parts(request)))
+            handle = jobs.add(Job(f"Measuring {entry.path.name}", (request,), self._parts(request)))
+            handle.done.connect(self._on_measured)
 
     def _parts(self, request: MeasureQuality) -> tuple[Path, ...]:
         if request.reference is None or request.reference.suffix.lower() == ".gguf":
             return ()
-        copy = self._paths.reference_copy(request.reference)
+        copy = self._services.paths.reference_copy(request.reference)
         return (copy, copy.with_name(copy.name + ".part"))
 
-    def _on_ended(self, status: JobStatus) -> None:
-        result = status.result
-        if status.state is not JobState.DONE or not isinstance(result, Quality):
-            return
-        if status.id in self._program.told_by_pages:
-            return
-        program = self._program
-        program.models_page.read_figures()
-        program.window.notice.show_notice(summary(result), "Chat", lambda: program.chat_with(result.path))
+    def _on_measured(self, quality: Quality) -> None:
+        self._services.library.read_figures()
+        self._notice.show_notice(summary(quality), "Chat", lambda: self._navigation.chat_with(quality.path))
 
 
 def _requests(status: JobStatus) -> list[MeasureQuality]:

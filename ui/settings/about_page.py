@@ -14,14 +14,13 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPush
 from app.diagnostics.about import components, cpu_sentence, licences_text
 from app.diagnostics.report import diagnostics
 from app.system.hardware import available_memory_bytes, cpu_name, physical_cores, total_memory_bytes, usable_cores
-from app.system.paths import Paths
 from app.units import percent
 from ui.widgets.facts_grid import FactsGrid
 from ui.widgets.scrolled import scrolled
 from ui.words import size
 
 if TYPE_CHECKING:
-    from ui.program import Program
+    from workers.services import Services
 
 
 _WIDTH = 720
@@ -156,20 +155,20 @@ def _label(role: str, text: str = "") -> QLabel:
 Facts = list[tuple[str, str]]
 
 
-def make_about_page(program: Program, paths: Paths) -> AboutPage:
+def make_about_page(services: Services) -> AboutPage:
     """The page, connected."""
-    page = AboutPage(paths.home)
-    _About(page, program, paths)
+    page = AboutPage(services.paths.home)
+    _About(page, services)
     return page
 
 
 class _About(QObject):
     """The slots. Lives as long as the page."""
 
-    def __init__(self, page: AboutPage, program: Program, paths: Paths) -> None:
+    def __init__(self, page: AboutPage, services: Services) -> None:
         super().__init__(page)
-        self._page, self._program, self._paths = page, program, paths
-        tasks = program.tasks
+        self._page, self._services, self._paths = page, services, services.paths
+        tasks = services.tasks
         page.facts_wanted.connect(
             lambda: tasks.run(_facts, on_result=lambda facts: page.show_facts(*facts), receiver=page)
         )
@@ -181,17 +180,17 @@ class _About(QObject):
             QGuiApplication.clipboard().setText(text)
             self._page.show_copied()
 
-        self._program.tasks.run(diagnostics, self._paths, self._shown(), on_result=copy, receiver=self._page)
+        self._services.tasks.run(diagnostics, self._paths, self._shown(), on_result=copy, receiver=self._page)
 
     def _shown(self) -> dict[str, str]:
         """What only the window knows."""
-        screen, model = self._program.window.screen(), self._program.engine.model
+        screen, model = self._page.screen(), self._services.engine.model
         pixels, scale = screen.size(), screen.devicePixelRatio()
         return {
             "Window system": QGuiApplication.platformName(),
             "Screen": f"{pixels.width()} x {pixels.height()} at {percent(scale)}",
             "Model": f"{model.name} {model.quantization}, safe mode {model.safe_mode}" if model else "none",
-            "Engine": self._program.engine.state.value,
+            "Engine": self._services.engine.state.value,
         }
 
 

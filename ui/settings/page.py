@@ -24,8 +24,8 @@ from workers.engine.client import EngineState
 if TYPE_CHECKING:
     from app.engine.messages import MachineSpeed
     from workers.engine.client import ChatEngine
+    from workers.hub_services import HubServices
     from workers.machine_speed import SpeedService
-    from workers.services import HubServices
     from workers.settings_store import SettingsStore
 
 
@@ -55,7 +55,7 @@ class SettingsPage(QWidget):
         self.editors: dict[str, QWidget] = {}
         self._build()
         self._show(settings.current)
-        settings.changed.connect(self._show)
+        settings.changed.connect(lambda _fields: self._show(settings.current))
         engine.state_changed.connect(lambda _state: self._on_engine_changed())
         engine.progress.connect(self._on_progress)
         engine.threads_measured.connect(self._on_threads_measured)

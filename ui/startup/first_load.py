@@ -13,7 +13,7 @@ from app.diagnostics.last_run import BadEnd, End
 from app.engine.loading_marker import LoadingMarker, read_marker
 from app.operation import Stage
 from app.recipe.begun import BegunRecipe, forget
-from app.settings import Settings
+from app.settings import WindowState
 from app.system.paths import Paths
 from ui.errors import NoticeBar
 
@@ -27,17 +27,17 @@ class Start:
     suspect: Path | None = None
 
 
-def decide(settings: Settings, marker: LoadingMarker | None, starter: Path) -> Start:
+def decide(state: WindowState, marker: LoadingMarker | None, starter: Path) -> Start:
     """The model that was loaded last, else the starter; nothing where `marker` tells of a death."""
     if marker is not None:
         return Start(notice=_words(marker), suspect=marker.path)
-    last = Path(settings.last_model) if settings.last_model else starter
+    last = Path(state.last_model) if state.last_model else starter
     if last.is_file():
         return Start(load=last)
     fallback = starter if starter.is_file() else None
     if fallback is not None and last.name == starter.name:
         return Start(fallback)  # that of a bundle which was moved, or replaced by a newer one in another folder
-    if not settings.last_model:
+    if not state.last_model:
         return Start(notice="The model that comes with Bantam is not there. Add a .gguf file.")
     instead = " The model that comes with Bantam is loaded instead." if fallback else ""
     return Start(fallback, f"{last.name}, which was loaded last, is not there: {last.parent}.{instead}")

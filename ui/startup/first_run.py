@@ -18,8 +18,10 @@ from app.system.paths import STARTER_MODEL
 from workers.engine.client import EngineState
 
 if TYPE_CHECKING:
-    from ui.program import Program
-    from workers.services import HubServices
+    from ui.chat.empty import ChatEmpty
+    from ui.models.models_model import ModelsModel
+    from ui.navigation import Navigation
+    from workers.services import Services
 
 QUIET_MS = 3000
 """So long nothing must have happened before the measurement begins."""
@@ -33,21 +35,21 @@ _IDLE = (EngineState.READY, EngineState.EMPTY)
 class FirstRun(QObject):
     """Lives as long as the hub's services."""
 
-    def __init__(self, program: Program, hub: HubServices) -> None:
-        super().__init__(hub)
-        self._program, self._hub = program, hub
-        self._empty = program.chat_page.empty
+    def __init__(self, services: Services, models: ModelsModel, empty: ChatEmpty, navigation: Navigation) -> None:
+        super().__init__(services.hub)
+        self._services, self._hub, self._models, self._empty = services, services.hub, models, empty
+        hub, engine = services.hub, services.engine
         self._asked = self._put_off = self._given_up = self._closed = False
         self._waits = 0
         self.quiet = QTimer(self, singleShot=True, interval=QUIET_MS)
         self.quiet.timeout.connect(self._measure)
-        self._empty.first_model.show_wanted.connect(self._show_on_discover)
-        program.engine.state_changed.connect(self._on_state_changed)
-        program.models.modelReset.connect(self._show)
+        self._empty.first_model.show_wanted.connect(navigation.show_repository)
+        engine.state_changed.connect(self._on_state_changed)
+        models.modelReset.connect(self._show)
         hub.speed.changed.connect(self._on_speed_changed)
         hub.jobs.changed.connect(self._on_job_changed, Qt.ConnectionType.QueuedConnection)
         hub.browser.offline_changed.connect(lambda _offline: self._show())
-        self._on_state_changed(program.engine.state)
+        self._on_state_changed(engine.state)
         self._show()
 
     def close(self) -> None:
@@ -97,14 +99,14 @@ class FirstRun(QObject):
             # Whoever cancels it in the strip has decided; a failure would come again.
             self._given_up = self._hub.speed.speed is None and not self._put_off
             self._asked = self._put_off = False
-            if self._program.engine.state in _IDLE:
+            if self._services.engine.state in _IDLE:
                 self._wait()
         self._show()
 
     # the suggestion
 
     def _show(self) -> None:
-        if self._closed or not self._program.models.entries:
+        if self._closed or not self._models.entries:
             return  # of what is on the disk nothing is known yet, or it does not matter any more
         line, speed = self._empty.first_model, self._hub.speed.speed
         if self._has_a_model():
@@ -113,8 +115,8 @@ class FirstRun(QObject):
         if speed is None and not self._given_up:
             line.show_measuring()
             return
-        settings, total = self._program.settings.current, total_memory_bytes()
-        loaded = self._program.engine.model
+        settings, total = self._services.settings.current, total_memory_bytes()
+        loaded = self._services.engine.model
         budget = memory_budget(loaded.need.total_bytes if loaded is not None else 0)
         choice = suggest(total, settings.context_tokens, budget, speed, settings.target_ms_per_token).choice
         offline = self._hub.browser.is_offline or not has_network()
@@ -122,14 +124,8 @@ class FirstRun(QObject):
 
     def _has_a_model(self) -> bool:
         """One of the user's own, beside the one that comes with Bantam."""
-        loaded = self._program.engine.model
+        loaded = self._services.engine.model
         if loaded is not None and loaded.path.name != STARTER_MODEL.name:
             return True
-        own = (entry for entry in self._program.models.entries if entry.source is not ModelSource.STARTER)
+        own = (entry for entry in self._models.entries if entry.source is not ModelSource.STARTER)
         return any(entry.can_load or entry.is_folder or entry.source is ModelSource.AWAY for entry in own)
-
-    def _show_on_discover(self, repository_id: str) -> None:
-        from ui.program import DISCOVER
-
-        self._program.window.show_page(DISCOVER)
-        self._program.discover_page.show_repository(repository_id)

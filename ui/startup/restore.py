@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QRect, QSize, QUrl
 from PySide6.QtWidgets import QWidget
 
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import printable
-from app.system.files import read_json, write_atomic
 from ui.window.main_window import usual_size
 from workers.protocol import Failure
 
 if TYPE_CHECKING:
     from ui.chat.page import ChatPage
-    from ui.program import Program
-    from ui.window.main_window import MainWindow
+    from ui.navigation import Navigation
     from workers.chat_storage import ChatStorage
+    from workers.services import Services
 
 
 _HANDLE = QSize(160, 24)
@@ -65,54 +61,17 @@ def restore_chat(page: ChatPage, storage: ChatStorage, conversation_id: str) -> 
     storage.run(lambda store: store.is_listed(conversation_id), on_found, lambda *_: on_found(False))
 
 
-def state_of(window: MainWindow, chat: ChatPage) -> WindowState:
-    """What to remember at the end."""
-    geometry = bytes(window.saveGeometry().data())
-    return WindowState.of_geometry(geometry, window.pages.currentIndex(), chat.conversation.id)
+def geometry_of(window: QWidget) -> str:
+    """Where the window stands, as `WindowState.geometry` keeps it."""
+    return base64.b64encode(bytes(window.saveGeometry().data())).decode("ascii")
 
 
-# Where the window stood and what it showed: one small file in the data folder, so that BANTAM_HOME moves it too.
-
-
-@dataclass(frozen=True, slots=True)
-class WindowState:
-    """`geometry` is Qt's own (`QWidget.saveGeometry`), in base64; "" means: as the program likes."""
-
-    geometry: str = ""
-    page: int = 0
-    conversation: str = ""
-    """Id of the chat that was open; "" for a new one."""
-
-    @classmethod
-    def of_geometry(cls, geometry: bytes, page: int = 0, conversation: str = "") -> WindowState:
-        return cls(base64.b64encode(geometry).decode("ascii"), page, conversation)
-
-    def geometry_bytes(self) -> bytes:
-        """For `QWidget.restoreGeometry`; empty where there is none or it is damaged."""
-        try:
-            return base64.b64decode(self.geometry, validate=True)
-        except (ValueError, binascii.Error):
-            return b""
-
-
-def load_window_state(path: Path) -> WindowState:
-    """A missing or damaged file is the default, field by field: nothing of value is in it."""
+def geometry_bytes(geometry: str) -> bytes:
+    """For `QWidget.restoreGeometry`; empty where there is none or it is damaged."""
     try:
-        data: Any = read_json(path)
-        page, conversation = data.get("page", 0), data.get("conversation", "")
-        return WindowState(
-            str(data.get("geometry", "")),
-            page if isinstance(page, int) and page >= 0 else 0,
-            conversation if isinstance(conversation, str) else "",
-        )
-    except (OSError, ValueError, AttributeError):
-        return WindowState()
-
-
-def save_window_state(path: Path, state: WindowState) -> None:
-    """Written at the end, when a full disk is no longer worth a message."""
-    with contextlib.suppress(OSError):
-        write_atomic(path, json.dumps(asdict(state)).encode())
+        return base64.b64decode(geometry, validate=True)
+    except (ValueError, binascii.Error):
+        return b""
 
 
 # A model file that was opened from outside, by a double click or on the command line: used where it lies.
@@ -126,22 +85,28 @@ def file_of_argument(argument: str) -> Path | None:
     return Path(local).absolute()
 
 
-def open_file(program: Program, path: Path, otherwise: Path | None = None) -> None:
+def open_file(
+    services: Services,
+    navigation: Navigation,
+    show_failure: Callable[[Failure], None],
+    path: Path,
+    otherwise: Path | None = None,
+) -> None:
     """Look at the file, add it to the models if it is one, load it and show the chat.
 
     `otherwise` is loaded where it is none.
     """
 
     def on_header(_header: GgufHeader) -> None:
-        program.models_page.include((path,))
-        program.chat_with(path)
+        services.library.include((path,))
+        navigation.chat_with(path)
 
     def on_error(failure: Failure) -> None:
         if otherwise is not None:
-            program.current.load(otherwise)  # first: a load that begins takes away what was said of the last
-        program.window.show_failure(Failure(refusal(path, failure.sentence), failure.hint))
+            services.current.load(otherwise)  # first: a load that begins takes away what was said of the last
+        show_failure(Failure(refusal(path, failure.sentence), failure.hint))
 
-    program.tasks.run(read_header, path, on_result=on_header, on_error=on_error, receiver=program)
+    services.tasks.run(read_header, path, on_result=on_header, on_error=on_error, receiver=services)
 
 
 def refusal(path: Path, sentence: str) -> str:

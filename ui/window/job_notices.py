@@ -19,30 +19,31 @@ from app.library.other_programs import OtherModel, find_models
 from app.measure.messages import MeasureQuality
 from app.operations import models_made
 from app.quantize.messages import Quantize, Quantized
-from app.system.paths import Paths
-from ui.errors import MessageBar
+from ui.errors import MessageBar, NoticeBar
 from ui.words import size
 from workers.downloads import DownloadState, DownloadStatus
 from workers.hub_builds import kept_words
 from workers.jobs import JobState, JobStatus
 
 if TYPE_CHECKING:
-    from ui.program import Program
-    from workers.services import HubServices
+    from ui.navigation import Navigation
+    from ui.window.main_window import MainWindow
+    from workers.hub_services import HubServices
+    from workers.services import Services
 
 
-def connect_hub(program: Program, hub: HubServices) -> None:
+def connect_hub(services: Services, hub: HubServices, window: MainWindow, navigation: Navigation) -> None:
     """Connect the services with the window; once."""
-    _HubWiring(program, hub)
+    _HubWiring(services, hub, window, navigation)
 
 
 class _HubWiring(QObject):
     """The slots. Lives as long as the services."""
 
-    def __init__(self, program: Program, hub: HubServices) -> None:
+    def __init__(self, services: Services, hub: HubServices, window: MainWindow, navigation: Navigation) -> None:
         super().__init__(hub)
-        self._program, self._hub = program, hub
-        strip = program.window.strip
+        self._services, self._hub, self._window, self._navigation = services, hub, window, navigation
+        strip = window.strip
         hub.downloads.changed.connect(strip.show_status)
         hub.downloads.ended.connect(self._on_download_ended)
         self._told: dict[type[object], tuple[MessageBar, str]] = {}
@@ -50,30 +51,30 @@ class _HubWiring(QObject):
         hub.jobs.changed.connect(strip.show_job)
         hub.jobs.changed.connect(self._on_job_changed)
         hub.jobs.ended.connect(self._on_job_ended)
-        hub.speed.failed.connect(program.window.show_failure)
+        hub.speed.failed.connect(window.show_failure)
         strip.pause_requested.connect(hub.downloads.pause)
         strip.resume_requested.connect(hub.downloads.resume)
         strip.cancel_requested.connect(hub.downloads.cancel)
         strip.job_cancel_requested.connect(hub.jobs.cancel)
-        program.engine.answer_finished.connect(self._on_answer_finished)
+        services.engine.answer_finished.connect(self._on_answer_finished)
 
     def _on_download_ended(self, status: DownloadStatus) -> None:
-        window = self._program.window
+        window = self._window
         window.strip.remove(status.id)
-        self._program.models_page.refresh()
+        self._services.library.refresh()
         if status.state is not DownloadState.DONE:
             return
         path = status.plan.folder / status.plan.files[0].path
         if path.suffix.lower() == ".gguf":
-            window.notice.show_notice(f"{status.plan.title} is here.", "Chat", lambda: self._program.chat_with(path))
+            window.notice.show_notice(f"{status.plan.title} is here.", "Chat", lambda: self._navigation.chat_with(path))
         else:
             window.notice.show_notice(f"{status.plan.title} is here, in {status.plan.folder}.")
 
     def _on_job_ended(self, status: JobStatus) -> None:
-        window = self._program.window
+        window = self._window
         window.strip.show_job(status)
-        self._program.models_page.include(models_made(status.job.requests))
-        if status.id in self._program.told_by_pages:
+        self._services.library.include(models_made(status.job.requests))
+        if status.job.has_own_words:
             return
         if status.failure is not None:
             hint = f"{status.failure.hint} {kept_words(status)}".strip()
@@ -90,7 +91,7 @@ class _HubWiring(QObject):
         elif status.state is JobState.DONE and isinstance(status.result, Quantized):
             self._on_quantized(status.result)
         if any(isinstance(request, Quantize) for request in status.job.requests):
-            self._program.models_page.refresh()
+            self._services.library.refresh()
 
     def _on_job_changed(self, status: JobStatus) -> None:
         """One more of a kind has begun: how the last one did not end well is not news any more."""
@@ -100,13 +101,13 @@ class _HubWiring(QObject):
                 bar.hide()
 
     def _on_quantized(self, result: Quantized) -> None:
-        self._program.models_page.select(result.path)
+        self._navigation.model_made.emit(result.path)
         words = f"{result.path.name} is here: {size(result.source_bytes)} became {size(result.size_bytes)}."
-        notice = self._program.window.notice
-        notice.show_notice(words, "Chat", lambda: self._program.chat_with(result.path))
+        notice = self._window.notice
+        notice.show_notice(words, "Chat", lambda: self._navigation.chat_with(result.path))
 
     def _on_answer_finished(self, statistics: AnswerStatistics | None) -> None:
-        model = self._program.engine.model
+        model = self._services.engine.model
         if model is not None and statistics is not None:
             self._hub.speed.record(model, statistics)
 
@@ -115,27 +116,27 @@ def _kind(status: JobStatus) -> type[object]:
     return type(status.job.requests[-1])
 
 
-def offer_what_is_here(program: Program, hub: HubServices, paths: Paths) -> None:
+def offer_what_is_here(services: Services, notice: NoticeBar) -> None:
     """Look, in a thread, for parts that nobody remembers and for models of other programs; offer what is new."""
+    hub, paths = services.hub, services.paths
     known = [status.plan for status in hub.downloads.statuses]
-    offered = set(program.settings.current.offered_files) | set(program.settings.current.model_files)
+    offered = set(services.state.current.offered_files) | set(services.settings.current.model_files)
 
     def look() -> tuple[tuple[Orphan, ...], tuple[OtherModel, ...]]:
         return orphans(paths, known), tuple(m for m in find_models() if str(m.path) not in offered)
 
     def on_result(found: tuple[tuple[Orphan, ...], tuple[OtherModel, ...]]) -> None:
-        if program.window.notice.sentence:
+        if notice.sentence:
             return  # what a start has to say stays; nothing is lost, the next one offers it
         if found[0]:
-            _offer_orphans(program, hub, found[0])
+            _offer_orphans(notice, hub, found[0])
         elif found[1]:
-            _offer_models(program, found[1])
+            _offer_models(notice, services, found[1])
 
-    program.tasks.run(look, on_result=on_result, receiver=hub)
+    services.tasks.run(look, on_result=on_result, receiver=hub)
 
 
-def _offer_orphans(program: Program, hub: HubServices, found: tuple[Orphan, ...]) -> None:
-    notice = program.window.notice
+def _offer_orphans(notice: NoticeBar, hub: HubServices, found: tuple[Orphan, ...]) -> None:
     total = size(sum(orphan.size_bytes for orphan in found))
     what = f"“{found[0].target.name}”" if len(found) == 1 else f"{len(found)} files"
     notice.say(f"{what} of an earlier download did not arrive whole ({total}).")
@@ -145,15 +146,14 @@ def _offer_orphans(program: Program, hub: HubServices, found: tuple[Orphan, ...]
     notice.add_button("Remove", lambda: [remove_part(orphan.target) for orphan in found])
 
 
-def _offer_models(program: Program, found: tuple[OtherModel, ...]) -> None:
-    settings, paths = program.settings, tuple(str(model.path) for model in found)
+def _offer_models(notice: NoticeBar, services: Services, found: tuple[OtherModel, ...]) -> None:
+    settings, state = services.settings, services.state
+    paths = tuple(str(model.path) for model in found)
     programs = " and ".join(dict.fromkeys(model.program for model in found))
-    settings.update(offered_files=(*settings.current.offered_files, *paths))
+    state.update(offered_files=(*state.current.offered_files, *paths))
     what = f"“{Path(paths[0]).name}”" if len(found) == 1 else f"{len(found)} models"
-    program.window.notice.say(f"{what} of {programs} can be used where they lie; nothing is copied.")
-    program.window.notice.add_button(
-        "Add to my models", lambda: settings.update(model_files=(*settings.current.model_files, *paths))
-    )
+    notice.say(f"{what} of {programs} can be used where they lie; nothing is copied.")
+    notice.add_button("Add to my models", lambda: settings.update(model_files=(*settings.current.model_files, *paths)))
 
 
 # The question before the program ends in the middle of a job that takes a while, and what it says becomes of it.

@@ -22,7 +22,6 @@ from PySide6.QtWidgets import (
 )
 
 from app.engine.messages import TooLarge
-from app.settings import Settings
 from app.units import grouped
 from ui.errors import ErrorBar, MessageBar, NoticeBar
 from ui.look.icons import set_icon
@@ -40,7 +39,7 @@ from workers.protocol import Failure
 
 if TYPE_CHECKING:
     from workers.engine.client import ChatEngine
-    from workers.settings_store import SettingsStore
+    from workers.settings_store import SettingsStore, WindowStateStore
 
 
 SMALLEST = (900, 600)
@@ -54,9 +53,16 @@ class MainWindow(QMainWindow):
     closed = Signal()
     """The window is hidden and the program may end."""
 
-    def __init__(self, engine: ChatEngine, settings: SettingsStore, models: ModelsModel, current: CurrentModel) -> None:
+    def __init__(
+        self,
+        engine: ChatEngine,
+        settings: SettingsStore,
+        state: WindowStateStore,
+        models: ModelsModel,
+        current: CurrentModel,
+    ) -> None:
         super().__init__()
-        self._engine, self._settings, self._current = engine, settings, current
+        self._engine, self._settings, self._state, self._current = engine, settings, state, current
         self._models = models
         self.quit_question: Callable[[], str] = lambda: ""
         """What the user should know before the window is closed now; "" where there is nothing."""
@@ -73,7 +79,8 @@ class MainWindow(QMainWindow):
         self._lay_out()
         self._connect()
         self._add_keys()
-        self._on_settings_changed(settings.current)
+        self._on_settings_changed()
+        self._show_panel()
 
     def add_page(self, word: str, icon: str, make: Callable[[], QWidget], *, at_foot: bool = False) -> None:
         """One more page at the end of the rail, or at its foot. `make` is called when the page is first wanted."""
@@ -129,8 +136,8 @@ class MainWindow(QMainWindow):
 
     # what happens
 
-    def _on_settings_changed(self, settings: Settings) -> None:
-        self.panel.setVisible(settings.show_performance_panel)
+    def _on_settings_changed(self) -> None:
+        settings = self._settings.current
         self.panel.set_target(settings.target_ms_per_token)
         self.top.picker.verdict.settings = settings
 
@@ -143,7 +150,10 @@ class MainWindow(QMainWindow):
         self.error.hide()
 
     def _toggle_panel(self) -> None:
-        self._settings.update(show_performance_panel=not self._settings.current.show_performance_panel)
+        self._state.update(show_performance_panel=not self._state.current.show_performance_panel)
+
+    def _show_panel(self) -> None:
+        self.panel.setVisible(self._state.current.show_performance_panel)
 
     def _on_state_changed(self, state: EngineState) -> None:
         # Where there is nothing to stop, Esc belongs to what has the focus: a field, a message being edited.
@@ -182,7 +192,8 @@ class MainWindow(QMainWindow):
         self.top.picker.picked.connect(current.load)
         self.top.stop_requested.connect(self._on_stop)
         self.top.panel_toggled.connect(self._toggle_panel)
-        self._settings.changed.connect(self._on_settings_changed)
+        self._settings.changed.connect(lambda _fields: self._on_settings_changed())
+        self._state.changed.connect(lambda _fields: self._show_panel())
 
     def _add_keys(self) -> None:
         for keys, slot in (

@@ -19,37 +19,64 @@ from app.recipe.messages import FinishModel
 from app.recipe.recipe import QuantizeStep, Recipe
 from app.recipe.work import place_for
 from app.recover.messages import Recovered
-from app.system.paths import Paths
 from ui.errors import NoticeBar
+from ui.navigation import Page
 from ui.words import KEPT
 from ui.workshop.counterparts import PLAIN_TYPE, found_words
 from ui.workshop.page import MAKE
 from ui.workshop.recipe_words import recovered_words
-from workers.jobs import FINAL_JOB_STATES, JobState, JobStatus
+from workers.jobs import JobHandle, JobState, JobStatus
 from workers.protocol import Failure
 from workers.recipe_jobs import recipe_job
 
 if TYPE_CHECKING:
-    from ui.program import Program
+    from ui.errors import WindowBars
+    from ui.models.models_model import ModelsModel
+    from ui.navigation import Navigation
     from ui.workshop.compare_pane import ComparePane
     from ui.workshop.page import WorkshopPage
+    from workers.services import Services
 
 
-def connect_recipes(page: WorkshopPage, program: Program, paths: Paths) -> None:
+@dataclasses.dataclass(frozen=True, slots=True)
+class LeftRecipe:
+    """A recipe that the last run did not see the end of, and what takes it out of the bar above all pages."""
+
+    begun: BegunRecipe
+    leave_out: Callable[[], None]
+
+
+def connect_recipes(
+    page: WorkshopPage,
+    services: Services,
+    models: ModelsModel,
+    bars: WindowBars,
+    navigation: Navigation,
+    left: LeftRecipe | None = None,
+) -> None:
     """Connect the page's recipe with the services; once."""
-    _Recipes(page, program, paths)
+    _Recipes(page, services, models, bars, navigation, left)
 
 
 class _Recipes(QObject):
     """The slots. Lives as long as the page."""
 
-    def __init__(self, page: WorkshopPage, program: Program, paths: Paths) -> None:
+    def __init__(
+        self,
+        page: WorkshopPage,
+        services: Services,
+        models: ModelsModel,
+        bars: WindowBars,
+        navigation: Navigation,
+        left: LeftRecipe | None,
+    ) -> None:
         super().__init__(page)
-        self._page, self._pane, self._program, self._paths = page, page.make, program, paths
-        self._running: tuple[int, Path, Recipe] | None = None
+        self._page, self._pane, self._services, self._paths = page, page.make, services, services.paths
+        self._models, self._bars, self._navigation = models, bars, navigation
+        self._running: JobHandle | None = None
         self._result: Path | None = None
         """A file that is shown as soon as the list of models has it."""
-        hub, pane = program.hub, page.make
+        hub, pane = services.hub, page.make
         pane.plan_wanted.connect(self._on_plan_wanted)
         pane.run_requested.connect(self._on_run)
         pane.cancel_requested.connect(self._on_cancel)
@@ -58,37 +85,34 @@ class _Recipes(QObject):
         hub.recipes.offered.connect(pane.show_offers)
         hub.recipes.offered.connect(page.compare.show_offers)
         hub.recipes.refused.connect(pane.refuse)
-        hub.jobs.changed.connect(self._on_job)
-        hub.jobs.ended.connect(self._on_job)
         hub.speed.changed.connect(self._on_speed)
         pane.source.activated.connect(lambda _number: self._remember_source())
-        if program.settings.current.last_source:
-            pane.choose(Path(program.settings.current.last_source))
-        self._show_begun()
-        program.models.modelReset.connect(self._show_result)
-        program.models.dataChanged.connect(lambda *_: self._show_result())
+        if services.state.current.last_source:
+            pane.choose(Path(services.state.current.last_source))
+        if left is not None:
+            self._show_begun(left)
+        models.modelReset.connect(self._show_result)
+        models.dataChanged.connect(lambda *_: self._show_result())
 
-    def _show_begun(self) -> None:
+    def _show_begun(self, left: LeftRecipe) -> None:
         """The recipe that the last run did not see the end of stands here, whatever the user said to the notice.
 
         The bar above all pages speaks of it no longer: nobody needs to read it twice.
         """
-        if (begun := self._program.begun_recipe) is not None:
-            bar = self._pane.notice
-            self._program.leave_out_recipe()
-            self._pane.show_for(begun.source, begun.recipe)
-            bar.show_notice(begun.sentence, "Go on", lambda: self._on_run(begun.source, begun.recipe))
-            bar.when_dismissed(lambda: forget(self._paths))
+        begun, bar = left.begun, self._pane.notice
+        left.leave_out()
+        self._pane.show_for(begun.source, begun.recipe)
+        bar.show_notice(begun.sentence, "Go on", lambda: self._on_run(begun.source, begun.recipe))
+        bar.when_dismissed(lambda: forget(self._paths))
 
     def _remember_source(self, source: Path | None = None) -> None:
         """What was used last, or what is chosen now, is chosen at the next start."""
-        entry, settings = self._pane.entry, self._program.settings
-        path = str(source or (entry.path if entry is not None else ""))
-        if path and path != settings.current.last_source:
-            settings.update(last_source=path)
+        entry = self._pane.entry
+        if path := str(source or (entry.path if entry is not None else "")):
+            self._services.state.update(last_source=path)
 
     def _on_plan_wanted(self, source: Path, recipe: Recipe) -> None:
-        hub, settings = self._program.hub, self._program.settings.current
+        hub, settings = self._services.hub, self._services.settings.current
         if hub.speed.speed is None:
             hub.speed.measure()  # for the ms a token; the plan is asked again when it is there
         hub.recipes.plan(source, recipe, settings.context_tokens)
@@ -98,11 +122,11 @@ class _Recipes(QObject):
             self._ask_for_offers(source, missing)
 
     def _ask_for_offers(self, source: Path, types: tuple[str, ...]) -> None:
-        settings = self._program.settings.current
-        self._program.hub.recipes.offers(source, types, settings.context_tokens, settings.kv_type)
+        settings = self._services.settings.current
+        self._services.hub.recipes.offers(source, types, settings.context_tokens, settings.kv_type)
 
     def _on_speed(self) -> None:
-        if not self._program.hub.speed.is_measuring:
+        if not self._services.hub.speed.is_measuring:
             self._pane.forget_offers()
             self._page.compare.forget_offers()
             self._pane.refresh()
@@ -117,26 +141,21 @@ class _Recipes(QObject):
             bar.hide()  # what is told there is of an earlier run
         self._remember_source(source)
         remember(self._paths, BegunRecipe(source, recipe))
-        number = self._program.hub.jobs.next_id
-        self._running = (number, source, recipe)
-        self._program.told_by_pages.add(number)
-        self._program.hub.jobs.add(job)
+        handle = self._services.hub.jobs.add(dataclasses.replace(job, has_own_words=True))
+        handle.progressed.connect(self._pane.show_job)
+        handle.ended.connect(lambda status: self._on_ended(status, source, recipe))
+        self._running = handle
 
     def _on_cancel(self) -> None:
         if self._running is not None:
-            self._program.hub.jobs.cancel(self._running[0])
+            self._services.hub.jobs.cancel(self._running.id)
 
-    def _on_job(self, status: JobStatus) -> None:
-        if self._running is None or status.id != self._running[0]:
-            return
+    def _on_ended(self, status: JobStatus, source: Path, recipe: Recipe) -> None:
         self._pane.show_job(status)
-        if status.state not in FINAL_JOB_STATES:
-            return
-        _, source, recipe = self._running
         self._running = None
-        if not self._program.hub.jobs.is_closing:
+        if not self._services.hub.jobs.is_closing:
             forget(self._paths)
-        self._program.models_page.refresh()
+        self._services.library.refresh()
         self._pane.refresh()  # what the plan says of earlier results and of the time is not so any more
         if status.state is JobState.DONE:
             self._on_done(status)
@@ -147,11 +166,11 @@ class _Recipes(QObject):
 
     def _on_done(self, status: JobStatus) -> None:
         files = [request.model for request in status.job.requests if isinstance(request, MeasureQuality)]
-        self._program.models_page.read_figures()
+        self._services.library.read_figures()
         self._result = files[0] if files else None
         words = " ".join((_made_words(status, files), *status.notices))
         if not self._is_shown:
-            self._tell(self._program.window.notice, words, files, self._program.show_workshop)
+            self._tell(self._bars.notice, words, files, lambda: self._navigation.show_page(Page.WORKSHOP))
         else:
             self._tell(self._page.compare.notice, words, files)
             self._tell(self._pane.notice, words, files, lambda: self._page.show_result(files[0]))
@@ -163,7 +182,7 @@ class _Recipes(QObject):
         """With the ways to what was made: `compare` where that is not what is seen already."""
         bar.say(words)
         if files:
-            bar.add_button("Chat", lambda: self._program.chat_with(files[0]))
+            bar.add_button("Chat", lambda: self._navigation.chat_with(files[0]))
         if files and compare is not None:
             bar.add_button("Compare", compare)
         if not files:
@@ -171,20 +190,20 @@ class _Recipes(QObject):
 
     def _on_failed(self, failure: Failure, source: Path, recipe: Recipe) -> None:
         told = dataclasses.replace(failure, hint=f"{failure.hint} {KEPT}".strip())
-        bars = (self._pane.error,) if self._is_shown else (self._pane.error, self._program.window.error)
+        bars = (self._pane.error,) if self._is_shown else (self._pane.error, self._bars.error)
         for bar in bars:
             bar.show_failure(told)
             bar.add_button("Run again", lambda: self._on_run(source, recipe))
         self._page.show_view(MAKE)
 
     def _show_result(self) -> None:
-        if self._result is not None and self._program.models.entry(self._result) is not None:
+        if self._result is not None and self._models.entry(self._result) is not None:
             path, self._result = self._result, None
             self._page.show_result(path)
 
     @property
     def _is_shown(self) -> bool:
-        return self._program.window.pages.currentWidget() is self._page
+        return self._page.isVisibleTo(self._page.window())
 
 
 def _made_words(status: JobStatus, files: Sequence[Path]) -> str:
@@ -197,27 +216,27 @@ def _made_words(status: JobStatus, files: Sequence[Path]) -> str:
 # Between the comparison of a pruned model and the hub: what is looked for, and the sentence about what was found.
 
 
-def connect_ready_made(pane: ComparePane, program: Program) -> None:
+def connect_ready_made(pane: ComparePane, services: Services, navigation: Navigation) -> None:
     """Connect the pane with the hub; once."""
-    _ReadyMade(pane, program)
+    _ReadyMade(pane, services, navigation)
 
 
 class _ReadyMade(QObject):
     """The slots. Lives as long as the pane."""
 
-    def __init__(self, pane: ComparePane, program: Program) -> None:
+    def __init__(self, pane: ComparePane, services: Services, navigation: Navigation) -> None:
         super().__init__(pane)
-        self._pane, self._program = pane, program
+        self._pane, self._services = pane, services
         pane.ready_made_wanted.connect(self._on_wanted)
-        pane.discover_requested.connect(program.show_on_discover)
-        program.hub.ready_made.answered.connect(self._on_answered)
-        program.hub.ready_made.failed.connect(self._on_failed)
+        pane.discover_requested.connect(navigation.search)
+        services.hub.ready_made.answered.connect(self._on_answered)
+        services.hub.ready_made.failed.connect(self._on_failed)
 
     def _on_wanted(self, row: LedgerRow) -> None:
-        settings = self._program.settings.current
+        settings = self._services.settings.current
         if row.source is not None:
             wanted = Wanted(row.entry.size_bytes, settings.context_tokens, settings.kv_type, memory_budget())
-            self._program.hub.ready_made.look(row.entry.path, row.source, wanted)
+            self._services.hub.ready_made.look(row.entry.path, row.source, wanted)
 
     def _on_answered(self, path: Path, found: Siblings) -> None:
         nearest = found.models[0] if found.models else None

@@ -19,7 +19,8 @@ from tests.real_models import STDLIB_3M
 from tests.ui.fake_engine import FakeEngine
 from ui.look.theme import ThemeWatcher
 from ui.models.models_model import ENTRY_ROLE
-from ui.program import DISCOVER, Program
+from ui.navigation import Page
+from ui.program import Program
 from workers.jobs import JobState, JobStatus
 
 __all__ = ["hub"]
@@ -47,7 +48,7 @@ def program(qtbot: QtBot, engine: FakeEngine, theme: ThemeWatcher, paths: Paths,
 
 def open_repository(program: Program, qtbot: QtBot) -> QPushButton:
     """Shows what can be made; returns the button that makes a Q4."""
-    program.window.show_page(DISCOVER)
+    program.window.show_page(Page.DISCOVER)
     page = program.discover_page
     page.search.chosen.emit(NAME)
     button = page.view.details.make.four.button

@@ -19,7 +19,7 @@ from ui.discover.table import RemoteColumn, RemoteRow, remote_cell
 from ui.look.theme import ThemeWatcher
 from ui.window.job_strip import DownloadStrip
 from workers.downloads import DownloadState, DownloadStatus
-from workers.services import HubServices
+from workers.hub_services import HubServices
 from workers.settings_store import SettingsStore
 from workers.tasks import TaskRunner
 

@@ -12,13 +12,15 @@ import shiboken6
 from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
+from app.engine.messages import MeasureMachine
 from app.measure.messages import Estimate, MeasureQuality, Quality
 from app.system.paths import Paths
 from tests.ui.fake_engine import FakeEngine
+from tests.ui.fake_jobs import AddedJobs
 from tests.ui.scenes_ledger import FOLDER, figures, source, variants
 from ui.look.theme import ThemeWatcher
 from ui.program import Program
-from workers.jobs import Job, JobState, JobStatus
+from workers.jobs import JobState
 
 ROOT = Path(__file__).parents[3]
 Q8 = variants()[1]
@@ -28,19 +30,14 @@ Q8 = variants()[1]
 def program(qtbot: QtBot, engine: FakeEngine, theme: ThemeWatcher, paths: Paths, monkeypatch) -> Iterator[Program]:
     program = Program(paths, theme, engine)
     qtbot.addWidget(program.window)
-    program.models_page.refresh = lambda: None  # the sample entries stay
-    program.models_page.read_figures = lambda: None
-    program.added: list[Job] = []
-    monkeypatch.setattr(program.hub.jobs, "add", lambda job: _keep(program, job))
+    program.library.refresh = lambda: None  # the sample entries stay
+    program.library.read_figures = lambda: None
+    # A row that can be quantized asks for the computer's speed too.
+    program.added = AddedJobs(program.hub.jobs, monkeypatch, but=(MeasureMachine,))
     yield program
     program.window.hide()
     program.end()
     shiboken6.delete(program)
-
-
-def _keep(program: Program, job: Job) -> None:
-    if isinstance(job.requests[0], MeasureQuality):  # a row that can be quantized asks for the computer's speed too
-        program.added.append(job)
 
 
 def test_a_variant_is_measured_against_its_16_bit_file(program: Program) -> None:
@@ -76,10 +73,9 @@ def test_what_came_of_it_is_told(program: Program) -> None:
         Q8.path, FOLDER, "bundled 1", 512, 4080, Estimate(14.2, 0.3), Estimate(14.1, 0.3),
         Estimate(0.0014, 0.0001), 0.02, Estimate(0.984, 0.003),
     )  # fmt: skip
-    job = program.added[0]
-    program.hub.jobs.ended.emit(JobStatus(1, job, JobState.CANCELLED))
+    program.added.tell(JobState.CANCELLED)
     assert program.window.notice.sentence == ""
-    program.hub.jobs.ended.emit(JobStatus(1, job, JobState.DONE, result=quality))
+    program.added.tell(JobState.DONE, result=quality)
     assert "KL 0.0014 to Qwen3-1.7B" in program.window.notice.sentence
     assert "Chat" in program.window.notice.buttons()
 
@@ -100,9 +96,9 @@ import sys
 import ui.app, ui.program
 from PySide6.QtWidgets import QApplication
 def begin(program):
-    program.window.show_page(ui.program.MODELS)
+    program.window.show_page(ui.program.Page.MODELS)
     print(sorted({"numpy", "pyqtgraph"} & set(sys.modules)))
-    program.window.show_page(ui.program.WORKSHOP)
+    program.window.show_page(ui.program.Page.WORKSHOP)
     program.workshop_page.show_view(1)
     QApplication.processEvents()
     print(sorted({"numpy", "pyqtgraph"} & set(sys.modules)))

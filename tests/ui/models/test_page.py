@@ -20,6 +20,7 @@ from tests.ui.scenes_ledger import source
 from ui.models.models_model import ModelsModel
 from ui.models.page import ModelsPage
 from workers.current_model import CurrentModel
+from workers.library import Library
 from workers.settings_store import SettingsStore
 from workers.tasks import TaskRunner
 
@@ -28,8 +29,12 @@ from workers.tasks import TaskRunner
 def page(qtbot, engine: FakeEngine, settings: SettingsStore, tasks: TaskRunner, paths: Paths) -> ModelsPage:
     current = CurrentModel(engine, settings)
     models = ModelsModel()
-    page = ModelsPage(models, current, engine, settings, tasks, paths)
+    library = Library(paths, settings, tasks)
+    library.scanned.connect(models.set_entries)
+    library.figures_read.connect(models.set_figures)
+    page = ModelsPage(models, library, current, engine, settings, tasks, paths)
     models.setParent(page)
+    page.library = library
     page.current = current  # kept alive with the page, as the program does
     qtbot.addWidget(page)
     return page
@@ -48,8 +53,8 @@ def listed(page: ModelsPage) -> list[Path]:
 
 
 def refresh(page: ModelsPage, qtbot) -> None:
-    page.refresh()
-    qtbot.waitUntil(lambda: not page._scanning)
+    with qtbot.waitSignal(page.library.figures_read):
+        page.library.refresh()
 
 
 def test_folder_is_listed(page: ModelsPage, own_model: Path, qtbot) -> None:
@@ -147,7 +152,7 @@ def test_what_comes_while_the_page_looks_is_found_too(
     looks: list[tuple] = []
     run = tasks.run
     monkeypatch.setattr(tasks, "run", lambda *given, **more: looks.append((given, more)))
-    page.refresh()
+    page.library.refresh()
     late = tmp_path / "late.gguf"
     shutil.copy(STARTER_MODEL, late)
     page.add_files([late])

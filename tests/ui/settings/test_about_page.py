@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PySide6.QtGui import QGuiApplication
@@ -17,21 +18,10 @@ from workers.tasks import TaskRunner
 TIMEOUT_MS = 20_000
 
 
-class Window:
-    """What the page needs of the program."""
-
-    def __init__(self, page_window, tasks: TaskRunner, engine: FakeEngine) -> None:
-        self.window, self.tasks, self.engine = page_window, tasks, engine
-
-
 @pytest.fixture
 def page(qtbot: QtBot, tasks: TaskRunner, loaded_engine: FakeEngine, paths: Paths, monkeypatch) -> AboutPage:
     monkeypatch.setattr("ui.settings.about_page.licences_text", lambda: "All the licences")
-    from PySide6.QtWidgets import QWidget
-
-    window = QWidget()
-    qtbot.addWidget(window)
-    page = make_about_page(Window(window, tasks, loaded_engine), paths)
+    page = make_about_page(SimpleNamespace(paths=paths, tasks=tasks, engine=loaded_engine))
     qtbot.addWidget(page)
     return page
 

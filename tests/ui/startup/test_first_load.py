@@ -11,7 +11,7 @@ import pytest
 
 from app.engine.loading_marker import LoadingMarker
 from app.operation import Stage
-from app.settings import Settings
+from app.settings import WindowState
 from app.system.paths import Paths
 from ui.startup.first_load import Start, decide, forget_marker, stale_marker
 
@@ -34,17 +34,17 @@ def leave_marker(paths: Paths, pid: int) -> None:
 
 
 def test_first_start_loads_the_starter(starter: Path) -> None:
-    assert decide(Settings(), None, starter) == Start(load=starter)
+    assert decide(WindowState(), None, starter) == Start(load=starter)
 
 
 def test_last_model_is_loaded_again(starter: Path, tmp_path: Path) -> None:
     last = tmp_path / "last.gguf"
     last.touch()
-    assert decide(Settings(last_model=str(last)), None, starter) == Start(load=last)
+    assert decide(WindowState(last_model=str(last)), None, starter) == Start(load=last)
 
 
 def test_last_model_that_is_away_is_named(starter: Path) -> None:
-    start = decide(Settings(last_model="/media/usb/last.gguf"), None, starter)
+    start = decide(WindowState(last_model="/media/usb/last.gguf"), None, starter)
     assert start.load == starter
     assert "last.gguf" in start.notice
     assert "/media/usb" in start.notice
@@ -53,18 +53,18 @@ def test_last_model_that_is_away_is_named(starter: Path) -> None:
 def test_the_starter_of_a_version_that_is_gone_is_replaced_by_ours_in_silence(starter: Path) -> None:
     """The archive of a new version is unpacked beside the old one, which is then deleted."""
     gone = f"/home/me/bantam-0.0.9/_internal/resources/starter/{starter.name}"
-    assert decide(Settings(last_model=gone), None, starter) == Start(load=starter)
+    assert decide(WindowState(last_model=gone), None, starter) == Start(load=starter)
 
 
 def test_without_a_starter_nothing_is_loaded_and_that_is_said(tmp_path: Path) -> None:
-    start = decide(Settings(), None, tmp_path / "none.gguf")
+    start = decide(WindowState(), None, tmp_path / "none.gguf")
     assert start.load is None
     assert "Add a .gguf file" in start.notice
 
 
 def test_model_that_killed_the_last_run_is_not_loaded(starter: Path) -> None:
     marker = LoadingMarker(1, Path("/models/big.gguf"), Stage.WARM_UP, False)
-    start = decide(Settings(last_model="/models/big.gguf"), marker, starter)
+    start = decide(WindowState(last_model="/models/big.gguf"), marker, starter)
     assert start.load is None
     assert start.suspect == Path("/models/big.gguf")
     assert "warming up big.gguf" in start.notice

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import shiboken6
@@ -12,14 +13,15 @@ from pytestqt.qtbot import QtBot
 from app.engine.messages import MachineSpeed
 from app.fit.first_choice import suggest
 from app.fit.judgement import MemoryBudget
-from app.settings import load_settings
+from app.settings import load_window_state
 from app.system.paths import STARTER_MODEL, Paths
 from tests.ui.fake_engine import SAMPLE_MODEL, EngineState, FakeEngine
 from tests.ui.fake_hub import GB, FakeHub, FakeSpeed
 from tests.ui.scenes import sample_entries
 from ui.chat.empty import WELCOME
 from ui.look.theme import ThemeWatcher
-from ui.program import DISCOVER, Program
+from ui.navigation import Page
+from ui.program import Program
 from ui.startup import first_run
 from ui.startup.first_run import FirstRun
 
@@ -60,10 +62,15 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     return hub
 
 
+def first_run_of(program: Program, hub: FakeHub) -> FirstRun:
+    services = SimpleNamespace(hub=hub, engine=program.engine, settings=program.settings)
+    return FirstRun(services, program.models, program.chat_page.empty, program.navigation)
+
+
 @pytest.fixture
 def first(program: Program, hub: FakeHub) -> FirstRun:
     program.models.set_entries(STARTER)
-    return FirstRun(program, hub)
+    return first_run_of(program, hub)
 
 
 def load_starter(program: Program, engine: FakeEngine) -> None:
@@ -97,7 +104,7 @@ def test_after_the_first_chat_there_is_no_greeting(
     load_starter(program, engine)
     program.chat_page.composer.set_text("Hello")
     program.chat_page.composer.button.click()
-    qtbot.waitUntil(lambda: load_settings(paths.settings).greeted, timeout=20_000)
+    qtbot.waitUntil(lambda: load_window_state(paths.window_state, paths.settings).greeted, timeout=20_000)
     assert program.chat_page.empty.title == "Ask stdlib 21M"
     again = make()
     load_starter(again, engine)
@@ -111,7 +118,7 @@ def test_who_comes_with_chats_is_not_greeted_again(make, engine: FakeEngine, sto
     program = make()
     load_starter(program, engine)
     qtbot.waitUntil(lambda: program.chat_page.empty.title == "Ask stdlib 21M", timeout=20_000)
-    assert load_settings(paths.settings).greeted
+    assert load_window_state(paths.window_state, paths.settings).greeted
 
 
 def test_it_is_measured_when_nothing_happens(
@@ -185,7 +192,7 @@ def test_who_cancels_it_is_not_asked_again_and_still_gets_a_suggestion(
 
 def test_a_measured_computer_is_not_measured_again(program: Program, engine: FakeEngine, hub: FakeHub) -> None:
     hub.speed.speed = measured()
-    first = FirstRun(program, hub)
+    first = first_run_of(program, hub)
     load_starter(program, engine)
     assert not first.quiet.isActive()
 
@@ -242,8 +249,8 @@ def test_a_download_that_is_broken_is_no_model_yet(first: FirstRun, program: Pro
 def test_discover_begins_with_the_model_of_the_greeting(
     first: FirstRun, program: Program, hub: FakeHub, gigabytes_a_second: float
 ) -> None:
-    program._hub = hub
-    program.window.show_page(DISCOVER)
+    program.services._hub = hub
+    program.window.show_page(Page.DISCOVER)
     page = program.discover_page
     page.set_budget(MemoryBudget(14 * GB, 9 * GB), 16 * GB)
     hub.speed.changed.emit()
@@ -257,8 +264,8 @@ def test_discover_begins_with_the_model_of_the_greeting(
 
 
 def test_the_list_does_not_move_away_from_what_was_opened_of_it(first, program: Program, hub: FakeHub) -> None:
-    program._hub = hub
-    program.window.show_page(DISCOVER)
+    program.services._hub = hub
+    program.window.show_page(Page.DISCOVER)
     page = program.discover_page
     page.set_budget(MemoryBudget(14 * GB, 9 * GB), 16 * GB)
     hub.speed.changed.emit()
@@ -277,7 +284,7 @@ def test_the_button_shows_it_on_discover(first: FirstRun, program: Program, hub:
     hub.speed.end(measured())
     program.chat_page.empty.first_model.button.click()
     assert opened == ["Qwen/Qwen3-8B-GGUF"]
-    assert program.window.pages.currentIndex() == DISCOVER
+    assert program.window.pages.currentIndex() == Page.DISCOVER
 
 
 def test_nothing_begins_once_the_program_ends(first: FirstRun, program: Program, engine: FakeEngine) -> None:

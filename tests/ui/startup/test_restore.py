@@ -17,12 +17,14 @@ from pytestqt.qtbot import QtBot
 
 from app.chat.store import ChatStore
 from app.diagnostics.last_run import BadEnd, End
+from app.settings import WindowState, load_window_state
 from app.system.paths import STARTER_MODEL, Paths
 from tests.ui.fake_engine import FakeEngine
 from ui.look.theme import ThemeWatcher
-from ui.program import CHAT, MODELS, Program
+from ui.navigation import Page
+from ui.program import Program
 from ui.startup.application import Application
-from ui.startup.restore import WindowState, can_be_taken, load_window_state, place
+from ui.startup.restore import can_be_taken, place
 from ui.startup.single_instance import Visit
 
 TIMEOUT_MS = 20_000
@@ -95,10 +97,10 @@ def test_page_and_chat_are_restored(begin, qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: bool(asked), timeout=TIMEOUT_MS)
     program.chat_page.open(asked[0])
     qtbot.waitUntil(lambda: program.chat_page.conversation.id == asked[0], timeout=TIMEOUT_MS)
-    program.window.show_page(MODELS)
+    program.window.show_page(Page.MODELS)
     program = begin()
     qtbot.waitUntil(lambda: program.chat_page.conversation.id == asked[0], timeout=TIMEOUT_MS)
-    assert program.window.pages.currentIndex() == MODELS
+    assert program.window.pages.currentIndex() == Page.MODELS
     program.storage.run(lambda store: store.delete(asked[0]))
     program = begin()
     page = program.chat_page
@@ -138,10 +140,10 @@ def test_a_second_start_opens_its_file_in_this_window(begin, qtbot: QtBot, tmp_p
     file = tmp_path / "mine.gguf"
     file.symlink_to(STARTER_MODEL)
     program = begin()
-    program.window.show_page(MODELS)
+    program.window.show_page(Page.MODELS)
     program.receive(Visit("", file))
     qtbot.waitUntil(lambda: program.current.request.path == file, timeout=TIMEOUT_MS)
-    assert program.window.pages.currentIndex() == CHAT
+    assert program.window.pages.currentIndex() == Page.CHAT
 
 
 def test_a_file_that_is_no_model_is_told_and_not_added(begin, qtbot: QtBot, tmp_path: Path) -> None:
@@ -204,6 +206,6 @@ def test_a_file_that_macos_hands_over_is_announced(qapp) -> None:
 def test_a_state_of_an_older_version_is_only_a_place(tmp_path: Path) -> None:
     file = tmp_path / "window.json"
     file.write_text('{"geometry": "cGxhY2U="}')
-    assert load_window_state(file) == WindowState("cGxhY2U=")
+    assert load_window_state(file, tmp_path / "settings.json") == WindowState("cGxhY2U=")
     file.write_text('{"geometry": "", "page": -3, "conversation": 7}')
-    assert load_window_state(file) == WindowState()
+    assert load_window_state(file, tmp_path / "settings.json").conversation == ""

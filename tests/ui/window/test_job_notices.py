@@ -75,7 +75,7 @@ def test_a_job_stands_in_the_strip_until_it_ends(program: Program) -> None:
 def test_a_finished_download_can_be_chatted_with(program: Program, engine: FakeEngine, paths: Paths) -> None:
     program.hub.downloads.ended.emit(DownloadStatus(1, plan(paths), DownloadState.DONE))
     assert program.window.notice.sentence == "b, Q4_0 is here."
-    program.chat_with(paths.models / "a" / "b" / "m.gguf")
+    program.navigation.chat_with(paths.models / "a" / "b" / "m.gguf")
     assert [call[1][0].path for call in engine.calls if call[0] == "load"] == [paths.models / "a" / "b" / "m.gguf"]
 
 
@@ -106,7 +106,7 @@ def test_models_of_other_programs_are_offered_once(program: Program, qtbot: QtBo
     shutil.copy(STARTER_MODEL, place)
     start(program, qtbot)
     qtbot.waitUntil(lambda: "LM Studio" in program.window.notice.sentence, timeout=TIMEOUT_MS)
-    assert program.settings.current.offered_files == (str(place),)
+    assert program.state.current.offered_files == (str(place),)
     assert program.settings.current.model_files == ()
 
 
@@ -138,7 +138,7 @@ def test_a_folder_becomes_a_model_that_can_be_chatted_with(
     assert made.is_file()
     qtbot.waitUntil(lambda: page.table.currentIndex().data(ENTRY_ROLE).path == made, timeout=TIMEOUT_MS)
     assert page.details.smaller.isHidden(), "it is quantized"
-    program.chat_with(made)
+    program.navigation.chat_with(made)
     assert [call[1][0].path for call in engine.calls if call[0] == "load"][-1] == made
 
 

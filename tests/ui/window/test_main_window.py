@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,12 @@ from PySide6.QtCore import QSize, Qt
 
 from app.engine.messages import TooLarge
 from app.engine.need import MemoryNeed
-from app.settings import Settings, Theme, save_settings
+from app.settings import Theme, WindowState, load_window_state, save_window_state
 from app.system.paths import STARTER_MODEL, Paths
 from tests.ui.fake_engine import SAMPLE_MODEL, EngineState, FakeEngine
 from ui.look.theme import DARK, ThemeWatcher, tokens
 from ui.program import Program
-from ui.startup.restore import WindowState, load_window_state, save_window_state
+from ui.startup.restore import geometry_bytes
 from ui.window.main_window import SMALLEST, usual_size
 from workers.protocol import Failure
 
@@ -67,7 +68,7 @@ def test_f9_hides_the_panel_and_is_remembered(program: Program, qtbot) -> None:
     assert program.window.panel.isVisible()
     press(qtbot, program, "F9")
     assert not program.window.panel.isVisible()
-    assert program.settings.current.show_performance_panel is False
+    assert program.state.current.show_performance_panel is False
 
 
 def test_escape_stops_a_load(program: Program, engine: FakeEngine, qtbot) -> None:
@@ -139,7 +140,7 @@ def test_failed_load_leaves_the_picker_empty(program: Program, engine: FakeEngin
 def test_loaded_model_is_marked_and_remembered(program: Program, engine: FakeEngine) -> None:
     engine.step()
     assert program.window.top.picker.text().startswith(SAMPLE_MODEL.name)
-    assert program.settings.current.last_model == str(STARTER_MODEL)
+    assert program.state.current.last_model == str(STARTER_MODEL)
 
 
 def test_theme_follows_the_setting(program: Program) -> None:
@@ -158,7 +159,7 @@ def test_end_closes_the_engine_and_remembers_the_place(program: Program, engine:
     program.window.hide()
     program.end()
     assert ("close", ()) in engine.calls
-    assert load_window_state(paths.home / "window.json").geometry_bytes()
+    assert geometry_bytes(load_window_state(paths.home / "window.json", paths.settings).geometry)
 
 
 def test_close_hides_first(program: Program, engine: FakeEngine, qtbot, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,14 +175,14 @@ def test_suspect_model_is_not_loaded_until_asked(qtbot, engine: FakeEngine, them
     dead = next(pid for pid in range(4_000_000, 1, -1) if not psutil.pid_exists(pid))
     marker = {"pid": dead, "path": str(STARTER_MODEL), "stage": "load", "safe_mode": False}
     paths.loading_marker.write_text(json.dumps(marker))
-    save_settings(paths.settings, Settings(last_model=str(STARTER_MODEL)))
+    save_window_state(paths.window_state, WindowState(last_model=str(STARTER_MODEL)))
     program = Program(paths, theme, engine)
     qtbot.addWidget(program.window)
     program.show()
     qtbot.waitUntil(lambda: program.window.notice.sentence != "")
     assert "was not loaded again" in program.window.notice.sentence
     assert not any(call[0] == "load" for call in engine.calls)
-    assert program.settings.current.last_model == ""
+    assert program.state.current.last_model == ""
     program.window.notice.buttons()["Load it anyway"].click()
     assert engine.calls[-1][1][0].path == STARTER_MODEL
     program.window.hide()
@@ -200,7 +201,7 @@ def test_damaged_window_state_is_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "window.json"
     for damaged in (b"", b"[]", b'{"geometry": 7}', b"\xff", b'{"geometry": "%%%"}'):
         path.write_bytes(damaged)
-        assert load_window_state(path).geometry_bytes() in (b"", b"\xeb")
-    save_window_state(path, WindowState.of_geometry(b"place"))
-    assert load_window_state(path).geometry_bytes() == b"place"
+        assert geometry_bytes(load_window_state(path, tmp_path / "settings.json").geometry) in (b"", b"\xeb")
+    save_window_state(path, WindowState(base64.b64encode(b"place").decode()))
+    assert geometry_bytes(load_window_state(path, tmp_path / "settings.json").geometry) == b"place"
     assert [file.name for file in tmp_path.iterdir() if file.suffix == ".part"] == []

@@ -78,7 +78,7 @@ def _text_room(box: QComboBox) -> int:
 
 def show(stage: Stage, scene: Scene, size: tuple[int, int]) -> QWidget:
     scene(stage)
-    stage.program.settings.update(show_performance_panel=True)
+    stage.program.state.update(show_performance_panel=True)
     resize(stage, size)
     return stage.window.pages.currentWidget()
 

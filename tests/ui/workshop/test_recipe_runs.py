@@ -24,10 +24,12 @@ from app.recover.messages import Recover
 from app.system.paths import Paths
 from tests.real_models import STDLIB_3M
 from tests.ui.fake_engine import FakeEngine
+from tests.ui.fake_jobs import AddedJobs
 from tests.ui.scenes_recipe import RECIPE, plan_of
 from tests.ui.seen import clock_of
 from ui.look.theme import ThemeWatcher
-from ui.program import CHAT, WORKSHOP, Program
+from ui.navigation import Page
+from ui.program import Program
 from ui.workshop.page import COMPARE, MAKE
 from workers.jobs import Job, JobState, JobStatus
 from workers.protocol import Failure
@@ -41,20 +43,19 @@ SOURCE = ModelEntry(
 def program(qtbot: QtBot, engine: FakeEngine, theme: ThemeWatcher, paths: Paths, monkeypatch) -> Iterator[Program]:
     program = Program(paths, theme, engine)
     qtbot.addWidget(program.window)
-    program.models_page.refresh = lambda: None  # the sample entries stay
-    program.models_page.read_figures = lambda: None
-    program.added: list[Job] = []
+    program.library.refresh = lambda: None  # the sample entries stay
+    program.library.read_figures = lambda: None
     program.plans: list[tuple[object, ...]] = []
     program.offers: list[tuple[object, ...]] = []
     hub = program.hub
-    monkeypatch.setattr(hub.jobs, "add", lambda job: program.added.append(job) or len(program.added))
+    program.added = AddedJobs(hub.jobs, monkeypatch)
     monkeypatch.setattr(hub.speed, "measure", lambda: None)
     monkeypatch.setattr(hub.recipes, "plan", lambda *given: program.plans.append(given))
     monkeypatch.setattr(hub.recipes, "offers", lambda *given: program.offers.append(given))
     program.models.set_entries((SOURCE,))
     program.workshop_page.make.editor.show_recipe(RECIPE)
     program.window.show()
-    program.window.show_page(WORKSHOP)
+    program.window.show_page(Page.WORKSHOP)
     yield program
     program.window.hide()
     program.end()
@@ -67,7 +68,7 @@ def run(program: Program, recipe: Recipe = RECIPE) -> Job:
 
 
 def end(program: Program, state: JobState, **more: object) -> None:
-    program.hub.jobs.ended.emit(JobStatus(1, program.added[-1], state, **more))
+    program.added.tell(state, **more)
 
 
 def test_the_planner_is_asked_with_what_the_original_is_beside_it(program: Program, qtbot: QtBot) -> None:
@@ -86,19 +87,18 @@ def test_a_recipe_is_one_job(program: Program) -> None:
 
 def test_its_progress_is_on_the_page(program: Program) -> None:
     job = run(program)
-    program.hub.jobs.changed.emit(JobStatus(1, job, JobState.RUNNING))
+    program.added.tell(JobState.RUNNING)
     pane = program.workshop_page.make
     assert pane.outcome.verdict.text().startswith("Step 1 of 3: ")
-    last = JobStatus(1, job, JobState.RUNNING, step=len(job.requests) - 1)
-    program.hub.jobs.changed.emit(last)
+    program.added.tell(JobState.RUNNING, step=len(job.requests) - 1)
     assert pane.outcome.verdict.text().startswith("Step 3 of 3: "), "steps are the cards, not the requests"
-    program.hub.jobs.changed.emit(JobStatus(1, job, JobState.RUNNING))
+    program.added.tell(JobState.RUNNING)
     program.hub.jobs.changed.emit(JobStatus(2, job, JobState.QUEUED))
     assert pane.outcome.verdict.text().startswith("Step 1 of "), "another job is not this one"
 
 
 def test_a_second_press_does_not_cancel_what_the_first_began(program: Program, qtbot: QtBot) -> None:
-    pane, jobs = program.workshop_page.make, program.hub.jobs
+    pane = program.workshop_page.make
     qtbot.waitUntil(lambda: bool(program.plans))
     pane.show_plan(dataclasses.replace(plan_of(RECIPE), source=STDLIB_3M))
     cancelled: list[int] = []
@@ -106,7 +106,7 @@ def test_a_second_press_does_not_cancel_what_the_first_began(program: Program, q
     pane.cancel_requested.connect(lambda: cancelled.append(0))
     pane.outcome.run.setFocus()
     qtbot.keyClick(pane.outcome.run, Qt.Key.Key_Space)
-    jobs.changed.emit(JobStatus(1, program.added[-1], JobState.RUNNING))
+    program.added.tell(JobState.RUNNING)
     place = program.window.focusWidget()
     assert not isinstance(place, QAbstractButton)
     for key in (Qt.Key.Key_Space, Qt.Key.Key_Return):
@@ -129,7 +129,7 @@ def test_a_failure_stays_on_the_page_and_can_be_run_again(program: Program) -> N
 
 def test_a_failure_is_told_on_the_page_that_is_seen(program: Program) -> None:
     run(program)
-    program.window.show_page(CHAT)
+    program.window.show_page(Page.CHAT)
     end(program, JobState.CRASHED, failure=Failure("The engine was ended by SIGKILL."))
     assert "SIGKILL" in program.window.error.sentence
     assert "SIGKILL" in program.workshop_page.make.error.sentence
@@ -150,14 +150,12 @@ def begun(
     source = Path(shutil.copytree(STDLIB_3M, paths.models / "me" / "stdlib"))
     remember(paths, BegunRecipe(source, Recipe("Mine", RECIPE.steps)))
     program = Program(paths, theme, engine)
-    program.told_at_start = told
     qtbot.addWidget(program.window)
-    program.added: list[Job] = []
-    monkeypatch.setattr(program.hub.jobs, "add", lambda job: program.added.append(job) or len(program.added))
+    program.added = AddedJobs(program.hub.jobs, monkeypatch)
     monkeypatch.setattr(program.hub.speed, "measure", lambda: None)
     monkeypatch.setattr(program.hub.recipes, "plan", lambda *given: None)
     monkeypatch.setattr(program.hub.recipes, "offers", lambda *given: None)
-    program.show()
+    program.show(told=told)
     qtbot.waitUntil(lambda: "“Mine” for stdlib was interrupted" in program.window.notice.sentence)
     return program
 
@@ -170,7 +168,7 @@ def test_a_recipe_that_was_killed_is_told_and_goes_on(qtbot, engine, theme, path
     assert program.workshop_page.make.editor.recipe.name == "Mine"
     assert program.workshop_page.make.notice.sentence == "", "it goes on"
     qtbot.waitUntil(lambda: program.workshop_page.make.entry is not None)
-    program.hub.jobs.ended.emit(JobStatus(1, program.added[0], JobState.DONE))
+    program.added.tell(JobState.DONE, 0)
     assert begun_recipe(paths) is None
     finish(program)
 
@@ -208,7 +206,7 @@ def test_to_close_another_notice_does_not_forget_the_recipe(qtbot, engine, theme
 
 def test_what_else_the_start_had_to_say_stays(qtbot, engine, theme, paths, monkeypatch) -> None:
     program = begun(qtbot, engine, theme, paths, monkeypatch, told=("The folder was made by a newer Bantam.",))
-    program.window.show_page(WORKSHOP)
+    program.window.show_page(Page.WORKSHOP)
     assert program.window.notice.sentence == "The folder was made by a newer Bantam."
     assert "Go on" not in program.window.notice.buttons()
     program.window.notice.dismiss()
@@ -278,7 +276,7 @@ def test_the_plan_is_asked_for_again_when_a_run_has_ended(program: Program, qtbo
     qtbot.waitUntil(lambda: bool(program.plans))
     pane.show_plan(dataclasses.replace(plan_of(RECIPE), source=STDLIB_3M, notice="It is not there yet."))
     run(program)
-    program.hub.jobs.changed.emit(JobStatus(1, program.added[-1], JobState.RUNNING))
+    program.added.tell(JobState.RUNNING)
     program.plans.clear()
     end(program, state, failure=Failure("The disk is full.") if state is JobState.FAILED else None)
     assert "not there yet" not in pane.outcome.verdict.text()
@@ -287,7 +285,7 @@ def test_the_plan_is_asked_for_again_when_a_run_has_ended(program: Program, qtbo
 
 def test_a_result_is_told_on_another_page(program: Program) -> None:
     job = run(program)
-    program.window.show_page(CHAT)
+    program.window.show_page(Page.CHAT)
     end(program, JobState.DONE)
     assert made(job).path.name in program.window.notice.sentence
     program.window.notice.buttons()["Compare"].click()
@@ -312,13 +310,13 @@ def test_the_model_that_was_used_last_is_chosen_at_the_next_start(
     run(program)
     again = Program(paths, theme, engine)
     qtbot.addWidget(again.window)
-    again.models_page.refresh = lambda: None
+    again.library.refresh = lambda: None
     pane = again.workshop_page.make
     again.models.set_entries((first, SOURCE))
     assert pane.entry == SOURCE
     pane.source.setCurrentIndex(0)
     pane.source.activated.emit(0)  # as a person does
-    assert again.settings.current.last_source == str(first.path)
+    assert again.state.current.last_source == str(first.path)
     finish(again)
 
 

@@ -17,7 +17,8 @@ from app.system.paths import Paths
 from tests.real_models import STDLIB_3M
 from tests.ui.chat.chat_steps import begin, contents
 from ui.look.theme import ThemeWatcher
-from ui.program import CHAT, WORKSHOP, Program
+from ui.navigation import Page
+from ui.program import Program
 from ui.workshop.page import COMPARE
 from workers.engine.client import EngineState
 
@@ -49,8 +50,8 @@ def test_a_recipe_becomes_a_model_that_answers(
     if is_added:
         program.settings.update(model_folders=(str(source),))
     program.window.show()
-    program.models_page.refresh()
-    program.window.show_page(WORKSHOP)
+    program.library.refresh()
+    program.window.show_page(Page.WORKSHOP)
     page, pane = program.workshop_page, program.workshop_page.make
     pane.show_for(source, RECIPE)
     qtbot.waitUntil(lambda: pane.outcome.run.isEnabled(), timeout=TIMEOUT_MS)
@@ -67,7 +68,7 @@ def test_a_recipe_becomes_a_model_that_answers(
     qtbot.waitUntil(lambda: "KL" in page.compare.chosen.accessibleName(), timeout=TIMEOUT_MS)
     page.compare.notice.buttons()["Chat"].click()
     qtbot.waitUntil(lambda: program.engine.state is EngineState.READY, timeout=TIMEOUT_MS)
-    assert program.window.pages.currentIndex() == CHAT
+    assert program.window.pages.currentIndex() == Page.CHAT
     assert program.engine.model is not None
     assert program.engine.model.path == made
     chat = program.chat_page
