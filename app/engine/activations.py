@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.engine.ggml_library import ggml_base
-from app.engine.llama import BATCH_TOKENS, LOG, C, DecodeError, Model
+from app.engine.llama import BATCH_TOKENS, Context, DecodeError, Model
 from app.errors import Cancelled, LoadError
 from app.operation import ShouldStop
 
@@ -93,50 +93,35 @@ class ActivationReader:
         Raises LoadError where llama.cpp cannot make the context, or its tensors are laid out in another way.
         """
         self._watch = _Watch(consumer, stop, frozenset(map(str.encode, weights)))
-        self._callback = C.ggml_backend_sched_eval_callback(self._watch)  # llama.cpp keeps its address
-        batch_tokens = min(context_tokens, batch_rows(model.vocabulary_size))
-        parameters = C.llama_context_default_params()
-        parameters.n_ctx = context_tokens
-        parameters.n_batch = parameters.n_ubatch = parameters.n_outputs_max = batch_tokens
-        parameters.cb_eval = self._callback
-        parameters.no_perf = True
-        parameters.offload_kqv = parameters.op_offload = False  # rows must be where Python can read them
-        parameters.n_threads = parameters.n_threads_batch = threads
-        handle = C.llama_init_from_model(model.handle, parameters)
-        if not handle:
-            raise LOG.failure(f"The engine could not make a context of {context_tokens:,} tokens")
-        self.handle = handle
-        self._memory = C.llama_get_memory(handle)
-        self._batch_tokens = batch_tokens
-        self._batch = C.llama_batch_init(batch_tokens, 0, 1)
+        self._batch_tokens = min(context_tokens, batch_rows(model.vocabulary_size))
+        self._context = Context(
+            model,
+            context_tokens,
+            batch_tokens=self._batch_tokens,
+            outputs=self._batch_tokens,
+            threads=threads,
+            watch=self._watch,
+        )
 
     def close(self) -> None:
         """Free the context. A second call does nothing."""
-        if self.handle:
-            C.llama_batch_free(self._batch)
-            C.llama_free(self.handle)
-            self.handle = None
+        self._context.close()
 
     def read(self, tokens: Sequence[int]) -> None:
         """Read a window from an empty cache. Raises Cancelled, DecodeError, and what the consumer raises."""
-        C.llama_memory_clear(self._memory, True)
+        self._context.clear()
         for start in range(0, len(tokens), self._batch_tokens):
             self._decode(tokens[start : start + self._batch_tokens], start)
 
     def _decode(self, tokens: Sequence[int], position: int) -> None:
-        batch = self._batch
-        batch.n_tokens = len(tokens)
-        for i, token in enumerate(tokens):
-            batch.token[i] = token
-            batch.pos[i] = position + i
-            batch.n_seq_id[i] = 1
-            batch.seq_id[i][0] = 0
-            batch.logits[i] = True
         self._watch.begin(len(tokens))
-        code = C.llama_decode(self.handle, batch)
-        self._watch.end()
-        if code != 0:
-            raise DecodeError(f"llama_decode returned {code} at position {position} with {len(tokens)} tokens")
+        try:
+            whole, failed = self._context.read(tokens, position, range(len(tokens))), None
+        except DecodeError as error:
+            whole, failed = False, error
+        self._watch.end()  # what was raised inside the callback comes first: it is why the decode ended
+        if not whole:
+            raise failed or DecodeError(f"reading ended at position {position} with {len(tokens)} tokens")
 
 
 def batch_rows(vocabulary: int) -> int:

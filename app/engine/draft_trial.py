@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import math
 import time
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from app.engine.generation import Sampler
-from app.engine.llama import C, Context, Model
+from app.engine.llama import Context, Model
 from app.engine.messages import (
     AnswerStatistics,
     CheckDraft,
@@ -128,7 +127,6 @@ class _Recording:
     """What a sampler drew, and from which logits."""
 
     def __init__(self, session: Session) -> None:
-        self._vocabulary_size = session.model.vocabulary_size
         self.tokens: list[int] = []
         self._logits: list[bytes] = []
 
@@ -138,8 +136,7 @@ class _Recording:
 
     def take(self, context: Context, row: int, token: int) -> None:
         """Keep one draw: vocabulary x 4 bytes."""
-        address = C.llama_get_logits_ith(context.handle, row)
-        self._logits.append(ctypes.string_at(address, self._vocabulary_size * 4))
+        self._logits.append(bytes(context.logits(row)))
         self.tokens.append(token)
 
     def probabilities(self, index: int, temperature: float) -> list[float]:

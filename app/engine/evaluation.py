@@ -8,10 +8,7 @@ and which rows count: tools/perplexity/perplexity.cpp.
 
 from __future__ import annotations
 
-import ctypes
-import ctypes.util
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +18,7 @@ import numpy.typing as npt
 
 from app.engine import loading_marker, machine_record
 from app.engine.heap import heap_bytes
-from app.engine.llama import BATCH_TOKENS, LOG, C, Model, ModelOptions
+from app.engine.llama import BATCH_TOKENS, LOG, Context, DecodeError, Model, ModelOptions
 from app.engine.need import PROCESS_BYTES
 from app.errors import AppError, Cancelled, LoadError, ModelFileError
 from app.library.gguf_file import GgufHeader, read_header
@@ -37,9 +34,6 @@ ROWS_BYTES = 64 * 1024 * 1024
 _LEAST_CONTEXT = 256  # llama.cpp rounds up to it
 _NEVER_REPACKED = frozenset({"F32", "F16", "BF16"})
 _WARM_UP_TOKENS = 64  # the AMX kernels that kill the process on some machines run for batches of this size only
-_ABORTED = 2  # llama_decode's code after the abort callback said so
-_libc = ctypes.CDLL(ctypes.util.find_library("c") if os.name == "posix" else "msvcrt")
-_ABORT_WHEN_SET = ctypes.cast(_libc.strlen, C.ggml_abort_callback)  # see app.operation.StopFlag
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +109,7 @@ def open_reader(
 
 def tokenize(model: Model, text: str) -> list[int]:
     """Token ids as llama-perplexity makes them: special tokens written in the text are text, one last newline goes."""
-    data = text.removesuffix("\n").encode("utf-8", "replace")
-    capacity = len(data) + 8
-    ids = (C.llama_token * capacity)()
-    count = C.llama_tokenize(model.vocabulary, data, len(data), ids, capacity, True, False)
-    if count < 0:  # no token is shorter than a byte, but a normalizer may lengthen the text
-        capacity = -count
-        ids = (C.llama_token * capacity)()
-        count = C.llama_tokenize(model.vocabulary, data, len(data), ids, capacity, True, False)
-    return list(ids[:count])
+    return model.tokenize(text.removesuffix("\n"), add_bos=True, special=False)
 
 
 class WindowReader:
@@ -135,26 +121,16 @@ class WindowReader:
         self.window_tokens = window_tokens
         self.rows = max(1, min(BATCH_TOKENS, window_tokens, ROWS_BYTES // (4 * model.vocabulary_size)))
         """Rows of logits that a batch may ask for."""
-        parameters = C.llama_context_default_params()
-        parameters.n_ctx = max(window_tokens, _LEAST_CONTEXT)
-        parameters.n_batch = parameters.n_ubatch = BATCH_TOKENS
-        parameters.n_outputs_max = self.rows
-        parameters.n_threads = parameters.n_threads_batch = threads
-        parameters.no_perf = True
-        self._handle = C.llama_init_from_model(model.handle, parameters)
-        if not self._handle:
+        try:
+            self.context = Context(model, max(window_tokens, _LEAST_CONTEXT), outputs=self.rows, threads=threads)
+        except LoadError:
             model.close()
-            raise LOG.failure(f"The engine could not make a context of {window_tokens:,} tokens")
-        self._batch_tokens = min(BATCH_TOKENS, C.llama_n_batch(self._handle))
-        self._batch = C.llama_batch_init(self._batch_tokens, 0, 1)
-        self._bos = model.bos if C.llama_vocab_get_add_bos(model.vocabulary) else None
+            raise
+        self._bos = model.bos if model.adds_bos else None
 
     def close_context(self) -> None:
         """Free the context alone. A second call does nothing."""
-        if self._handle:
-            C.llama_batch_free(self._batch)
-            C.llama_free(self._handle)
-            self._handle = None
+        self.context.close()
 
     def close(self) -> None:
         """Free the context and the weights. A second call does nothing."""
@@ -163,12 +139,11 @@ class WindowReader:
 
     def abort_when(self, flag: StopFlag) -> None:
         """From now on reading gives up in the middle of a batch as soon as `flag` is set."""
-        C.llama_set_abort_callback(self._handle, _ABORT_WHEN_SET, flag.address)
-        self._flag = flag  # llama.cpp keeps its address
+        self.context.abort_when(flag)
 
     def warm_up(self) -> None:
         """Run the kernels once, with the batch size at which all of them run. Raises Cancelled."""
-        self._decode([max(0, self.model.eos)] * min(_WARM_UP_TOKENS, self.window_tokens), 0, scored_from=1 << 30)
+        self._decode([max(0, self.model.eos)] * min(_WARM_UP_TOKENS, self.window_tokens), 0, range(0))
 
     def read(self, window: Sequence[int]) -> Iterator[tuple[int, Logits]]:
         """Logits of the scored rows of a window: (position of the first row, (rows, vocabulary) f32), in order.
@@ -177,36 +152,28 @@ class WindowReader:
         token is replaced with BOS where the model wants one. An array is llama.cpp's own memory: it is valid until
         the next is asked for. Raises Cancelled, AppError.
         """
-        C.llama_memory_clear(C.llama_get_memory(self._handle), True)
+        self.context.clear()
         first, end = len(window) // 2, len(window) - 1
         tokens = list(window)
         if self._bos is not None:
             tokens[0] = self._bos
         start = 0
         while start < end:
-            stop = min(end, start + self._batch_tokens, max(start, first) + self.rows)
-            self._decode(tokens[start:stop], start, first)
+            stop = min(end, start + self.context.batch_tokens, max(start, first) + self.rows)
+            self._decode(tokens[start:stop], start, range(max(first - start, 0), stop - start))
             if stop > first:
                 scored = max(start, first)
-                pointer = C.llama_get_logits(self._handle)
-                shape = (stop - scored, self.model.vocabulary_size)
-                yield scored, np.ctypeslib.as_array(pointer, shape=shape)
+                rows = stop - scored
+                logits = np.ctypeslib.as_array(self.context.logits(rows=rows))
+                yield scored, logits.reshape(rows, self.model.vocabulary_size)
             start = stop
 
-    def _decode(self, tokens: Sequence[int], position: int, scored_from: int) -> None:
-        batch = self._batch
-        batch.n_tokens = len(tokens)
-        for i, token in enumerate(tokens):
-            batch.token[i] = token
-            batch.pos[i] = position + i
-            batch.n_seq_id[i] = 1
-            batch.seq_id[i][0] = 0
-            batch.logits[i] = position + i >= scored_from
-        code = C.llama_decode(self._handle, batch)
-        if code == _ABORTED:
-            raise Cancelled
-        if code:
-            raise AppError(f"The engine could not read the text: {LOG.reason()} (llama_decode returned {code}).")
+    def _decode(self, tokens: Sequence[int], position: int, scored: range) -> None:
+        try:
+            if not self.context.read(tokens, position, scored):
+                raise Cancelled
+        except DecodeError as error:
+            raise AppError(f"The engine could not read the text: {LOG.reason()} ({error}).") from error
 
 
 def _load(path: Path, safe_mode: bool, report: Report, stop: ShouldStop) -> Model:
@@ -246,6 +213,6 @@ def _check_header(path: Path) -> GgufHeader:
 def _vocabulary_digest(model: Model) -> str:
     digest = hashlib.sha256()
     for token in range(model.vocabulary_size):
-        digest.update(C.llama_vocab_get_text(model.vocabulary, token) or b"")
+        digest.update(model.token_text(token))
         digest.update(b"\0")
     return digest.hexdigest()

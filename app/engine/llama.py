@@ -73,6 +73,8 @@ for a vocabulary of 128,000, and one is wanted (a drafted batch wants a few)."""
 
 BATCH_TOKENS = 512
 
+_ABORTED = 2
+"""What llama_decode returns after the abort callback said so."""
 _libc = ctypes.CDLL(ctypes.util.find_library("c") if os.name == "posix" else "msvcrt")
 _ABORT_WHEN_SET = ctypes.cast(_libc.strlen, C.ggml_abort_callback)
 
@@ -224,8 +226,19 @@ class Model:
         """Attention window; 0 where every token sees all before it."""
         return int(C.llama_model_n_swa(self.handle))
 
-    def tokenize(self, text: str, *, add_bos: bool) -> list[int]:
-        """Token ids of `text`; special tokens written in it count as such. `add_bos` where the model wants one.
+    @property
+    def adds_bos(self) -> bool:
+        """Whether the model wants BOS in front of a text."""
+        return bool(C.llama_vocab_get_add_bos(self.vocabulary))
+
+    def token_text(self, token: int) -> bytes:
+        """How the vocabulary writes the token."""
+        text: bytes | None = C.llama_vocab_get_text(self.vocabulary, token)
+        return text or b""
+
+    def tokenize(self, text: str, *, add_bos: bool, special: bool = True) -> list[int]:
+        """Token ids of `text`; special tokens written in it count as such, unless they are not `special`. `add_bos`
+        where the model wants one.
 
         BOS is put in front here and not by llama.cpp, which would also put EOS behind where the file asks for it
         (`add_eos_token`): after a prompt the model has nothing more to say then.
@@ -234,9 +247,9 @@ class Model:
         capacity = len(data) + 8
         while True:
             ids = (C.llama_token * capacity)()
-            count = C.llama_tokenize(self.vocabulary, data, len(data), ids, capacity, False, True)
+            count = C.llama_tokenize(self.vocabulary, data, len(data), ids, capacity, False, special)
             if count >= 0:
-                bos = [self.bos] if add_bos and C.llama_vocab_get_add_bos(self.vocabulary) else []
+                bos = [self.bos] if add_bos and self.adds_bos else []
                 return [*bos, *ids[:count]]
             capacity = -count
 
@@ -268,11 +281,48 @@ class DecodeError(RuntimeError):
     """llama_decode returned a code that is neither success nor a stop."""
 
 
-class Context:
-    """The KV cache of one conversation and the graph that fills it."""
+class Batch:
+    """Tokens for one decode, and for which of them logits are wanted; at most `capacity`."""
 
-    def __init__(self, model: Model, context_tokens: int, kv_type: KvType, flash: FlashAttention) -> None:
-        """Allocate the KV cache and the compute buffers. Raises LoadError."""
+    def __init__(self, capacity: int) -> None:
+        self.native = C.llama_batch_init(capacity, 0, 1)
+
+    def fill(self, tokens: Sequence[int], position: int, wanted: range) -> None:
+        """Take these tokens, the first at `position`; `wanted` counts from the first token of the batch."""
+        batch = self.native
+        batch.n_tokens = len(tokens)
+        for i, token in enumerate(tokens):
+            batch.token[i] = token
+            batch.pos[i] = position + i
+            batch.n_seq_id[i] = 1
+            batch.seq_id[i][0] = 0
+            batch.logits[i] = i in wanted
+
+    def close(self) -> None:
+        """Free it."""
+        C.llama_batch_free(self.native)
+
+
+class Context:
+    """The KV cache of one sequence and the graph that fills it. Whoever reads or writes with a model has one."""
+
+    def __init__(
+        self,
+        model: Model,
+        context_tokens: int,
+        kv_type: KvType = KvType.F16,
+        flash: FlashAttention = FlashAttention.AUTO,
+        *,
+        batch_tokens: int = BATCH_TOKENS,
+        outputs: int = MAX_OUTPUTS,
+        threads: int = 0,
+        watch: Callable[[int, bool, object], bool] | None = None,
+    ) -> None:
+        """Allocate the KV cache and the compute buffers. Raises LoadError.
+
+        `outputs` is how many rows of logits a batch may ask for; `threads` 0 leaves them to `set_threads`; `watch` is
+        asked about every node of the graph, before and after (`llama_context_params.cb_eval`), all in main memory.
+        """
         if kv_type is not KvType.F16 and flash is FlashAttention.OFF:
             raise LoadError(
                 f"A {kv_type.value} KV cache needs flash attention, which is switched off.",
@@ -281,11 +331,17 @@ class Context:
         self._model = model
         parameters = C.llama_context_default_params()
         parameters.n_ctx = context_tokens
-        parameters.n_batch = parameters.n_ubatch = BATCH_TOKENS
-        parameters.n_outputs_max = MAX_OUTPUTS
+        parameters.n_batch = parameters.n_ubatch = batch_tokens
+        parameters.n_outputs_max = outputs
         parameters.type_k = parameters.type_v = _GGML_TYPES[kv_type]
         parameters.flash_attn_type = _FLASH[flash]
         parameters.no_perf = True
+        if threads:
+            parameters.n_threads = parameters.n_threads_batch = threads
+        if watch is not None:
+            self._watch = C.ggml_backend_sched_eval_callback(watch)  # llama.cpp keeps its address
+            parameters.cb_eval = self._watch
+            parameters.offload_kqv = parameters.op_offload = False
         handle = C.llama_init_from_model(model.handle, parameters)
         if not handle:
             raise LOG.failure(f"The engine could not make a context of {context_tokens:,} tokens")
@@ -293,12 +349,12 @@ class Context:
         self.context_tokens: int = C.llama_n_ctx(handle)
         self.batch_tokens: int = C.llama_n_batch(handle)  # BATCH_TOKENS, or less in a small context
         self._memory = C.llama_get_memory(handle)
-        self._batch = C.llama_batch_init(self.batch_tokens, 0, 1)
+        self._batch = Batch(self.batch_tokens)
 
     def close(self) -> None:
         """Free the cache. A second call does nothing."""
         if self.handle:
-            C.llama_batch_free(self._batch)
+            self._batch.close()
             C.llama_free(self.handle)
             self.handle = None
 
@@ -317,20 +373,21 @@ class Context:
         Logits are computed for the last token alone, or for the first `rows` (at most MAX_OUTPUTS). Returns False when
         it was stopped; the cache may then hold some of the tokens. Raises DecodeError.
         """
-        batch = self._batch
-        count = len(tokens)
-        first, end = (0, rows) if rows else (count - 1, count)
-        batch.n_tokens = count
-        for i, token in enumerate(tokens):
-            batch.token[i] = token
-            batch.pos[i] = position + i
-            batch.n_seq_id[i] = 1
-            batch.seq_id[i][0] = 0
-            batch.logits[i] = first <= i < end
-        code = C.llama_decode(self.handle, batch)
-        if code not in (0, 2):
-            raise DecodeError(f"llama_decode returned {code} at position {position} with {count} tokens")
+        return self.read(tokens, position, range(rows) if rows else range(len(tokens) - 1, len(tokens)))
+
+    def read(self, tokens: Sequence[int], position: int, wanted: range) -> bool:
+        """As `decode`, with logits for the tokens of the batch that are `wanted`."""
+        self._batch.fill(tokens, position, wanted)
+        code = C.llama_decode(self.handle, self._batch.native)
+        if code not in (0, _ABORTED):
+            raise DecodeError(f"llama_decode returned {code} at position {position} with {len(tokens)} tokens")
         return bool(code == 0)
+
+    def logits(self, row: int = 0, rows: int = 1) -> ctypes.Array[ctypes.c_float]:
+        """llama.cpp's own memory of the rows from `row` on, (rows * vocabulary,): valid until the next decode."""
+        address = C.llama_get_logits_ith(self.handle, row) if row else C.llama_get_logits(self.handle)
+        size = rows * self._model.vocabulary_size
+        return (ctypes.c_float * size).from_address(ctypes.addressof(address.contents))
 
     def truncate(self, tokens: int) -> bool:
         """Keep the first `tokens` of the cache. False where this model's memory cannot give tokens back."""

@@ -87,7 +87,6 @@ def windows_of(model: Model, text: str, context_tokens: int, chunks: int, path: 
     """Whole windows of the text, at most `chunks` (0: all), each with BOS in place of its first token where the model
     wants one. `path` is the text's, for the sentence. Raises AppError where the text is shorter than one.
     """
-    from app.engine.llama import C
 
     length = max(_LEAST_WINDOW, min(context_tokens, model.trained_context_tokens or context_tokens))
     tokens = model.tokenize(text, add_bos=True)
@@ -100,7 +99,7 @@ def windows_of(model: Model, text: str, context_tokens: int, chunks: int, path: 
     if chunks:
         count = min(count, chunks)
     windows = [tokens[i * length : (i + 1) * length] for i in range(count)]
-    if C.llama_vocab_get_add_bos(model.vocabulary):
+    if model.adds_bos:
         for window in windows:
             window[0] = model.bos
     return windows
