@@ -79,9 +79,9 @@ class Progress(Event):
     done: int
     total: int
     seconds_left: float = 0.0
-    """Of this stage; 0 while it is not known."""
+    """The time left of this stage; 0 while it is not known."""
     loss: float | None = None
-    """Of the last step of a training, in nats a token; None elsewhere."""
+    """The loss of the last step of a training, in nats a token; None elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""From a message to its answer: saved first, then answered, saved again at least once a second and at the end.
+"""The way from a message to its answer: saved first, then answered, saved again at least once a second and at the end.
 
 One answer is written at a time; others wait here in order, across conversations. Knows no widget.
 """

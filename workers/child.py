@@ -137,7 +137,7 @@ def _run_one(request: Line, outbox: Outbox, run: Run, flag: StopFlag) -> tuple[E
 
 
 def _log_fault(request: Line) -> None:
-    """For the debug log, while the exception is handled."""
+    """Note the fault for the debug log, while the exception is handled."""
     if is_debugging():
         import logging  # not at the top: a child should be ready soon
 

@@ -63,7 +63,7 @@ class DownloadStatus:
 
     @property
     def done_share(self) -> float:
-        """From 0 to 1."""
+        """The share that is done, from 0 to 1."""
         if self.progress is None or not self.progress.total_bytes:
             return 0.0
         return self.progress.done_bytes / self.progress.total_bytes

@@ -125,7 +125,7 @@ class Fits(QObject):
         self._waiting.clear()
 
     def close(self) -> None:
-        """For the end of the program."""
+        """Close it for the end of the program."""
         self.cancel()
         self._idle.stop()
         if self._child is not None:

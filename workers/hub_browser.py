@@ -82,7 +82,7 @@ class HubBrowser(QObject):
         )
 
     def close(self) -> None:
-        """For the end of the program: whoever waits for an answer is woken."""
+        """Close it for the end of the program: whoever waits for an answer is woken."""
         self._search_call.cancel()
         self._open_call.cancel()
 

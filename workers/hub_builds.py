@@ -1,4 +1,5 @@
-"""From a repository's original weights to a model to chat with, in one job: download, convert, quantize, verify.
+"""The way from a repository's original weights to a model to chat with, in one job: download, convert, quantize,
+verify.
 
 What has been downloaded is never lost with the job: whole, it is a folder on the Models page; half, a paused download.
 """
@@ -84,7 +85,9 @@ class Makings(QObject):
         return any(plan.folder == folder for plan in (*plans, *(making.plan for making in self._begun)))
 
     def close(self) -> None:
-        """For the end of the program, before the queue is closed: what has arrived is there at the next start."""
+        """Close it for the end of the program, before the queue is closed: what has arrived is there at the next
+        start.
+        """
         self._closing = True
         self._records.close()
 

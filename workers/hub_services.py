@@ -39,7 +39,7 @@ class HubServices(QObject):
         self._tokens = TokenStore()
         self.has_token = False
         self.has_keyring = True
-        """Until it is known; without one a token is forgotten at the end."""
+        """True until it is known; without one a token is forgotten at the end."""
         self.token_changed.connect(self._on_token_changed)
         self.lookups = TaskRunner(self)  # its own: a server that does not answer must not hold up the rest
         self.jobs = JobQueue(paths, parent=self)
@@ -93,7 +93,7 @@ class HubServices(QObject):
             self.jobs.add(Job(f"Making {request.output.name}", (request,), part_paths(request), folders))
 
     def close(self) -> None:
-        """For the end of the program; all bounded."""
+        """Close all of them for the end of the program; all bounded."""
         self.makings.close()
         self.browser.close()
         self.fits.close()

@@ -57,7 +57,7 @@ class Job:
     folders: tuple[Path, ...] = ()
     """What the same job could go on from. They go when the user cancels it, not when it fails or the program ends."""
     stages: tuple[int, ...] = ()
-    """Of each request, which step of the user's own it belongs to, from 0. Empty: each is a step."""
+    """For each request, which step of the user's own it belongs to, from 0. Empty: each is a step."""
     stage_count: int = 0
     """How many steps the user sees; 0 with `stages` empty."""
     has_own_words: bool = False
@@ -77,7 +77,7 @@ class JobStatus:
     result: Result = None
     failure: Failure | None = None
     results: tuple[Result, ...] = ()
-    """Of the requests that are done, in their order."""
+    """The results of the requests that are done, in their order."""
     notices: tuple[str, ...] = ()
     """Sentences for the user that were said on the way, in their order."""
 

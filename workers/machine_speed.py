@@ -39,7 +39,7 @@ class SpeedService(QObject):
 
     @property
     def error(self) -> SpeedError | None:
-        """Of the predictions made from it."""
+        """The error of the predictions made from it."""
         return self._book.error
 
     @property

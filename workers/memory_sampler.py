@@ -26,7 +26,7 @@ class MemorySample:
     window_bytes: int
     child_cpu_percent: float
     jobs_bytes: int = 0
-    """Of the window's other children: jobs, downloads, plans."""
+    """The memory of the window's other children: jobs, downloads, plans."""
 
 
 class MemorySampler(QObject):

@@ -58,7 +58,7 @@ class ChildProcess(QObject):
         self._outcome: ProcessOutcome | None = None
         self._pid_started: int | None = None
         self._event_counts: dict[int, Counter[str]] = {}
-        """For the debug log: of each request that has not ended, how often each type of event has come."""
+        """How often each type of event has come, for each request that has not ended."""
         self._next_slice = self._single_shot(0, self._deliver_slice)
         self._grace = self._single_shot(END_GRACE_MS, self.kill)
 

@@ -59,7 +59,7 @@ class RecipePlans(QObject):
         self._drafts.send(draft.source, PlanDraft(draft))
 
     def close(self) -> None:
-        """For the end of the program."""
+        """Close it for the end of the program."""
         self._child.close()
         self._drafts.close()
 
@@ -130,7 +130,7 @@ class ReadyMade(QObject):
         self._known: dict[tuple[Path, Path], Siblings] = {}
 
     def look(self, path: Path, source: ModelEntry, wanted: Wanted) -> None:
-        """For the pruned model at `path`, made of `source`."""
+        """Look for what is ready-made in place of the pruned model at `path`, made of `source`."""
         self._call.cancel()
         if (path, source.path) in self._known:
             self.answered.emit(path, self._known[path, source.path])
@@ -144,7 +144,7 @@ class ReadyMade(QObject):
         )
 
     def close(self) -> None:
-        """For the end of the program: whoever waits for an answer is woken."""
+        """Close it for the end of the program: whoever waits for an answer is woken."""
         self._call.cancel()
 
     def _on_found(self, call: Call, path: Path, source: Path, found: Siblings) -> None:

@@ -17,7 +17,9 @@ IDLE_MS = 60_000
 
 
 class PlanningChild(QObject):
-    """Of each kind of question the last counts; what was asked before it is not answered any more."""
+    """A child that answers questions. Of each kind the last counts; what was asked before it is not answered any
+    more.
+    """
 
     answered = Signal(object)
     """The result"""
@@ -54,7 +56,7 @@ class PlanningChild(QObject):
         self._child.send(Line(self._last_id, request))
 
     def close(self) -> None:
-        """For the end of the program."""
+        """Close it for the end of the program."""
         self._idle.stop()
         self._asked.clear()
         if self._child is not None:

@@ -207,7 +207,7 @@ SEARCH_OBJECTS = (
 )
 
 MIGRATIONS: dict[int, str] = {0: TABLES + SEARCH}
-"""From version n to n + 1: what is run, in one transaction."""
+"""The steps from version n to n + 1: what is run, in one transaction."""
 
 
 def migrate(db: sqlite3.Connection, target: int = SCHEMA_VERSION, migrations: dict[int, str] = MIGRATIONS) -> None:

@@ -94,7 +94,7 @@ def load_request(parsed: argparse.Namespace, settings: Settings) -> LoadModel:
 
 
 def refuse(question: TooLarge) -> AppError:
-    """In a terminal the question becomes an error that names the way out."""
+    """Raise instead of asking: in a terminal the question becomes an error that names the way out."""
     return AppError(question.sentence, "Use --load-anyway to try, or a smaller --context.")
 
 

@@ -74,7 +74,7 @@ def _result(parsed: argparse.Namespace, report: StderrReport) -> Inside | Tensor
 
 
 def _plain(value: Any) -> Any:
-    """For JSON; six significant digits, because an error of 0.0001 is a figure too."""
+    """The values for JSON, with six significant digits, because an error of 0.0001 is a figure too."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

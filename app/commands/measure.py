@@ -78,7 +78,7 @@ def _resolved(path: Path) -> Path:
 
 
 def _plain(value: Any) -> Any:
-    """For JSON; six significant digits, because a divergence of 0.0001 is a figure too."""
+    """The values for JSON, with six significant digits, because a divergence of 0.0001 is a figure too."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, float):

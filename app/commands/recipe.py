@@ -108,7 +108,7 @@ def _carry_out(work: RecipeWork, paths: Paths, as_json: bool) -> int:
 
 
 def _as_printed(result: Any) -> dict[str, Any]:
-    """With the kind of result as `type`; a file's own type is `gguf_type` here."""
+    """The result as JSON, with the kind of result as `type`; a file's own type is `gguf_type` here."""
     values = as_dict(result)
     own = {"gguf_type": values.pop("type")} if "type" in values else {}
     return {"type": type(result).__name__} | own | values

@@ -61,7 +61,7 @@ def components() -> tuple[Component, ...]:
 
 
 def version_text() -> str:
-    """For `bantam --version`: Bantam's own on the first line, the rest on the second."""
+    """The text for `bantam --version`: Bantam's own on the first line, the rest on the second."""
     own, *others = components()
     return f"{own.name} {own.version}\n" + ", ".join(f"{one.name} {one.version}" for one in others)
 
@@ -103,7 +103,8 @@ _RULE = "=" * 78
 
 
 def licences_text() -> str:
-    """Of a bundle the list that was made when it was built; else the notices and the licences of what is installed.
+    """The licences: in a bundle the list that was made when it was built; else the notices and the licences of what
+    is installed.
 
     Reads some hundred small files: for a thread.
     """

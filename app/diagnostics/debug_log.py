@@ -23,7 +23,7 @@ LOGGERS = ("app", "workers", "ui")
 """Bantam's own. Not the root: httpx2 would write addresses and headers, a token among them."""
 
 MOST_BYTES = 1_000_000
-"""Of one file; the one before is kept beside it as `.1`."""
+"""The size of one file; the one before is kept beside it as `.1`."""
 
 
 def open_debug_log(paths: Paths) -> logging.Handler:
@@ -81,7 +81,9 @@ class _WhereOnly(logging.Formatter):
     """Keeps of an exception where it happened: its message may hold anything, a chat or the name of a file."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """As logging does it, on a copy: other handlers would get the shortened text, or leave theirs for this one."""
+        """Format the record as logging does it, on a copy: other handlers would get the shortened text, or leave
+        theirs for this one.
+        """
         record = copy.copy(record)
         record.__dict__.update(exc_text=None, stack_info=None)
         return super().format(record)

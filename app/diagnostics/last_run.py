@@ -76,10 +76,14 @@ class Run:
         self._paths = paths
         self._log: TextIO | None = None
         self.bad_end = _bad_end(paths)
-        """Of the last run; told once, because this run's marker replaces that run's. None where all was well."""
+        """The end of the last run; told once, because this run's marker replaces that run's. None where all was
+        well.
+        """
 
     def __enter__(self) -> Self:
-        """Without a log or a marker, as on a full disk, the run goes on and its end will not be known."""
+        """Begin the run. Without a log or a marker, as on a full disk, the run goes on and its end will not be
+        known.
+        """
         with contextlib.suppress(OSError):
             _keep_log(self._paths.crash_log)
             self._log = self._paths.crash_log.open("w", encoding="utf-8")

@@ -29,13 +29,15 @@ _SESSION = ("XDG_SESSION_TYPE", "XDG_CURRENT_DESKTOP")
 
 
 def diagnostics(paths: Paths, shown: Mapping[str, str] | None = None) -> str:
-    """For "Copy diagnostics". `shown` are lines that only the window knows: its platform, scale, the model's name."""
+    """The text for "Copy diagnostics". `shown` are lines that only the window knows: its platform, scale, the model's
+    name.
+    """
     facts = [*_about_program(), *_about_machine(), *_about_data(paths), *(shown or {}).items()]
     return _put_together("Bantam, diagnostics", facts, _window_log(paths))
 
 
 def crash_report(paths: Paths, bad_end: BadEnd) -> str:
-    """For "Copy report" after an end that was not in order."""
+    """The text for "Copy report" after an end that was not in order."""
     facts = [("What happened", bad_end.sentence), ("Version that ran", bad_end.version or "not known")]
     lines = ["Where it stood:", *_lines(last_crash_log(paths)), *_window_log(paths)]
     return _put_together("Bantam, report of a crash", [*facts, *_about_program(), *_about_machine()], lines)
@@ -124,7 +126,9 @@ def _lines(path: Path) -> list[str]:
 
 
 def _user_names() -> set[str]:
-    """As the system knows the user. Names of fewer than three letters would be found inside other words' places."""
+    """The names by which the system knows the user. Names of fewer than three letters would be found inside other
+    words' places.
+    """
     names = {os.environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME")} | {Path.home().name}
     return {name for name in names if len(name) >= 3}
 

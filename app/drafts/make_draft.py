@@ -133,7 +133,7 @@ def _taught(
 
 
 def _before_and_after(work: Path) -> tuple[float, float] | None:
-    """Of a training that was done before an interruption."""
+    """The divergences of a training that was done before an interruption."""
     try:
         before, after = read_json(work / _KL)
         return float(before), float(after)

@@ -53,7 +53,7 @@ class DraftCost:
     seconds: float
     memory_bytes: int
     disk_bytes: int
-    """On the way, at the most."""
+    """The room taken on the way, at the most."""
     free_disk_bytes: int
     problem: str = ""
 
@@ -75,7 +75,7 @@ class DraftMade:
     layers: int
     acceptance: float
     predicted_speed_up: float
-    """From the sizes and an assumed acceptance, before anything was made."""
+    """The gain predicted from the sizes and an assumed acceptance, before anything was made."""
     speed_up: float
     """Measured in pairs of answers."""
     kl_before: float

@@ -10,7 +10,7 @@ from app.drafts.messages import MakeDraft
 
 
 def workspace(request: MakeDraft) -> Path:
-    """Of this request alone: a window removes it when the user cancels."""
+    """The work folder of this request alone: a window removes it when the user cancels."""
     asked = repr(dataclasses.replace(request, threads=0))
     return request.output.with_name(f".{request.output.name}.{hashlib.sha256(asked.encode()).hexdigest()[:12]}")
 

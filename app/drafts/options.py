@@ -58,7 +58,7 @@ def draft_options(request: MakeDraft, paths: Paths, stop: ShouldStop) -> tuple[D
 
 
 def assumed_acceptance(kept: float) -> float:
-    """Of a draft with this share of the layers."""
+    """The acceptance that is assumed of a draft with this share of the layers."""
     return SHALLOW_ACCEPTANCE + (DEEP_ACCEPTANCE - SHALLOW_ACCEPTANCE) * math.sqrt(kept)
 
 
@@ -88,7 +88,7 @@ def _check_vocabulary(request: MakeDraft, stub: Path, folder: Path) -> None:
 
 
 def _cost(request: MakeDraft, draft: PlannedFile, paths: Paths) -> float:
-    """By this machine's speed where it was measured, else by the bytes that are read."""
+    """The cost by this machine's speed where it was measured, else by the bytes that are read."""
     target = ReadProfile.of_header(read_header(request.target))
     speed = read_speed_book(paths.speed).speed
     if speed is None:

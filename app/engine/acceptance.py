@@ -20,12 +20,12 @@ class Rate:
 
     @property
     def value(self) -> float:
-        """Between 0 and 1."""
+        """The estimate, between 0 and 1."""
         return (self._hits + self._prior) / (self._tries + self._weight)
 
     @property
     def hope(self) -> float:
-        """As `value`, with the best as the prior: 1 before the first try, the same after many."""
+        """The estimate like `value`, with the best as the prior: 1 before the first try, the same after many."""
         return (self._hits + self._weight) / (self._tries + self._weight)
 
     def observe(self, hit: bool) -> None:
@@ -49,7 +49,7 @@ class Acceptance:
         self._bins = [Rate((i + 0.5) / self._BINS, 6.0) for i in range(self._BINS)]
 
     def at_position(self, index: int) -> float:
-        """Of the token at `index` (from 0) of a draft, when all before it were accepted."""
+        """The acceptance of the token at `index` (from 0) of a draft, when all before it were accepted."""
         return self._positions[min(index, LONGEST_DRAFT - 1)].value
 
     def hoped_at_position(self, index: int) -> float:
@@ -57,7 +57,7 @@ class Acceptance:
         return self._positions[min(index, LONGEST_DRAFT - 1)].hope
 
     def of_confidence(self, probability: float) -> float:
-        """Of a token to which the draft gave this probability."""
+        """The acceptance of a token to which the draft gave this probability."""
         return self._bin(probability).value
 
     def observe(self, probabilities: Sequence[float], accepted: int) -> None:

@@ -142,24 +142,24 @@ class _Watch:
         self._error: BaseException | None = None
         self._seen: list[str] = []
         self._order: dict[int, list[str]] = {}
-        """By the number of tokens: the matrices in the order in which a whole graph meets them."""
+        """Per number of tokens, the matrices in the order in which a whole graph meets them."""
         self._expected: list[str] | None = None
         self._done = False
 
     def begin(self, tokens: int) -> None:
-        """Before a decode of so many tokens."""
+        """Prepare for a decode of so many tokens."""
         self._tokens = tokens
         self._expected = self._order.get(tokens)
         self._seen, self._done, self._error, self._input_key = [], False, None, (0, 0)
 
     def end(self) -> None:
-        """After it. Raises what went wrong in between."""
+        """Finish a decode. Raises what went wrong in between."""
         if self._error is not None:
             raise self._error
         self._order.setdefault(self._tokens, self._seen)
 
     def __call__(self, pointer: int, ask: bool, _user_data: object) -> bool:
-        """Before a node: whether it is wanted. After it: whether to go on."""
+        """Answer llama.cpp: before a node, whether it is wanted. After it: whether to go on."""
         if self._done:
             return False
         try:

@@ -47,7 +47,7 @@ class BatchCosts:
 
     @property
     def plain_ms(self) -> float:
-        """Of one token, as fast as the machine is now."""
+        """The time of one token, as fast as the machine is now."""
         return self._expected(1)
 
     def filled(self, tokens: int) -> int:
@@ -55,7 +55,7 @@ class BatchCosts:
         return 1 if tokens <= 1 else self._table()[tokens][1]
 
     def ms(self, tokens: int) -> float:
-        """Of a batch of `tokens`, filled up."""
+        """The time of a batch of `tokens`, filled up."""
         return self._expected(1) if tokens <= 1 else self._table()[tokens][0]
 
     def observe(self, size: int, ms: float) -> None:

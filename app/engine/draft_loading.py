@@ -49,7 +49,7 @@ class DraftTarget:
     safe_mode: bool
 
     def name_of_costs(self) -> str:
-        """Of all that the cost of a batch depends on."""
+        """A name for all that the cost of a batch depends on."""
         model = self.model
         mode = "safe" if self.safe_mode else "fast"
         return f"{model.weights_bytes} {model.quantization} {model.vocabulary_size} {self.threads.decode} {mode}"
@@ -140,7 +140,7 @@ def _load_draft(
 
 
 def _batch_costs(target: DraftTarget, paths: Paths, report: Report, stop: StopFlag) -> dict[int, float]:
-    """As measured here at an earlier load, or now. Raises Cancelled."""
+    """The costs as measured here at an earlier load, or now. Raises Cancelled."""
     name = target.name_of_costs()
     if known := machine_record.batch_costs(paths.machine, name):
         return known

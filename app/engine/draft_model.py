@@ -29,7 +29,7 @@ class DraftModel:
         self.model = model
         self.cache = KvCache(context)
         self.step_ms = self.read_ms = 0.0
-        """Of one guess, and of reading one token among many."""
+        """The time of one guess, and of reading one token among many."""
         self._vocabulary_size = vocabulary_size
         self._guess = GreedyGuess()
 

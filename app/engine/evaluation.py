@@ -29,7 +29,7 @@ from app.system.paths import Paths
 Logits = npt.NDArray[np.float32]
 
 ROWS_BYTES = 64 * 1024 * 1024
-"""Of logits at once: 512 rows of a small vocabulary, 110 of one of 152,000."""
+"""The size of logits at once: 512 rows of a small vocabulary, 110 of one of 152,000."""
 
 _LEAST_CONTEXT = 256  # llama.cpp rounds up to it
 _NEVER_REPACKED = frozenset({"F32", "F16", "BF16"})
@@ -49,7 +49,7 @@ class ReadingPlan:
     vocabulary_digest: str
     """Equal for two models whose tokens are the same, in the same order."""
     tokens: tuple[int, ...]
-    """Of the text, BOS in front where the model wants one."""
+    """The tokens of the text, BOS in front where the model wants one."""
 
 
 def plan_reading(path: Path, text: str, window_tokens: int) -> ReadingPlan:
@@ -138,7 +138,7 @@ class WindowReader:
         self.model.close()
 
     def abort_when(self, flag: StopFlag) -> None:
-        """From now on reading gives up in the middle of a batch as soon as `flag` is set."""
+        """Let reading give up in the middle of a batch as soon as `flag` is set."""
         self.context.abort_when(flag)
 
     def warm_up(self) -> None:

@@ -198,7 +198,7 @@ class AnswerClock:
 
     @property
     def decode_ms(self) -> float:
-        """Of all tokens but the first."""
+        """The time of all tokens but the first."""
         return sum(self._token_ms)
 
     def statistics(

@@ -281,6 +281,14 @@ class DecodeError(RuntimeError):
     """llama_decode returned a code that is neither success nor a stop."""
 
 
+def _check_cache(kv_type: KvType, flash: FlashAttention) -> None:
+    if kv_type is not KvType.F16 and flash is FlashAttention.OFF:
+        raise LoadError(
+            f"A {kv_type.value} KV cache needs flash attention, which is switched off.",
+            "Set flash attention to auto, or the KV cache type to f16.",
+        )
+
+
 class Batch:
     """Tokens for one decode, and for which of them logits are wanted; at most `capacity`."""
 
@@ -323,11 +331,7 @@ class Context:
         `outputs` is how many rows of logits a batch may ask for; `threads` 0 leaves them to `set_threads`; `watch` is
         asked about every node of the graph, before and after (`llama_context_params.cb_eval`), all in main memory.
         """
-        if kv_type is not KvType.F16 and flash is FlashAttention.OFF:
-            raise LoadError(
-                f"A {kv_type.value} KV cache needs flash attention, which is switched off.",
-                "Set flash attention to auto, or the KV cache type to f16.",
-            )
+        _check_cache(kv_type, flash)
         self._model = model
         parameters = C.llama_context_default_params()
         parameters.n_ctx = context_tokens
@@ -363,7 +367,7 @@ class Context:
         C.llama_set_n_threads(self.handle, decode, prefill)
 
     def abort_when(self, flag: StopFlag) -> None:
-        """From now on `decode` gives up as soon as `flag` is set."""
+        """Let `decode` give up as soon as `flag` is set."""
         C.llama_set_abort_callback(self.handle, _ABORT_WHEN_SET, flag.address)
         self._flag = flag  # llama.cpp keeps its address
 
@@ -376,7 +380,7 @@ class Context:
         return self.read(tokens, position, range(rows) if rows else range(len(tokens) - 1, len(tokens)))
 
     def read(self, tokens: Sequence[int], position: int, wanted: range) -> bool:
-        """As `decode`, with logits for the tokens of the batch that are `wanted`."""
+        """Run the model as `decode` does, with logits for the tokens of the batch that are `wanted`."""
         self._batch.fill(tokens, position, wanted)
         code = C.llama_decode(self.handle, self._batch.native)
         if code not in (0, _ABORTED):

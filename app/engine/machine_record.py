@@ -77,7 +77,7 @@ def needs_safe_mode(path: Path) -> bool:
 
 
 def remember_safe_mode(path: Path, reason: str) -> None:
-    """From now on every load on this machine is in safe mode. `reason` in words, for the details."""
+    """Load every model on this machine in safe mode from now on. `reason` in words, for the details."""
     _change(path, lambda _record: {"safe_mode_reason": reason or "the process died in the first decode"})
 
 
@@ -156,7 +156,9 @@ def _build_threads(value: Any) -> MeasuredThreads:
 
 @dataclass(frozen=True, slots=True)
 class DraftChoice:
-    """For one model: the path of the draft ("" for none), and how many times faster each was that has been tried."""
+    """The choice for one model: the path of the draft ("" for none), and how many times faster each was that has been
+    tried.
+    """
 
     draft: str = ""
     ratios: dict[str, float] = field(default_factory=dict)

@@ -26,9 +26,9 @@ from app.system.hardware import available_memory_bytes, physical_cores, usable_c
 from app.system.paths import Paths
 
 TYPES = ("Q4_0", "Q8_0", "Q4_K", "Q6_K", "Q5_K", "F16", "IQ4_XS", "Q3_K")
-"""In the order in which they are most often met."""
+"""The types in the order in which they are most often met."""
 _MODEL_BYTES = 200_000_000
-"""Of weights: several times the last-level cache of a laptop, so that memory is what is measured."""
+"""The size of the weights: several times the last-level cache of a laptop, so that memory is what is measured."""
 _LARGE_BYTES = (2_000_000_000, 10_000_000_000, 1_000_000_000)
 """One of each size class whose models are larger than the caches, the likeliest first."""
 _MOST_COUNTS = 4
@@ -76,7 +76,8 @@ def measure_machine(_request: MeasureMachine, context: OperationContext) -> Mach
 
 
 def _decode_threads(paths: Paths, run: Callable[[int], float]) -> int:
-    """As a chat with a model of some size would use: what was measured here for one, else the fastest of a few now.
+    """The thread count as a chat with a model of some size would use: what was measured here for one, else the
+    fastest of a few now.
 
     What was measured for small models does not count: barriers make fewer threads faster for them. `run(threads)` is
     the time of a token of a large one.

@@ -18,7 +18,9 @@ from app.system.hardware import available_memory_bytes
 from app.units import size_text
 
 _BYTES_A_TOKEN = 400
-"""Of the vocabulary, merges included, where the C library does not count: 51 MB for Llama 3's 128,256 tokens."""
+"""The memory of the vocabulary, merges included, where the C library does not count: 51 MB for Llama 3's 128,256
+tokens.
+"""
 
 
 def measure_fit(request: MeasureFit, context: OperationContext) -> FitCurve:

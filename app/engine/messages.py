@@ -72,7 +72,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     max_tokens: int = 0
     ignore_end: bool = False
-    """For measurements: go on where the model would end its answer."""
+    """Meant for measurements: go on where the model would end its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class LoadModel(Request):
     flash_attention: FlashAttention = FlashAttention.AUTO
     threads: ThreadCounts = ThreadCounts()
     safe_mode: bool = False
-    """Without llama.cpp's repacked kernels, whose AMX path kills the process on some machines."""
+    """Whether it was loaded without llama.cpp's repacked kernels, whose AMX path kills the process on some machines."""
     load_anyway: bool = False
     """Skip the comparison with available memory: the user has seen the arithmetic and decided."""
     kv_disk_limit_bytes: int = 4_000_000_000
@@ -190,7 +190,7 @@ class StopReason(StrEnum):
     MAX_TOKENS = "max tokens"
     CONTEXT_FULL = "context full"
     STOPPED = "stopped"
-    """By the user."""
+    """Stopped by the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +333,7 @@ PAYS_FROM = 1.05
 """Times as fast as plain decoding: less is within what two measurements differ by, and a draft takes memory."""
 
 ROUNDING_MARGIN = 1e-3
-"""Of probability: a difference of tokens at a smaller margin is explained by rounding."""
+"""A probability: a difference of tokens at a smaller margin is explained by rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +362,7 @@ class DraftFigures(Event):
     new_tokens: int
     ms_per_token: float
     plain_ms_per_token: float
-    """Of the tokens decoded without a draft, measured on this machine beside the others; 0 before any was."""
+    """The time of the tokens decoded without a draft, measured on this machine beside the others; 0 before any was."""
 
     @property
     def acceptance(self) -> float:
@@ -390,11 +390,11 @@ class DraftVerdict:
     tokens_per_step: float
     pairs: int
     new_tokens: int
-    """Of one answer."""
+    """The tokens of one answer."""
 
     @property
     def ratio(self) -> float:
-        """Above 1 drafting is faster."""
+        """The speed with drafts over the plain one; above 1 drafting is faster."""
         return self.speculative_tokens_per_second / self.plain_tokens_per_second
 
     @property
@@ -432,7 +432,7 @@ class DraftCheck:
     tokens: int
     """Compared, of all answers together."""
     accepted_tokens: int
-    """Of those, accepted from a draft: without any, nothing was checked."""
+    """How many were accepted from a draft: without any, nothing was checked."""
     differences: tuple[Difference, ...]
 
     @property

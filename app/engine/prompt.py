@@ -1,4 +1,6 @@
-"""From a conversation to token ids: the template, what must be left out to fit, what the KV cache already holds."""
+"""The way from a conversation to token ids: the template, what must be left out to fit, what the KV cache already
+holds.
+"""
 
 from __future__ import annotations
 

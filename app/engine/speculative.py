@@ -23,7 +23,7 @@ _SAY_EVERY = 16
 def generate_speculative(
     given: GenerationInput, drafting: Drafting, clock: AnswerClock, report: Report, should_stop: ShouldStop
 ) -> Iterator[Token]:
-    """As `generate_plain`: the same tokens, the same ends, the same KV cache afterwards.
+    """Generate as `generate_plain` does: the same tokens, the same ends, the same KV cache afterwards.
 
     A draft model that fails is left out from then on, and a notice says so.
     """

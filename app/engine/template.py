@@ -114,7 +114,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """As jinja2's, without the methods that pad text to any length."""
+        """The same check as jinja2's, without the methods that pad text to any length."""
         if isinstance(obj, str) and attr in _PADDING_METHODS:
             return False
         return super().is_safe_attribute(obj, attr, value)

@@ -135,10 +135,13 @@ _WAIT = 16
 _LONGEST_WAIT = 128
 _WAIT_ABOVE = 24
 _LONGEST_WAIT_ABOVE = 4096
-"""Above the measured count a first trial comes soon, because that count may come from a busy moment; each that fails
+"""A share of the usual time: above the measured count a first trial comes soon, because that count may come from a
+busy moment; each that fails
 makes the next wait four times as long."""
 _NOT_DECODED = 0.25
-"""Below this share of the usual time no token was decoded: the first of an answer comes from the prompt's logits."""
+"""A share: below it of the usual time no token was decoded: the first of an answer comes from the prompt's
+logits.
+"""
 
 
 @dataclass(slots=True)
@@ -180,7 +183,7 @@ class AdaptiveThreads:
         self._times: deque[float] = deque(maxlen=_BASELINE + _RECENT)
         self._trial: _Trial | None = None
         self._usual_ms: float | None = None
-        """Before the jump that has not been mended yet; None without one."""
+        """The usual time before the jump that has not been mended yet; None without one."""
         self._since_trial = 0
         self._since_above = 0
         self._wait = _WAIT
@@ -321,7 +324,7 @@ _INTERVAL_S = 0.25
 _STALE_S = 3.0
 """Longer than a token of a large model, shorter than a person takes to ask again."""
 _BUSY_FIELDS = ("user", "nice", "system", "irq", "softirq", "steal")
-"""Of psutil.cpu_times. Waiting for the disk is not work, and guests are counted in `user` already."""
+"""Fields of psutil.cpu_times. Waiting for the disk is not work, and guests are counted in `user` already."""
 
 
 class BusyNeighbours:

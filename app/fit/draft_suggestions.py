@@ -35,7 +35,7 @@ from app.library.vocabulary import Vocabulary, read_vocabulary, vocabulary_probl
 MOST = 5
 """Repositories whose headers are read: some MB each."""
 RESULTS = 100
-"""Of one search, the most downloaded first."""
+"""The number of results of one search, the most downloaded first."""
 
 _SIZE = re.compile(r"(?<![0-9A-Za-z.])[Ee]?(\d{1,4}(?:\.\d{1,3})?)([BMbm])(?![0-9A-Za-z])")
 _MINOR = re.compile(r"(\d)\.\d+")
@@ -90,7 +90,8 @@ def family_name(name: str) -> FamilyName | None:
 def draft_suggestions(
     hub: Hub, target: ModelEntry, folder: Path, call: Call | None = None
 ) -> tuple[DraftSuggestion, ...]:
-    """At most MOST models, one of each size: those that can draft first, then the smaller first. `folder` keeps the
+    """Find suggestions: at most MOST models, one of each size: those that can draft first, then the smaller first.
+    `folder` keeps the
     headers (`Paths.headers`). Empty where the target's name says neither family nor size, or nothing is found.
 
     Seconds of network: for a thread. What is wrong with one repository is its `problem`. Raises HubError, OfflineError
@@ -106,7 +107,7 @@ def draft_suggestions(
 
 
 def family_of(target: ModelEntry) -> FamilyName | None:
-    """From where it came from, else from what it is called."""
+    """The family, from where it came from, else from what it is called."""
     repository = target.origin.repository.rpartition("/")[2] if target.origin else ""
     names = (repository, target.name, target.path.stem, target.header.name if target.header else "")
     return next((family for name in names if (family := family_name(name)) is not None), None)
@@ -194,7 +195,7 @@ def _clause(sentence: str) -> str:
 MOST_SIBLINGS = 3
 """Models whose headers are read: some MB each."""
 _LARGEST = 1.15
-"""Of the result's size: what is larger is not what it is to be compared with."""
+"""A share of the result's size: what is larger is not what it is to be compared with."""
 _LEAST = 0.5
 """A model of half the size is another question."""
 
@@ -231,7 +232,8 @@ class Wanted:
 
 
 def smaller_siblings(hub: Hub, source: ModelEntry, wanted: Wanted, folder: Path, call: Call | None = None) -> Siblings:
-    """For the model `source` that something smaller is made of. `folder` keeps headers (`Paths.headers`).
+    """The smaller models for the model `source` that something smaller is made of. `folder` keeps headers
+    (`Paths.headers`).
 
     Seconds of network: for a thread. Without a network it is empty and says so. Raises StorageError, Cancelled.
     """
@@ -253,7 +255,7 @@ def smaller_siblings(hub: Hub, source: ModelEntry, wanted: Wanted, folder: Path,
 def _near(
     hub: Hub, members: tuple[RepositorySummary, ...], wanted: Wanted, call: Call | None
 ) -> list[tuple[Repository, RemoteModel]]:
-    """Of each repository the file that comes nearest, where one does. Raises OfflineError, Cancelled."""
+    """The file of each repository that comes nearest, where one does. Raises OfflineError, Cancelled."""
     found = []
     for summary in members:
         if call is not None and call.is_cancelled:
@@ -277,7 +279,7 @@ def _is_near(model: RemoteModel, size_bytes: int) -> bool:
 def _judged(
     hub: Hub, repository: Repository, model: RemoteModel, wanted: Wanted, folder: Path, call: Call | None
 ) -> Sibling | None:
-    """From its header; None where that cannot be read. Raises OfflineError, StorageError, Cancelled."""
+    """The judgement from its header; None where that cannot be read. Raises OfflineError, StorageError, Cancelled."""
     gated = repository.summary.gate is not Gate.OPEN
     try:
         header = fetch_stub(hub, repository, model, folder, call).header

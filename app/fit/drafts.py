@@ -20,7 +20,7 @@ ASSUMED_ACCEPTANCE = 0.7
 Leviathan et al. 2023 (arXiv 2211.17192, table 2)."""
 
 AS_LARGE = 0.8
-"""Of the bytes that the model reads for a token: a draft above it costs about what it could save."""
+"""A share of the bytes that the model reads for a token: a draft above it costs about what it could save."""
 
 TAKES_NOTHING_BACK = "hybrid models cannot take tokens back"
 
@@ -101,7 +101,7 @@ def header_problem(target: GgufHeader, draft: GgufHeader) -> str:
 
 
 def vocabularies_problem(target: Path, draft: Path) -> str:
-    """As `vocabulary_problem`, of two files; remembered until one of them changes."""
+    """The same as `vocabulary_problem`, of two files; remembered until one of them changes."""
     try:
         return _compared(target, draft, *(path.stat().st_mtime_ns for path in (target, draft)))
     except (OSError, ModelFileError):

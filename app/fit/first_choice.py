@@ -22,7 +22,7 @@ from app.units import size_text
 _BESIDE_BYTES = 700_000_000
 """Buffers, the vocabulary and the engine itself: more than any of the list takes."""
 _COMFORT = 0.75
-"""Of the target: the first answers should not be at the edge of what can be read along."""
+"""A share of the target: the first answers should not be at the edge of what can be read along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class LikelyFile:
     read_bytes: int
     """What a token reads of it; of a mixture of experts the active part."""
     kv_bytes_per_token: int
-    """With a KV cache of 16 bits. Sliding windows are not counted: more than it will be."""
+    """The size with a KV cache of 16 bits. Sliding windows are not counted: more than it will be."""
     layers: int
 
 

@@ -33,7 +33,7 @@ class ReadProfile:
 
     @property
     def total_bytes(self) -> int:
-        """Of all types together."""
+        """The bytes of all types together."""
         return sum(part.bytes for part in self.types)
 
     @classmethod
@@ -108,7 +108,7 @@ MADE_TYPES = ("Q4_K_M", "Q8_0", "BF16")
 
 
 def judgement_of(key: str, header: GgufHeader, curve: FitCurve) -> Judgement:
-    """Of a file whose own header was read."""
+    """The judgement of a file whose own header was read."""
     return Judgement(key, curve, ReadProfile.of_header(header), problem=header.chat_problem)
 
 
@@ -118,12 +118,13 @@ def made_key(key: str, type: str) -> str:
 
 
 def refusal(key: str, reason: str) -> Judgement:
-    """Of original weights that cannot be converted, under the model's own key."""
+    """The refusal of original weights that cannot be converted, under the model's own key."""
     return Judgement(key, problem=reason, made=Made(refused=True))
 
 
 def derived(judgement: Judgement, own: RemoteModel, other: RemoteModel) -> Judgement:
-    """Of another quantization of the same model: the KV cache and the buffers are the same, the weights differ as the
+    """The judgement of another quantization of the same model: the KV cache and the buffers are the same, the weights
+    differ as the
     files do. `own` is the model that was judged.
     """
     if judgement.curve is None or judgement.reads is None:

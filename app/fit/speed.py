@@ -30,7 +30,9 @@ def predicted_ms(reads: ReadProfile, kv_bytes: int, speed: MachineSpeed) -> floa
 
 
 def type_bytes_per_second(kind: str, speed: MachineSpeed) -> float:
-    """As measured, or of the measured type with the nearest number of bits a weight: its kernel is of the same kind."""
+    """The speed as measured, or of the measured type with the nearest number of bits a weight: its kernel is of the
+    same kind.
+    """
     measured = {one.type: one.bytes_per_second for one in speed.types}
     if kind in measured:
         return measured[kind]

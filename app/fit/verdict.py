@@ -26,7 +26,7 @@ _SPARE_BYTES = 300_000_000
 
 
 class Verdict(StrEnum):
-    """In the user's words."""
+    """The verdict in the user's words."""
 
     FITS = "fits"
     TIGHT = "tight"
@@ -35,7 +35,7 @@ class Verdict(StrEnum):
 
 
 _COMFORT = 0.9
-"""Of what is free: above it the verdict is "tight"."""
+"""A share of what is free: above it the verdict is "tight"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,9 @@ SYSTEM_SHARE = 0.10
 SYSTEM_LEAST_BYTES = 1_500_000_000
 """What a desktop takes with nothing open but this window, and no less than a tenth."""
 SPARE_BYTES = 150_000_000
-"""Of what is available now this much stays free: the last megabytes are where a system begins to swap."""
+"""The bytes that stay free. Of what is available now this much stays free: the last megabytes are where a system
+begins to swap.
+"""
 
 
 def memory_budget(given_back_bytes: int = 0) -> MemoryBudget:
@@ -143,7 +145,7 @@ _BITS = {kind.name: 8 * kind.block_bytes / kind.block for kind in TENSOR_TYPES.v
 _GOOD_ENOUGH_BITS = 8.6
 """Q8_0 cannot be told from the original; more bits cost memory and time and change no answer."""
 _LEAST_BITS = 3.9
-"""Below 4 bits answers become noticeably worse: only taken where nothing else fits."""
+"""The least bits a weight: below 4 bits answers become noticeably worse: only taken where nothing else fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +237,7 @@ def ms_text(ms: float) -> str:
 
 
 def _keeps(choice: Choice, target_ms: float) -> bool:
-    """By what is shown: "about 200 ms" does not miss 200 ms."""
+    """Whether a choice keeps to the target, by what is shown: "about 200 ms" does not miss 200 ms."""
     return choice.ms_per_token is None or _two_figures(choice.ms_per_token) <= target_ms
 
 

@@ -119,12 +119,12 @@ class _File:
         self._damaged = self._contradictions = 0
         self._told = False
         self._received_bytes = 0
-        """Of all attempts of this process together."""
+        """The bytes of all attempts of this process together."""
         self._digests: Digests | None = None
-        """Of exactly what is in the part; None where it has to be read again."""
+        """The hashes of exactly what is in the part; None where it has to be read again."""
 
     def fetch(self) -> None:
-        """Until the file is there. Raises as `download` does."""
+        """Fetch until the file is there. Raises as `download` does."""
         target = self._plan.folder / self._file.path
         with Part(target, plan_as_dict(self._plan)) as part:
             try:
@@ -158,7 +158,7 @@ class _File:
             wait_s = min(2 * wait_s, self._patience.longest_wait_s)
 
     def _without_names(self, sentence: str) -> str:
-        """For the debug log, which names no file and no mirror."""
+        """The sentence for the debug log, which names no file and no mirror."""
         return sentence.replace(f"“{self._file.name}”", "the file").replace(self._hub.host, "the hub")
 
     def _wait(self, sentence: str, seconds: float) -> None:
@@ -326,7 +326,7 @@ def _is_hash(etag: str) -> bool:
 
 
 def _check(response: httpx2.Response, hub: Hub) -> None:
-    """As check_status, but what may be over in a while is another attempt."""
+    """The same as check_status, but what may be over in a while is another attempt."""
     if response.status_code in _RETRIED:
         trouble = f"The hub has trouble (error {response.status_code})"
         raise _Again("The hub asks to wait" if response.status_code == 429 else trouble, retry_after_s(response))

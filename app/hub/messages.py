@@ -19,7 +19,7 @@ class DownloadPlan:
     revision: str
     """The commit, 40 hexadecimal digits."""
     title: str
-    """For people: "Qwen3-8B, Q4_K_M"."""
+    """The title for people: "Qwen3-8B, Q4_K_M"."""
     files: tuple[RemoteFile, ...]
     folder: Path
     """models/<owner>/<name>; the files keep their paths below it."""
@@ -41,14 +41,14 @@ class DownloadPhase(StrEnum):
     CONNECTING = "connecting"
     DOWNLOADING = "downloading"
     WAITING = "waiting"
-    """For the network or the hub: it goes on by itself."""
+    """Waiting for the network or the hub: it goes on by itself."""
     CHECKING = "checking"
     """Computing the sha256 of what was there from an earlier attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadProgress(Event):
-    """Of all files of the download together. Speed and time left are 0 while they are not known."""
+    """The progress of all files of the download together. Speed and time left are 0 while they are not known."""
 
     phase: DownloadPhase
     done_bytes: int

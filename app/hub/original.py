@@ -18,7 +18,7 @@ from app.system.files import own_name
 from app.units import size_text
 
 MAX_SMALL_BYTES = 100_000_000
-"""Of all files beside the weights. The largest tokenizers take 40 MB."""
+"""The most bytes of all files beside the weights. The largest tokenizers take 40 MB."""
 MAX_SAFETENSORS_HEADER_BYTES = 32_000_000
 _LENGTH_BYTES = 8
 _NOT_READ = frozenset({"vocab.json", "merges.txt", "generation_config.json"})

@@ -49,7 +49,7 @@ class Digests:
 
     @property
     def sha256(self) -> str:
-        """Of all that was given."""
+        """The sha256 of all that was given."""
         return self._sha256.hexdigest()
 
     @property

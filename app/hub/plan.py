@@ -1,4 +1,6 @@
-"""From "this model of that repository" to a plan: which files, into which folder, with how much room beside them."""
+"""The way from "this model of that repository" to a plan: which files, into which folder, with how much room beside
+them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from app.hub.repository import ModelFormat, RemoteFile, RemoteModel, Repository,
 from app.library.gguf_reader import printable
 
 _BYTES_TO_CONVERT = 1.6
-"""Of a safetensors model's size: room for the F16 file of a conversion and for a 4-bit result beside it."""
+"""A multiple of a safetensors model's size: room for the F16 file of a conversion and for a 4-bit result beside it."""
 
 
 def make_plan(

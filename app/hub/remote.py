@@ -96,7 +96,7 @@ def drop_oldest(folder: Path, newest: Path) -> None:
 FIRST_BYTES = 1 << 19
 STEP_BYTES = 1 << 20
 MAX_BYTES = 64_000_000
-"""Of one header. The largest vocabularies with their merges take 20 MB."""
+"""The most bytes of one header. The largest vocabularies with their merges take 20 MB."""
 _ATTEMPTS = 3
 
 
@@ -116,7 +116,7 @@ class RemoteBeginning:
         self.traffic_bytes = 0
 
     def seek(self, position: int) -> int:
-        """From the start, like a file's."""
+        """Go to a place counted from the start, like a file's."""
         self._position = position
         return position
 

@@ -65,7 +65,7 @@ class RepositorySummary:
     """owner/name"""
     formats: tuple[ModelFormat, ...] = ()
     downloads: int = 0
-    """In the last 30 days."""
+    """Downloads in the last 30 days."""
     likes: int = 0
     updated: str = ""
     """ISO 8601 date."""
@@ -96,7 +96,7 @@ class RemoteFile:
 
     @property
     def name(self) -> str:
-        """Without its folders."""
+        """The name without its folders."""
         return self.path.rpartition("/")[2]
 
 
@@ -115,7 +115,7 @@ class RemoteModel:
 
     @property
     def size_bytes(self) -> int:
-        """Of all files together."""
+        """The size of all files together."""
         return sum(file.size_bytes for file in self.files)
 
     @property

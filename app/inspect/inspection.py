@@ -107,11 +107,15 @@ def _inputs(
 BARS = 121
 """Odd, so that zero is the middle of a bar."""
 _DEVIATIONS = 5.0
-"""Of a normal distribution 1 in 1.7 million lies further out: what does is worth a mark of its own."""
+"""The range in standard deviations. One weight of a normal distribution in 1.7 million lies further out: what
+does is worth a mark of its own.
+"""
 
 
 def histogram_of(weights: Rows, bars: int = BARS) -> Histogram:
-    """Of all values; moments in f64. The range is 5 standard deviations each way, or less where nothing lies there."""
+    """The histogram of all values; moments in f64. The range is 5 standard deviations each way, or less where nothing
+    lies there.
+    """
     finite = np.isfinite(weights)
     values = weights[finite].astype(np.float64)
     if not values.size:
@@ -160,12 +164,12 @@ _NAMED = 24
 
 
 def by_weights(weights: Rows) -> ChannelPicture:
-    """From the norms of the columns of `[row, column]`."""
+    """The outlier channels, from the norms of the columns of `[row, column]`."""
     return _picture("weights", np.sqrt(np.square(weights, dtype=np.float64).mean(axis=0)), WEIGHT_TIMES)
 
 
 def by_inputs(squares: NDArray[np.floating]) -> ChannelPicture:
-    """From the mean square of each input `[channel]`, or of each expert's `[expert, channel]`."""
+    """The outlier channels, from the mean square of each input `[channel]`, or of each expert's `[expert, channel]`."""
     means = np.atleast_2d(squares).astype(np.float64).mean(axis=0)
     return _picture("inputs", np.sqrt(means), INPUT_TIMES)
 

@@ -49,7 +49,7 @@ class SuggestTypes(Request):
     windows: int = 8
     """Read for each group. The comparison at the end reads as many as `MeasureQuality` does."""
     bands: int = 3
-    """Into so many stretches of layers each kind of matrix is divided."""
+    """The number of stretches of layers into which each kind of matrix is divided."""
     threads: int = 0
 
 
@@ -76,7 +76,7 @@ class Inside:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Of the weights from `low` to `high` = -low, in bars of equal width; `below` and `above` lie outside.
+    """The counts of the weights from `low` to `high` = -low, in bars of equal width; `below` and `above` lie outside.
 
     The figures are of all weights that were read. `excess_kurtosis` is 0 for a normal distribution; above it there are
     more far values. `not_finite` counts NaN and infinities, which are in nothing else.
@@ -91,7 +91,7 @@ class Histogram:
     mean: float
     deviation: float
     largest: float
-    """Of the absolute values."""
+    """The largest of the absolute values."""
     excess_kurtosis: float
     zeros: int
     not_finite: int = 0

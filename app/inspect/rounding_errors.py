@@ -62,7 +62,7 @@ def methods() -> tuple[Method, ...]:
 
 
 def root_mean_square(weights: Rows) -> float:
-    """In f64."""
+    """The root of the mean square, in f64."""
     return math.sqrt(float(np.square(weights, dtype=np.float64).mean())) if weights.size else 0.0
 
 

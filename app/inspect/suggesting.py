@@ -42,7 +42,7 @@ TYPES = ("Q3_K_S", "Q3_K_M", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M")
 _WIDE, _NARROW = ("Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q8_0"), ("Q4_0", "Q5_0", "Q8_0")
 """Types to choose from, for rows that 256 divides and for others."""
 _CLEARLY = 0.95
-"""Of the usual mixture's divergence: what is less far below it may be chance."""
+"""A share of the usual mixture's divergence: what is less far below it may be chance."""
 MOST_EXTRA = 1.0
 
 
@@ -147,7 +147,9 @@ def _losses(
 
 
 def _allocated(groups: Sequence[Group], losses: Sequence[float], usual: Planned, extra: float) -> tuple[Choice, ...]:
-    """Of the bytes that the usual mixture gives these groups, and `extra` of the whole file more."""
+    """The types within the sum of the bytes that the usual mixture gives these groups, and `extra` of the whole file
+    more.
+    """
     names = [tensor.row.name for group in groups for tensor in group.tensors]
     elements = {tensor.row.name: tensor.row.elements for group in groups for tensor in group.tensors}
     budget = sum(Planned.bytes_of(elements[name], usual.types[name]) for name in names)
@@ -249,7 +251,7 @@ PATCHABLE = frozenset({"F32", "F16", "BF16", "Q8_0"})
 """What values of 4 bits can be written back as with hardly another error."""
 _STRETCH_WEIGHTS = 1 << 20
 _NOISE_WEIGHTS = 1 << 16
-"""Of each tensor, to compare the errors of types."""
+"""So many weights of each tensor, to compare the errors of types."""
 _KEPT_BYTES = 256_000_000
 _Found = TypeVar("_Found")
 
@@ -368,7 +370,9 @@ def _say_nothing(_event: Event) -> None:
 def sensitivities(
     listener: Listener, patch: Patch, copy: Path, groups: Sequence[Group], report: Report, stop: ShouldStop
 ) -> list[float]:
-    """For each group the KL divergence of the model with it alone in 4 bits. Raises AppError, Cancelled."""
+    """The KL divergence of the model with each group alone in 4 bits. Raises AppError,
+    Cancelled.
+    """
     found: list[float] = []
     start = time.monotonic()
     report(Progress(Stage.SENSITIVITY, 0, len(groups)))

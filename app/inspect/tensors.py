@@ -34,7 +34,7 @@ class Tensor:
     row: TensorRow
     read: ReadRows
     offset: int
-    """Of its first byte in `file`."""
+    """The place of its first byte in `file`."""
     file: Path
 
     @property

@@ -27,13 +27,13 @@ MAX_KEY_BYTES = 65_535
 MAX_TENSOR_NAME_BYTES = 63
 MAX_DIMENSIONS = 4
 MAX_STRINGS = 4_000_000
-"""In all arrays together; the largest vocabularies with their merges have under one million."""
+"""The most strings in all arrays together; the largest vocabularies with their merges have under one million."""
 MAX_ARRAY_ELEMENTS = 1 << 30
 MAX_HEADER_BYTES = 1 << 29
 MAX_KEPT_TEXT_BYTES = 4096
 MAX_KEPT_ELEMENTS = 1024
 MAX_WHOLE_ELEMENTS = 1 << 21
-"""Of a list that is kept whole; the largest vocabularies have a quarter of a million tokens."""
+"""The most elements of a list that is kept whole; the largest vocabularies have a quarter of a million tokens."""
 MAX_ELEMENTS = 1 << 62
 BUFFER_BYTES = 1 << 20
 

@@ -74,7 +74,7 @@ class ModelEntry:
     is_folder: bool = False
     """A Hugging Face folder of safetensors: the source of models that can be loaded, not one of them."""
     facts: safetensors.FolderFacts | None = None
-    """Of a folder, what stands in the place of the header."""
+    """The facts of a folder: what stands in the place of the header."""
 
     @property
     def can_load(self) -> bool:
@@ -103,12 +103,14 @@ class ModelEntry:
 
     @property
     def alteration(self) -> str:
-        """Of a folder that was made here, what was done to it: "pruned and recovered"; "" of an original."""
+        """What was done to a folder that was made here: "pruned and recovered"; "" of an
+        original.
+        """
         return alteration(self.origin.steps) if self.is_folder and self.origin is not None and self.is_altered else ""
 
     @property
     def note(self) -> str:
-        """Of a folder, what it is and is good for, to the user; "" of a file."""
+        """What a folder is and is good for, to the user; "" of a file."""
         what = f"{self.alteration.capitalize()} here" if self.alteration else "The original"
         return f"{what}, in Hugging Face's format. Make a smaller model of it to chat with." if self.is_folder else ""
 

@@ -40,7 +40,7 @@ class FileOrigin:
     steps: Steps = ()
     """What was done to the parent, from first to last."""
     digest: str = ""
-    """Of a model that a recipe made: a digest of all that was done, by which the same recipe finds it again."""
+    """A digest of all that was done to a model that a recipe made, by which the same recipe finds it again."""
 
     @property
     def recipe(self) -> str:
@@ -145,7 +145,7 @@ def _step(value: Any) -> ProvenanceStep:
 
 
 def _steps_in_words(name: str, row: dict[str, Any]) -> Steps:
-    """Of a row of version 1. A folder's weights were noted as made only where they were pruned or trained."""
+    """The steps of a row of version 1. A folder's weights were noted as made only where they were pruned or trained."""
     words = str(row.get("recipe", ""))
     altered = bool(row.get("altered", False)) or name.endswith(".safetensors")
     return (OpaqueStep(words, altered),) if words else ()
@@ -165,7 +165,9 @@ def _tuples(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Of a folder that was pruned or trained here: what it was made of and how. Of any other model: itself, and ()."""
+    """The source of a folder that was pruned or trained here, and how it was made. Of any other model:
+    itself, and ().
+    """
 
     parent: Path
     steps: Steps = ()

@@ -32,7 +32,7 @@ class FfnCut:
 
     before: int
     widths: tuple[int, ...]
-    """Of each layer afterwards; a single one where all layers have the same."""
+    """The width of each layer afterwards; a single one where all layers have the same."""
     refitted: bool = True
     gate_and_up: bool = False
     """Whether the gate and up projections were fitted too."""
@@ -65,7 +65,7 @@ class Recovery:
     method: str
     tokens: int
     text_name: str = ""
-    """Of the file that it read; "" for the bundled text, and for what the teacher wrote."""
+    """The name of the file that it read; "" for the bundled text, and for what the teacher wrote."""
     bundled_text: bool = False
     hard_loss: float = 0.0
     grid: str = ""
@@ -101,7 +101,7 @@ class OpaqueStep:
 
 ProvenanceStep = Sparsity | FfnCut | KvGroupCut | LayerCut | Recovery | Quantization | OpaqueStep
 Steps = tuple[ProvenanceStep, ...]
-"""From the farthest source on, in the order in which they were done."""
+"""Steps from the farthest source on, in the order in which they were done."""
 
 
 def shortened(counts: Sequence[int]) -> tuple[int, ...]:
@@ -261,7 +261,7 @@ _FILE_TYPES = frozenset(FILE_TYPES.values())
 
 
 def _alterations_in(words: str) -> Iterator[str]:
-    """Of a folder's weights, which were never rounded."""
+    """The alterations of a folder's weights, which were never rounded."""
     for clause in words.split(_BETWEEN):
         if clause:
             yield "recovered" if clause.startswith("recovered") else "pruned"
@@ -292,7 +292,7 @@ def _type_in(clause: str) -> str:
 
 
 def _steps_after_words(steps: Steps, before: str) -> Steps | None:
-    """As `steps_after`, where steps and words of the same steps may stand beside each other."""
+    """The same as `steps_after`, where steps and words of the same steps may stand beside each other."""
     for number in range(len(steps) + 1):
         words = words_of(steps[:number])
         if words == before:

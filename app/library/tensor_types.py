@@ -110,7 +110,9 @@ _MAIN_TYPES = {
 }  # fmt: skip
 
 _LEAST_SHARE = 0.05
-"""Of the elements. Small models keep much in other types: a Q4_K_M of rows that 256 does not divide is mostly Q5_0."""
+"""A share of the elements. Small models keep much in other types: a Q4_K_M of rows that 256 does not divide is mostly
+Q5_0.
+"""
 
 
 def quantization_name(file_type: int | None, elements: dict[str, int]) -> str:

@@ -62,7 +62,7 @@ class LedgerRow:
 
     @property
     def sha256(self) -> str:
-        """As its manifest says; "" where nobody does."""
+        """The hash as its manifest says; "" where nobody does."""
         return self.entry.origin.sha256 if self.entry.origin is not None else ""
 
     @property

@@ -23,7 +23,7 @@ from app.system.files import locked, read_json, write_atomic
 
 _VERSION = 1
 MAX_MEASUREMENTS = 20
-"""Of one model; the oldest go."""
+"""The most measurements of one model; the oldest go."""
 MAX_MODELS = 5000
 
 
@@ -112,7 +112,7 @@ class Ledger:
 
 
 def identity_of(path: Path) -> Identity:
-    """Of the file, of a split model its first part. Raises OSError."""
+    """The identity of the file, of a split model its first part. Raises OSError."""
     whole = path.resolve()
     status = whole.stat()
     origin = origin_of(path)

@@ -38,7 +38,7 @@ _DEFAULT_WORK = 5e12
 """Weights times tokens that are read when no number of windows is asked for. It depends on nothing but the model and
 the context, so that all variants of a model are measured on the same windows and can be compared."""
 _KEPT_BYTES = 256_000_000
-"""Of the reference's likeliest tokens, where the models are loaded one after the other."""
+"""The size of the reference's likeliest tokens, where the models are loaded one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,9 @@ def measure_quality(request: MeasureQuality, context: Context) -> Quality:
 
 
 def measure_and_record(request: MeasureQuality, context: Context) -> Quality:
-    """As `measure_quality`; what was measured stands in the ledger, also where the window that asked is gone by now."""
+    """Do the same as `measure_quality`; what was measured stands in the ledger, also where the window that asked is
+    gone by now.
+    """
     quality = measure_quality(request, context)
     record(context.paths.ledger, quality)
     return quality

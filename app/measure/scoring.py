@@ -100,7 +100,8 @@ def keep(logits: F32, count: int) -> KeptRows:
 
 
 def divergence_from_kept(reference: KeptRows, logits: F32) -> F64:
-    """As `divergence`; the tokens that were not kept count as one, so that it is never more than the true value.
+    """The same as `divergence`; the tokens that were not kept count as one, so that it is never more than the true
+    value.
 
     That is the data processing inequality: what is put together can only be told apart less well.
     """
@@ -136,7 +137,7 @@ def mean(values: list[F64]) -> Estimate:
 
 
 _ENOUGH_WINDOWS = 8
-"""With fewer, the spread between windows is itself guessed too badly."""
+"""The least number of windows: with fewer, the spread between windows is itself guessed too badly."""
 
 
 def exponential(estimate: Estimate) -> Estimate:

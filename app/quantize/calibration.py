@@ -46,7 +46,7 @@ def read_text(path: Path) -> bytes:
 
 
 def prefill_threads(header: GgufHeader) -> int:
-    """As measured for models of this size on this machine; its cores where nothing was."""
+    """The thread count as measured for models of this size on this machine; its cores where nothing was."""
     size_class = machine_record.size_class(header.tensor_bytes)
     measured = machine_record.thread_counts(default_paths().machine, size_class)
     return measured.prefill if measured else physical_cores()

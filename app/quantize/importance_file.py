@@ -30,7 +30,7 @@ Importance = dict[str, NDArray[np.float32]]
 
 @dataclass(slots=True)
 class Sums:
-    """Of one weight: squares `[matrix, column]` in f64, and how many rows went into each matrix."""
+    """The sums of one weight: squares `[matrix, column]` in f64, and how many rows went into each matrix."""
 
     squares: NDArray[np.float64]
     counts: NDArray[np.int64]

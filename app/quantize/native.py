@@ -61,7 +61,7 @@ class Planned:
     types: dict[str, str]
     data_bytes: int
     read_bytes: dict[str, int]
-    """By type, of all tensors: what the file would hold."""
+    """The bytes of all tensors by type: what the file would hold."""
 
     @staticmethod
     def bytes_of(elements: int, type: str) -> int:

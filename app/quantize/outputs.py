@@ -34,14 +34,14 @@ def step_of(request: Quantize) -> Quantization:
 
 
 def default_output(source: Path, type: str, *, best: bool = False) -> Path:
-    """Beside a file, inside a folder: "name-Q4_K_M.gguf", without the type that the name ends in now."""
+    """The output beside a file, inside a folder: "name-Q4_K_M.gguf", without the type that the name ends in now."""
     if source.is_dir():
         return output_in(source, type, best=best)
     return source.parent / _name(source.stem, type, best)
 
 
 def output_in(folder: Path, type: str, *, best: bool = False) -> Path:
-    """Of a folder with original weights, which may not be there yet."""
+    """The output in a folder with original weights, which may not be there yet."""
     return folder / _name(folder.resolve().name, type, best)
 
 

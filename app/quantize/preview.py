@@ -84,7 +84,7 @@ def _offer(
 
 
 def _reads(plan: Planned, header: GgufHeader, raw: RawHeader) -> ReadProfile:
-    """By type, what a token would read: the source's own reading, each tensor in its new type."""
+    """The bytes that a token would read, by type: the source's own reading, each tensor in its new type."""
     tied = "output.weight" not in plan.types
     total: dict[str, float] = {}
     whole = 0

@@ -1,4 +1,4 @@
-"""From a GGUF file or a Hugging Face folder to a smaller GGUF, checked before and after, whole or not at all.
+"""The way from a GGUF file or a Hugging Face folder to a smaller GGUF, checked before and after, whole or not at all.
 
 folder -> [convert] -> [importance matrix] -> quantize -> check -> rename -> manifest. Every file on the way has a name
 that follows from the request (`part_paths`): llama.cpp cannot be stopped inside a tensor, so a cancel may be the end of
@@ -249,7 +249,7 @@ def _file_bytes(source: Path, data_bytes: int) -> int:
 
 
 def _shapes(source: Path) -> dict[str, tuple[int, ...]]:
-    """Of the tensors, columns first."""
+    """The shapes of the tensors, columns first."""
     from app.library.gguf_reader import read_raw
 
     with source.open("rb") as file:

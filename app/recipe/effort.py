@@ -47,7 +47,7 @@ class Pace:
 
 
 def read_pace(book: Path, work: Work) -> Pace:
-    """From the file `book` (Paths.effort), which may be missing or damaged."""
+    """The pace that was kept, from the file `book` (Paths.effort), which may be missing or damaged."""
     rate = _read(book).get(work.value, 0.0)
     return Pace(rate, True) if rate else Pace(_GUESSED_A_CORE[work] * physical_cores(), False)
 
@@ -62,7 +62,9 @@ def remember_pace(book: Path, work: Work, multiplications: float, seconds: float
 
 
 def prune_multiplications(request: Prune, config: Config, shape: Shape, parameters: int) -> float:
-    """Of `request` on a model of that shape: passes of the text through all layers, and the sums and fits of each."""
+    """The multiplications of `request` on a model of that shape: passes of the text through all layers, and the sums
+    and fits of each.
+    """
     tokens = request.chunks * min(request.context_tokens, config.context)
     passes = tokens * parameters
     heads = shape.kv_groups * shape.heads_a_group * config.head
@@ -86,14 +88,17 @@ def prune_multiplications(request: Prune, config: Config, shape: Shape, paramete
 
 
 def _fits_in_turn(width: int, ffn: int, kept: int) -> float:
-    """Of each token in one block, by `app.prune.refit`: two rounds of two fits by gradients, each of 18
+    """The multiplications of each token in one block, by `app.prune.refit`: two rounds of two fits by gradients, each
+    of 18
     products with a matrix of the FFN in three steps, and one of the down projection.
     """
     return 3.0 * width * ffn + 2 * (42.0 * width * kept + kept**2)
 
 
 def recover_multiplications(request: Recover, parameters: int, teacher_parameters: int) -> float:
-    """Of the training (forward, backward and the teacher), of the text that the teacher writes, of the readings."""
+    """The multiplications of the training (forward, backward and the teacher), of the text that the teacher writes,
+    of the readings.
+    """
     training = request.budget_tokens * (3.0 * parameters + teacher_parameters)
     if request.method == "full":
         training += request.budget_tokens * parameters

@@ -43,7 +43,9 @@ from app.units import size_text
 _WEIGHTS_A_SECOND = 3e7
 """Quantized on one core, K-quants; measured 1.2e8 for Q4_0 on two. Reading, writing and hashing are in it."""
 _GUESSED_BYTES_A_SECOND = 5e9
-"""Of weights, in answering, where this computer's speed was not measured yet; laptops read 5 to 50 GB/s."""
+"""A guess of the bytes of weights, in answering, where this computer's speed was not measured yet; laptops read 5 to
+50 GB/s.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ class _Cost:
 
 
 def _cost(plan: _Plan, one: ModelStep, before: Shape, folder: Path) -> _Cost:
-    """Of one request, on a model that has the shape `before`."""
+    """The cost of one request, on a model that has the shape `before`."""
     source = plan.request.source
     if isinstance(one.request, Prune):
         stub, pace = plan.stub(before), read_pace(plan.paths.effort, Work.PRUNE)
@@ -197,7 +199,7 @@ def _recover_seconds(pace: Pace, request: Recover, parameters: int, teacher: int
 
 
 def _recover_memory(plan: _Plan, one: ModelStep, folder: Path) -> int:
-    """As recovery itself counts it, in the way with the least memory that it knows where no other fits."""
+    """The memory as recovery itself counts it, in the way with the least memory that it knows where no other fits."""
     from app.recover.memory import Way, choose_way, need_of
     from app.recover.memory import shape_of as weights_of
 
@@ -280,7 +282,7 @@ class StubTensor:
 
     @property
     def size_bytes(self) -> int:
-        """As it would lie on disk."""
+        """The size as it would lie on disk."""
         return prod(self.shape) * _ITEM_BYTES[self.dtype]
 
 
@@ -298,7 +300,7 @@ class CutStub:
 
     @property
     def size_bytes(self) -> int:
-        """Of all tensors, without headers."""
+        """The size of all tensors, without headers."""
         return sum(tensor.size_bytes for tensor in self.tensors)
 
 

@@ -41,7 +41,7 @@ MAX_NAME, MAX_STEPS, MAX_TYPES, MAX_PATH = 120, 20, 12, 4096
 
 @dataclass(frozen=True, slots=True)
 class PruneStep:
-    """As `Prune`, without paths. `rounds` above 1 cut a part at a time, with a short recovery after each."""
+    """The same as `Prune`, without paths. `rounds` above 1 cut a part at a time, with a short recovery after each."""
 
     method: PruneMethod
     amount: float
@@ -60,7 +60,7 @@ class PruneStep:
 
 @dataclass(frozen=True, slots=True)
 class RecoverStep:
-    """As app.prune.messages.Recover, without paths."""
+    """The same as app.prune.messages.Recover, without paths."""
 
     method: RecoverMethod = RecoverMethod.LORA
     budget_tokens: int = SHORT_TOKENS
@@ -284,7 +284,7 @@ _KEYS: Mapping[type, tuple[tuple[str, str, _Rule], ...]] = {
         ("best", "best", _Switch()),
     ),
 }
-"""Of each kind of step (key in the file, attribute, what is allowed); the first key says which kind it is."""
+"""The keys of each kind of step (key in the file, attribute, what is allowed); the first key says which kind it is."""
 
 _KINDS = {keys[0][0]: kind for kind, keys in _KEYS.items()}
 _REQUIRED = frozenset({"prune", "recover", "quantize", "amount"})

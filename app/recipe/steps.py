@@ -29,7 +29,7 @@ from app.system.hardware import peak_resident_bytes
 
 
 def prune_step(request: Prune, context: Context) -> Pruned:
-    """As `prune`. Raises AppError where PyTorch is not installed."""
+    """Prune, as `prune` does. Raises AppError where PyTorch is not installed."""
     require_torch()
     from app.prune.prune import prune
 
@@ -43,7 +43,7 @@ def prune_step(request: Prune, context: Context) -> Pruned:
 
 
 def recover_step(request: Recover, context: Context) -> Recovered:
-    """As `recover`, but for `request.or_keep`: then the divergence may be afterwards what it was before.
+    """Recover, as `recover` does, but for `request.or_keep`: then the divergence may be afterwards what it was before.
 
     Raises AppError where PyTorch is not installed.
     """
@@ -65,7 +65,7 @@ def recover_step(request: Recover, context: Context) -> Recovered:
 
 
 def plan_recovery_step(request: PlanRecovery, context: Context) -> RecoveryPlanned:
-    """As `plan_recovery`. Raises AppError where PyTorch is not installed."""
+    """Plan, as `plan_recovery` does. Raises AppError where PyTorch is not installed."""
     require_torch()
     from app.recover.plan import plan_recovery
 

@@ -59,7 +59,7 @@ def rounding_words(method: PruneMethod, before: Shape, after: Shape, amount: flo
 
 
 def _counts(method: PruneMethod, before: Shape, after: Shape) -> tuple[str, int, int]:
-    """Of what a cut takes away: its name, how many there are, and how many are left."""
+    """The words of what a cut takes away: its name, how many there are, and how many are left."""
     if method is PruneMethod.LAYERS:
         return "layers", before.layers, after.layers
     if method is PruneMethod.KV_GROUPS:
@@ -178,7 +178,7 @@ class Cut:
 
 
 def shape_of(source: Path) -> Shape:
-    """Of a Hugging Face folder. Raises ConversionError."""
+    """The shape of a Hugging Face folder. Raises ConversionError."""
     config = read_config(source)
     layers, heads, kv_heads = config.layers, config.heads_of, config.kv_heads_of
     groups = max(1, round(sum(kv_heads) / layers))
@@ -204,7 +204,7 @@ def cuts_of(step: PruneStep, shape: Shape) -> tuple[Cut, ...]:
 
 
 def _sparse_cuts(step: PruneStep, shape: Shape) -> Iterator[Cut]:
-    """Of all weights each time: what is zero already is the first to be zero again."""
+    """The cuts take their share of all weights each time: what is zero already is the first to be zero again."""
     for part in range(1, step.rounds + 1):
         amount = step.amount * (1 - (1 - part / step.rounds) ** 3)
         yield Cut(amount, dataclasses.replace(shape, zeros=max(shape.zeros, amount)))

@@ -38,7 +38,7 @@ class RecipeWork:
 
     requests: tuple[Request, ...]
     steps: tuple[int, ...]
-    """Of each request, the step of the recipe that it belongs to, from 0."""
+    """For each request, the step of the recipe that it belongs to, from 0."""
     model: Path
     """The folder that comes out; the source itself where nothing is pruned or trained."""
     files: tuple[Path, ...]
@@ -160,7 +160,7 @@ def _recover(step: RecoverStep, source: Path, teacher: Path) -> Recover:
 def _model_requests(
     chain: Sequence[ModelStep], source: Path, outputs: Sequence[Path], digests: Sequence[str]
 ) -> Iterator[tuple[int, Request]]:
-    """From the last folder that is there already; each is noted down, and what it was made of goes."""
+    """The requests from the last folder that is there already; each is noted down, and what it was made of goes."""
     done = max((number for number, folder in enumerate(outputs) if folder.is_dir()), default=-1)
     if done >= 0:
         yield chain[done].step, FinishModel(source, outputs[done], tuple(outputs[:done]), digests[done])
@@ -199,12 +199,12 @@ def _is_made(request: Quantize) -> bool:
 
 
 def _measuring(request: Quantize, source: Path) -> MeasureQuality:
-    """Against the source, in 16 bits and with nothing taken away."""
+    """A measurement against the source, in 16 bits and with nothing taken away."""
     return MeasureQuality(request.output, original_of(source), speed=True)
 
 
 def _digests(chain: Sequence[ModelStep], source: Path) -> tuple[str, ...]:
-    """Of each model on the way, one that follows from the source and from all that was done so far."""
+    """A digest for each model on the way, one that follows from the source and from all that was done so far."""
     digest = hashlib.sha256(str(source.resolve()).encode())
     found = []
     for one in chain:

@@ -136,6 +136,8 @@ def _adapters(student: LanguageModel, request: Recover, masks: dict[str, Tensor]
 
 @torch.no_grad()
 def _merged(layer: Any, mask: Tensor | None, stored: Tensor) -> Tensor:
-    """With the weight of the file and not with the one that is held: that may be in 4 bits."""
+    """The sum of adapter and weight, with the weight of the file and not with the one that is held: that may be in 4
+    bits.
+    """
     merged: Tensor = stored.float() + layer.get_delta_weight(_NAME)
     return merged if mask is None else merged * mask

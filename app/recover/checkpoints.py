@@ -23,7 +23,7 @@ class Position:
 
     step: int = 0
     rate_factor: float = 1.0
-    """Below 1 after the loss was not a number once."""
+    """A factor, below 1 after the loss was not a number once."""
     seconds: float = 0.0
     """Spent on training, over all runs."""
 

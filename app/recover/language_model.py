@@ -24,7 +24,7 @@ from app.recover.memory import chunk_positions
 from app.recover.stored_weights import HeldLinear, set_module
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-"""By safetensors' names."""
+"""The types by safetensors' names."""
 _SAME_LOGITS = 1e-3
 
 
@@ -140,12 +140,12 @@ class Distance:
 
     @property
     def perplexity(self) -> float:
-        """Of the student."""
+        """The perplexity of the student."""
         return math.exp(min(self.log_perplexity, 700.0))
 
     @property
     def teacher_perplexity(self) -> float:
-        """Of the teacher."""
+        """The perplexity of the teacher."""
         return math.exp(min(self.teacher_log_perplexity, 700.0))
 
 

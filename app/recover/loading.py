@@ -1,4 +1,4 @@
-"""From a request to what training needs: options checked, memory chosen, both models open, the texts read."""
+"""The way from a request to what training needs: options checked, memory chosen, both models open, the texts read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Ready:
     stored: torch.dtype
 
     def writer(self, request: Recover) -> Writer:
-        """Of the teacher's text."""
+        """The writer of the teacher's text."""
         start = start_token(self.tokenizer)
         openings = openings_of(self.tokenizer, start)
         return Writer(self.teacher, openings, self._ends(), request.context_tokens, request.seed)
@@ -104,7 +104,7 @@ def plan_memory(request: Recover) -> Need:
 
 
 def _is_sparse(folder: Path) -> bool:
-    """By a few rows of the first block."""
+    """Whether the weights have zeros, by a few rows of the first block."""
     matrices = [t for t in open_checkpoint(folder).values() if len(t.shape) == 2 and ".mlp." in t.name]
     rows = [as_float32(t.rows(0, min(16, t.shape[0])), t.dtype) for t in matrices[:3]]
     return any(float((values == 0).mean()) > SPARSE_FROM for values in rows)

@@ -20,7 +20,7 @@ from app.system.hardware import available_memory_bytes
 from app.units import size_text
 
 CHUNK_BYTES = 64_000_000
-"""Of the logits that are looked at together; about six times as much is in use then."""
+"""The size of the logits that are looked at together; about six times as much is in use then."""
 
 _FLOAT, _ADAM = 4, 16
 """Bytes a weight: as float32; weight, gradient and AdamW's two moments."""
@@ -55,7 +55,7 @@ class Shape:
 
     @property
     def held_bytes(self) -> int:
-        """In memory: matrices of the blocks as stored, the rest in float32."""
+        """What is in memory: matrices of the blocks as stored, the rest in float32."""
         return self.matrix_bytes + _FLOAT * self.other_elements
 
     @property
@@ -65,7 +65,7 @@ class Shape:
 
 
 def shape_of(folder: Path) -> Shape:
-    """From the headers. Raises ConversionError for a folder that is not whole."""
+    """The shape, from the headers. Raises ConversionError for a folder that is not whole."""
     tensors = open_checkpoint(folder).values()
     blocks, others = by_block(tensors)
     vocabulary, hidden = embedding_shape(others)
@@ -93,7 +93,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Of one way. `trained` is the number of trained parameters."""
+    """The need of one way. `trained` is the number of trained parameters."""
 
     way: Way
     peak_bytes: int

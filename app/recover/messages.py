@@ -46,7 +46,7 @@ class Recover(Request):
     temperature: float = 1.0
     hard_loss: float = 0.0
     progressive: bool = False
-    """In steps: short windows first, the whole length at the end."""
+    """Whether it goes in steps: short windows first, the whole length at the end."""
     quantization_aware: str = ""
     """"Q4_0": train on the grid of that type (straight-through estimator); "" for none."""
     rank: int = 16
@@ -54,7 +54,7 @@ class Recover(Request):
     """0: what suits the method."""
     context_tokens: int = 256
     batch_windows: int = 2
-    """Of a step: with budgets this short more steps are worth more than smoother ones."""
+    """The windows of a step: with budgets this short more steps are worth more than smoother ones."""
     seed: int = 1
     threads: int = 0
     or_keep: bool = False

@@ -50,7 +50,7 @@ def _reading_seconds(ready: Ready, stop: ShouldStop) -> float:
 
 
 def _writing_seconds(request: Recover, ready: Ready, stop: ShouldStop) -> float:
-    """From a short batch: a token costs a little more towards the end of a window."""
+    """The time, from a short batch: a token costs a little more towards the end of a window."""
     tokens = ready.texts.written_tokens
     if not tokens:
         return 0.0
@@ -62,7 +62,7 @@ def _writing_seconds(request: Recover, ready: Ready, stop: ShouldStop) -> float:
 
 
 def _training_seconds(request: Recover, ready: Ready, need: Need, stop: ShouldStop) -> float:
-    """From the second of two steps, at the learning rate 0."""
+    """The time, from the second of two steps, at the learning rate 0."""
     training = ready.make_trainable(request, need)
     trainer = Trainer(ready.student, ready.teacher, training, request, need.way.micro)
     held_out = ready.texts.held_out

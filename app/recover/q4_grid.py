@@ -24,7 +24,7 @@ def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _largest(blocks: Tensor) -> Tensor:
-    """Of each block the weight with the largest magnitude, the first of several: `argmax` promises no order."""
+    """For each block the weight with the largest magnitude, the first of several: `argmax` promises no order."""
     magnitudes = blocks.abs()
     numbers = torch.arange(BLOCK, device=blocks.device).expand_as(blocks)
     first = numbers.where(magnitudes == magnitudes.amax(1, keepdim=True), BLOCK).amin(1, keepdim=True)

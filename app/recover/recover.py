@@ -119,12 +119,12 @@ def _before(request: Recover, ready: Ready, file: Path, report: Report, stop: Sh
 
 
 def _after(request: Recover, ready: Ready, folder: Path, report: Report, stop: ShouldStop) -> Distance:
-    """Of the folder as it was written, rounded as its files are."""
+    """The distance of the folder as it was written, rounded as its files are."""
     return _measure(request, open_model(folder), ready, report, stop)
 
 
 def _measure(request: Recover, student: LanguageModel, ready: Ready, report: Report, stop: ShouldStop) -> Distance:
-    """On the grid where the training is for it: then the Q4_0 file is what counts."""
+    """Measure on the grid where the training is for it: then the Q4_0 file is what counts."""
     with four_bit(student) if request.quantization_aware else contextlib.nullcontext():
         return measure(student, ready.teacher, ready.texts.held_out, report, stop)
 

@@ -23,7 +23,7 @@ from app.recover.messages import BUNDLED_TEXT, TEACHER_TEXT, Recover
 
 HELD_OUT_WINDOWS = 16
 _HELD_OUT_SHARE = 8
-"""Of a text of the user's, each eighth window is held out."""
+"""A share: of a text of the user's each eighth window is held out."""
 _LEAST_WINDOWS = 4
 _BUNDLED_SHARE = 4
 """Where the teacher writes the text, one part in so many is bundled text: other languages and subjects, of which a
@@ -39,7 +39,7 @@ class Texts:
     written_tokens: int = 0
 
     def with_written(self, windows: Tensor) -> Texts:
-        """With the teacher's text, of which a few windows, from all of its parts, are held out."""
+        """The texts with the teacher's text, of which a few windows, from all of its parts, are held out."""
         chosen = torch.zeros(len(windows), dtype=torch.bool)
         chosen[choose_windows(len(windows), HELD_OUT_WINDOWS // 2)] = True
         training = torch.cat([windows[~chosen], self.training])

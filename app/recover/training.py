@@ -31,7 +31,7 @@ _ON_GRID_RATES = {RecoverMethod.LORA: 2.5e-4, RecoverMethod.QLORA: 2.5e-4, Recov
 """Where weights are trained on a grid: larger steps flip more codes than they mend."""
 _CLIP = 1.0
 _LAST_SHARE = 0.05
-"""Of the learning rate, at the end."""
+"""A share of the learning rate, at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Schedule:
 
     @classmethod
     def of(cls, request: Recover) -> Schedule:
-        """At least one step; the budget is rounded up to whole ones."""
+        """The schedule, of at least one step; the budget is rounded up to whole ones."""
         steps = max(1, math.ceil(request.budget_tokens / (request.batch_windows * request.context_tokens)))
         rates = _ON_GRID_RATES if request.quantization_aware else LEARNING_RATES
         return cls(steps, request.learning_rate or rates[request.method], request.progressive)
@@ -128,7 +128,7 @@ class Trainer:
         checkpoints.save(checkpoint, position, self._training.parameters, self._optimizer)
 
     def _step_back(self, checkpoint: Path, position: Position) -> Position:
-        """To the last checkpoint, with a quarter of the learning rate; once."""
+        """Go back to the last checkpoint, with a quarter of the learning rate; once."""
         if position.rate_factor < 1:
             raise RecoverError(
                 "The training went astray twice: its loss was not a number. Nothing was written.",

@@ -16,7 +16,9 @@ from app.system.files import read_json, write_atomic
 from app.system.paths import Paths
 
 FORMAT = 1
-"""Of the small files. Raised when one of them means something else than before; a new field alone does not."""
+"""The format of the small files. Raised when one of them means something else than before; a new field alone does
+not.
+"""
 
 
 @dataclass(frozen=True, slots=True)

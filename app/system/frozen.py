@@ -14,10 +14,10 @@ from pathlib import Path
 from app.errors import AppError
 
 TORCH_FOLDER = "torch-packages"
-"""Beside the program: the packages that pruning and recovery need."""
+"""The folder beside the program: the packages that pruning and recovery need."""
 
 TORCH_STAMP = "made-for.txt"
-"""In that folder: the version of the program that it was made with."""
+"""A file in that folder: the version of the program that it was made with."""
 
 _LIBRARY_PATH = "LD_LIBRARY_PATH"
 _LOADERS = "_PYI_"
@@ -44,7 +44,7 @@ def program(*options: str) -> list[str]:
 
 
 def prepare() -> None:
-    """For the entry point of a bundle: give other programs their libraries back, and find the PyTorch package.
+    """Prepare a bundle's start: give other programs their libraries back, and find the PyTorch package.
 
     The bundle's loader points LD_LIBRARY_PATH at the bundle's own libraries. It has been read by now, and a browser
     or a file manager that is opened from here must not load them. A child of our own must: without the loader's other

@@ -195,7 +195,7 @@ def is_debugging() -> bool:
 
 
 def ask_for_debug_log() -> None:
-    """From now on this process and its children shall write the debug log. Says on stderr, once, where that is."""
+    """Let this process and its children write the debug log from now on. Says on stderr, once, where that is."""
     if not is_debugging():
         os.environ[_DEBUG] = "1"
         print(f"What happens is written to {default_paths().debug_log}, without your texts.", file=sys.stderr)

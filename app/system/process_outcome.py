@@ -13,11 +13,11 @@ class Ending(StrEnum):
 
     NOT_STARTED = "not started"
     EXITED = "exited"
-    """By itself, with an exit code; nobody had asked it to."""
+    """It ended by itself, with an exit code; nobody had asked it to."""
     CRASHED = "crashed"
-    """By a signal, on Windows by an exception."""
+    """It was ended by a signal, on Windows by an exception."""
     STOPPED = "stopped"
-    """By us, whatever the exit looks like: the parent remembers what it asked for."""
+    """It was ended by us, whatever the exit looks like: the parent remembers what it asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class SpanHighlighter(QSyntaxHighlighter):
         self.take_colours()
 
     def take_colours(self) -> None:
-        """From the theme in force."""
+        """Take the colours from the theme in force."""
         for kind, form in self._formats.items():
             form.setForeground(QColor(getattr(tokens(), kind.value)))
 

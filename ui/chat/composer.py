@@ -57,7 +57,7 @@ class ComposerField(QPlainTextEdit):
         self.fit()
 
     def fit(self) -> None:
-        """As tall as the text, from one line to eight; scrolls beyond."""
+        """Make it as tall as the text, from one line to eight; scrolls beyond."""
         self.setWordWrapMode(wrap_mode(self.toPlainText()))
         lines = sum(max(1, self._lines_of(i)) for i in range(min(self.blockCount(), MAX_LINES)))
         shown = min(MAX_LINES, lines)
@@ -133,7 +133,7 @@ class Composer(QWidget):
 
     @property
     def text(self) -> str:
-        """As it stands in the field."""
+        """The text as it stands in the field."""
         return self.field.toPlainText()
 
     def set_text(self, text: str) -> None:
@@ -312,7 +312,9 @@ class MessageEditing:
 
 
 SAVE_AFTER_MS = 1000
-"""From the first key that is not saved. Typing on does not put it off: a text that takes minutes is not lost whole."""
+"""A time, counted from the first key that is not saved. Typing on does not put it off: a text that takes minutes is
+not lost whole.
+"""
 
 
 class Unsent(QObject):
@@ -377,7 +379,7 @@ class Unsent(QObject):
             self._saver.start()
 
     def _on_loaded(self, texts: dict[str, str]) -> None:
-        """Into the field, unless the user was quicker."""
+        """Put it into the field, unless the user was quicker."""
         self._texts = texts | self._texts
         if not self._composer.text:
             self._composer.set_text(self.of(self._shown()))

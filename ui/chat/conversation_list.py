@@ -134,7 +134,7 @@ class ConversationList(QWidget):
     export_wanted = Signal(str, str)
     """Conversation id, and "markdown" or "json"."""
     search_changed = Signal(str)
-    """After a pause in typing."""
+    """The words to search for, after a pause in typing."""
 
     def __init__(self, model: ConversationsModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -160,7 +160,7 @@ class ConversationList(QWidget):
         self._on_rows_changed()
 
     def focus_search(self) -> None:
-        """For Ctrl+F."""
+        """Focus the search, for Ctrl+F."""
         self.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self.search.selectAll()
 

@@ -1,4 +1,4 @@
-"""In the empty chat of a first start: what Bantam is, until there has been a first chat."""
+"""The words in the empty chat of a first start: what Bantam is, until there has been a first chat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Over the transcript: the chat's title, its settings, and what can be done with it."""
+"""The line over the transcript: the chat's title, its settings, and what can be done with it."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _FENCE = re.compile(r"(`{3,}|~{3,})([^`\n]*)\n")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """From block `first` on, the document is now `blocks`; what stands before is as it was."""
+    """A change: from block number `first` on, the document is `blocks` now; what stands before is as it was."""
 
     first: int
     blocks: tuple[Block, ...]

@@ -280,7 +280,7 @@ class GuessedView(QFrame):
         self.text.moveCursor(QTextCursor.MoveOperation.Start)
 
     def open_over(self, anchor: QWidget) -> None:
-        """In the middle of `anchor`."""
+        """Open it in the middle of `anchor`."""
         width, height = min(_SIZE[0], anchor.width() - 32), min(_SIZE[1], anchor.height() - 32)
         self.resize(max(width, 320), max(height, 200))
         self.move(anchor.mapToGlobal(anchor.rect().center()) - self.rect().center())

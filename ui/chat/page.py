@@ -398,7 +398,7 @@ class ChatPage(QWidget):
 
 
 class LiveAnswer(QObject):
-    """Between Answering and the transcript. `open_id` tells which conversation is shown."""
+    """The link between Answering and the transcript. `open_id` tells which conversation is shown."""
 
     def __init__(
         self, answering: Answering, transcript: Transcript, open_id: Callable[[], str], parent: QObject | None = None

@@ -77,7 +77,7 @@ class ProseView(TextView):
         self._has_quotes = False
 
     def replace_from(self, first: int, blocks: Sequence[Paragraph | Rule]) -> None:
-        """From paragraph `first` on, the text is `blocks`."""
+        """Show a change: from paragraph `first` on, the text is `blocks`."""
         if any(wrap_mode(_text_of(block)) is QTextOption.WrapMode.WrapAnywhere for block in blocks):
             self.setWordWrapMode(QTextOption.WrapMode.WrapAnywhere)
         edit = QTextCursor(self.document())
@@ -144,7 +144,7 @@ class TableView(TextView):
         self.moveCursor(QTextCursor.MoveOperation.Start)
 
     def arrange(self, width: int) -> int:
-        """As tall as the table, and the bar where one is needed."""
+        """Make it as tall as the table, and the bar where one is needed."""
         height = super().arrange(width)
         too_wide = self.document().size().width() > width
         return height + (self.horizontalScrollBar().sizeHint().height() if too_wide else 0)

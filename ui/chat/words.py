@@ -66,7 +66,7 @@ def reasoning_title(running: bool, elapsed_ms: float | None, estimated: bool = F
 
 
 def model_line(loading: bool, missing: bool) -> str:
-    """Under the composer, while a message would not be answered at once."""
+    """The line under the composer, while a message would not be answered at once."""
     if missing:
         return "No model is loaded. Choose one with Ctrl+L; what you write here is kept."
     return "The model is not ready yet. A message sent now is answered as soon as it is." if loading else ""

@@ -1,4 +1,6 @@
-"""Below a repository's files: the sentence about the chosen one, the sum behind it, and the one thing to do."""
+"""What stands below a repository's files: the sentence about the chosen one, the sum behind it, and the one thing to
+do.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,9 @@ class RemoteDetails(QWidget):
             self.make.cards[self._type].button.click()
 
     def _show_buttons(self, row: RemoteRow) -> None:
-        """Of original weights the two large buttons come first, and the download alone is a plain one."""
+        """Show what can be done. Of original weights the two large buttons come first, and the download alone is a
+        plain one.
+        """
         original = row.model.format is ModelFormat.SAFETENSORS
         word = _action(row)
         self.action.setText(word)
@@ -98,7 +102,9 @@ class RemoteDetails(QWidget):
         self.only.setVisible(original and row.state == "")
 
     def _show_note(self) -> None:
-        """In a narrow page it gives way to the large buttons and to the sum, unless it says what went wrong."""
+        """Show the note. In a narrow page it gives way to the large buttons and to the sum, unless it says what went
+        wrong.
+        """
         narrow = self.width() < _TWO_CARDS_WIDTH and not (self.make.isHidden() and self._sum.isHidden())
         self.note.setVisible(bool(self.note.text()) and (self._must_note or not narrow))
 

@@ -1,4 +1,6 @@
-"""For original weights on the hub: two buttons that do the whole way to a Q4 or a Q8, each with what comes of it."""
+"""What stands with original weights on the hub: two buttons that do the whole way to a Q4 or a Q8, each with what comes
+of it.
+"""
 
 from __future__ import annotations
 
@@ -160,7 +162,7 @@ STATE_WORDS = {
 
 
 class Presence:
-    """Of one repository at a time. `look` asks the disk; nothing else does, but for the free room."""
+    """The state of one repository at a time. `look` asks the disk; nothing else does, but for the free room."""
 
     def __init__(self, downloads: Downloads, makings: Makings, models: Path) -> None:
         self._downloads, self._makings, self._models = downloads, makings, models
@@ -184,7 +186,7 @@ class Presence:
         self._made = frozenset(made)
 
     def state(self, model: RemoteModel, kind: str) -> str:
-        """Of a file, or of what would be made in that type; "" where nothing is done with it."""
+        """The state of a file, or of what would be made in that type; "" where nothing is done with it."""
         original = model.format is ModelFormat.SAFETENSORS
         if original and kind in self._made:
             return HERE

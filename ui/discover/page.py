@@ -386,7 +386,9 @@ class DiscoverPage(QWidget):
             self._search()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """In a narrow window the search gives way first: the verdicts are what the page is for."""
+        """Lay the page out anew. In a narrow window the search gives way first: the verdicts are what the page is
+        for.
+        """
         super().resizeEvent(event)
         self.search.setFixedWidth(max(LEAST_WIDTH, min(WIDTH, int(self.width() * _SEARCH_SHARE))))
 

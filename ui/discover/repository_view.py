@@ -144,7 +144,7 @@ class RepositoryView(QWidget):
         return head
 
     def _show_facts(self) -> None:
-        """In a narrow page the first of them: the files need the height of the others more."""
+        """Show the facts. In a narrow page the first of them: the files need the height of the others more."""
         narrow = self.width() < _NARROW
         self.facts.setText(" · ".join(self._facts[:_NARROW_FACTS] if narrow else self._facts))
         self.facts.setToolTip(" · ".join(self._facts) if narrow else "")

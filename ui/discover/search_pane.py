@@ -87,7 +87,7 @@ class SearchPane(QWidget):
         return SearchQuery(text, author, _FORMATS[self.format.currentText()], _SORTS[self.sort.currentText()])
 
     def show_first(self, rows: Sequence[ResultRow]) -> None:
-        """Before anything is searched: good first models."""
+        """Show what stands there before anything is searched: good first models."""
         self.shows_first = True
         self.results.replace(rows)
         self.heading.setText("Good first models for this computer")
@@ -190,7 +190,7 @@ class SearchPane(QWidget):
     # Qt overrides
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Beside each other the words of the choices would be cut in a narrow pane."""
+        """Lay the choices out anew. Beside each other the words of the choices would be cut in a narrow pane."""
         super().resizeEvent(event)
         beside = event.size().width() >= _FILTERS_BESIDE
         way = QHBoxLayout.Direction.LeftToRight if beside else QHBoxLayout.Direction.TopToBottom

@@ -32,7 +32,7 @@ _SAMPLE = (Message(Role.USER, "Explain in a few sentences what you can do, and g
 
 
 class Drafts(QObject):
-    """Between the picker, the engine and what is remembered."""
+    """The link between the picker, the engine and what is remembered."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class Drafts(QObject):
         self._tell(check_words(check), check.is_sound)
 
     def _tell(self, words: str, is_good: bool) -> None:
-        """In the picker, where it stays, and in the bar, where it is seen."""
+        """Tell the user in the picker, where it stays, and in the bar, where it is seen."""
         self._say(words, "success" if is_good else "warning")
         model = self._engine.model
         self._notice.show_notice(notice_of(model.name if model is not None else "", words))

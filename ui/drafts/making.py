@@ -136,7 +136,7 @@ class DraftDialog(QDialog):
         self.make.setEnabled(False)
 
     def request(self) -> MakeDraft:
-        """As the fields say now; the layers that promise most are left to the operation."""
+        """The request as the fields say now; the layers that promise most are left to the operation."""
         kind = self.type.value
         return MakeDraft(
             self._entry.path,

@@ -154,7 +154,7 @@ class DraftPopup(QFrame):
         self.list.setFocus()
 
     def _fit(self) -> None:
-        """As high as it has to be: `adjustSize` takes lines that wrap for lower than they are."""
+        """Make it as high as it has to be: `adjustSize` takes lines that wrap for lower than they are."""
         if self.layout() is not None:
             self.setFixedSize(_WIDTH, self.layout().totalHeightForWidth(_WIDTH))
 

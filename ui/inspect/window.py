@@ -293,7 +293,7 @@ def _add(group: _Item, tensor: TensorRow) -> None:
 
 
 def _short(name: str) -> str:
-    """Without the layer, which stands above it, and without the ending that nearly all have."""
+    """The name without the layer, which stands above it, and without the ending that nearly all have."""
     return _BEFORE.sub("", name).removesuffix(".weight") or name
 
 

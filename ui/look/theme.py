@@ -37,7 +37,7 @@ class ThemeWatcher(QObject):
     """Applies the user's choice to the application and follows the system while the choice is "system"."""
 
     changed = Signal()
-    """After the new tokens, palette, style sheet and icons are in force."""
+    """It is emitted after the new tokens, palette, style sheet and icons are in force."""
 
     def __init__(self, application: QApplication, choice: Theme = Theme.SYSTEM, parent: QObject | None = None) -> None:
         super().__init__(parent)

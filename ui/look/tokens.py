@@ -14,9 +14,9 @@ class Tokens:
 
     dark: bool
     page: str
-    """Behind the content: the transcript, lists, forms."""
+    """The colour behind the content: the transcript, lists, forms."""
     side: str
-    """Behind the rail, the performance panel and the job strip."""
+    """The colour behind the rail, the performance panel and the job strip."""
     raised: str
     """Fields, bars, code, the user's own messages: one step away from the page."""
     hover: str
@@ -29,7 +29,7 @@ class Tokens:
     text: str
     text_secondary: str
     accent: str
-    """For the one thing to do next, the selected thing and the focus ring."""
+    """The colour for the one thing to do next, the selected thing and the focus ring."""
     accent_hover: str
     on_accent: str
     danger: str
@@ -40,7 +40,7 @@ class Tokens:
     warning_surface: str
     notice_surface: str
     guessed_surface: str
-    """Behind words that a draft guessed; they are underlined too."""
+    """The colour behind words that a draft guessed; they are underlined too."""
     memory_weights: str
     memory_kv: str
     memory_buffers: str

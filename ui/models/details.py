@@ -115,7 +115,9 @@ class ModelDetails(QWidget):
         self._fit()
 
     def _fit(self) -> None:
-        """In a narrow page the table keeps its rows: what "Measure" does is said by its tool tip alone."""
+        """Lay it out anew. In a narrow page the table keeps its rows: what "Measure" does is said by its tool tip
+        alone.
+        """
         narrow = self.width() < _NARROW
         self.measure_words.setVisible(self._explains and not narrow)
         facts, measured = self._known

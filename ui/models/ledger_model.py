@@ -312,7 +312,9 @@ def facts_of(row: LedgerRow) -> list[tuple[str, str]]:
 
 
 def conditions_words(row: LedgerRow) -> str:
-    """Under what the figures were measured: "On 4,080 tokens of the bundled text, in windows of 512; 24 Nov 2026"."""
+    """The words under what the figures were measured: "On 4,080 tokens of the bundled text, in windows of 512; 24 Nov
+    2026".
+    """
     lines = []
     if row.quality is not None:
         lines.append(f"Measured on {_text_words(row.quality)} ({row.quality.date[:10]}).")

@@ -157,7 +157,7 @@ def calibrates(offers: Offers) -> bool:
 
 
 def calibration_words(offers: Offers) -> str:
-    """For the end of a tool tip."""
+    """The words for the end of a tool tip."""
     return f".\nFirst a look at which weights matter (importance matrix): {time_left(offers.calibration_seconds)}"
 
 

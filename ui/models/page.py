@@ -267,7 +267,9 @@ class ModelsPage(QWidget):
         self._library.refresh()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """In a narrow page the buttons of the head are their icons, with their words in the tool tip."""
+        """Lay the head out anew. In a narrow page the buttons of the head are their icons, with their words in the
+        tool tip.
+        """
         super().resizeEvent(event)
         narrow = event.size().width() < _NARROW
         for button in self._head_buttons:

@@ -68,7 +68,7 @@ _TYPE, _SIZE, _MEMORY, _SPEED, _WORDS = range(5)
 
 
 class QuantizeDialog(QDialog):
-    """For one model. `requested` announces what is to be made when it is accepted."""
+    """The dialog for one model. `requested` announces what is to be made when it is accepted."""
 
     requested = Signal(object)
     """tuple of Quantize"""

@@ -9,12 +9,13 @@ from app.library.library import ModelEntry
 
 
 def originals_first(entries: Sequence[ModelEntry]) -> tuple[ModelEntry, ...]:
-    """In their order, but those that were pruned or trained here at the end."""
+    """The entries in their order, but those that were pruned or trained here at the end."""
     return tuple(sorted(entries, key=lambda entry: entry.is_altered))
 
 
 def source_names(entries: Sequence[ModelEntry]) -> tuple[str, ...]:
-    """Of each its name: with the folders it lies in, as many as tell it from the others, and with what was done to it.
+    """A name for each: with the folders it lies in, as many as tell it from the others, and with what was done
+    to it.
 
     "stdlib-3m", "mine/stdlib-3m-ffn512, pruned".
     """

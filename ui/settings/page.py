@@ -48,7 +48,7 @@ class SettingsPage(QWidget):
         hub: HubServices | None = None,
         parent: QWidget | None = None,
     ) -> None:
-        """Without `hub` there are no rows for the access token and the computer's speed."""
+        """Make the page. Without `hub` there are no rows for the access token and the computer's speed."""
         super().__init__(parent)
         self._hub = hub
         self._settings, self._engine, self._current, self._paths = settings, engine, current, paths

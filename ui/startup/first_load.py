@@ -50,7 +50,7 @@ def stale_marker(paths: Paths) -> LoadingMarker | None:
 
 
 def forget_marker(paths: Paths) -> None:
-    """After an end in order, or when the user has been told. The marker of a living process stays."""
+    """Remove the marker after an end in order, or when the user has been told. The marker of a living process stays."""
     marker = read_marker(paths.loading_marker)
     if marker is None or not psutil.pid_exists(marker.pid):
         paths.loading_marker.unlink(missing_ok=True)

@@ -27,7 +27,9 @@ QUIET_MS = 3000
 """So long nothing must have happened before the measurement begins."""
 BUSY_MS = 30_000
 BUSY_PERCENT = 40
-"""Of all processors: above it other programs are at work, and what is measured would not be this computer's speed."""
+"""A share of all processors: above it other programs are at work, and what is measured would not be this computer's
+speed.
+"""
 _MOST_WAITS = 10
 _IDLE = (EngineState.READY, EngineState.EMPTY)
 

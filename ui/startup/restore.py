@@ -67,7 +67,7 @@ def geometry_of(window: QWidget) -> str:
 
 
 def geometry_bytes(geometry: str) -> bytes:
-    """For `QWidget.restoreGeometry`; empty where there is none or it is damaged."""
+    """The bytes for `QWidget.restoreGeometry`; empty where there is none or it is damaged."""
     try:
         return base64.b64decode(geometry, validate=True)
     except (ValueError, binascii.Error):

@@ -44,18 +44,18 @@ class Visit:
     """What a second start wants of the first: its window at the front, perhaps with a model file."""
 
     version: str = ""
-    """Of the Bantam that was started; "" where it does not say."""
+    """The version of the Bantam that was started; "" where it does not say."""
     file: Path | None = None
     activation: str = ""
 
     def line(self) -> bytes:
-        """As it goes through the socket. File names of any bytes survive, as escapes."""
+        """The visit as it goes through the socket. File names of any bytes survive, as escapes."""
         wanted = {"version": self.version, "file": str(self.file or ""), "activation": self.activation}
         return _RAISE + b" " + json.dumps(wanted).encode("ascii") + b"\n"
 
     @classmethod
     def of_line(cls, line: bytes) -> Visit:
-        """Of a line that begins with "raise"; what cannot be read is not wanted."""
+        """The visit from a line that begins with "raise"; what cannot be read is not wanted."""
         try:
             wanted = json.loads(line.removeprefix(_RAISE))
             file = str(wanted["file"])

@@ -7,11 +7,11 @@ from PySide6.QtGui import QResizeEvent, QTextOption
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 _LEAST_WIDTH = 48
-"""In less room a few letters say nothing, and none are shown."""
+"""The least width: in less room a few letters say nothing, and none are shown."""
 
 
 class ElidedLabel(QLabel):
-    """As wide as it would like, and as narrow as it must."""
+    """A label as wide as it would like, and as narrow as it must."""
 
     def __init__(
         self, role: str, parent: QWidget | None = None, *, mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight
@@ -41,7 +41,7 @@ class ElidedLabel(QLabel):
         self._elide()
 
     def sizeHint(self) -> QSize:
-        """Of the whole text, for layouts that ask: by itself it takes what it is given."""
+        """The size of the whole text, for layouts that ask: by itself it takes what it is given."""
         return QSize(self.fontMetrics().horizontalAdvance(self._whole), super().sizeHint().height())
 
     def minimumSizeHint(self) -> QSize:
@@ -56,7 +56,7 @@ LONGEST_WORD = 1000
 
 
 def wrap_mode(text: str) -> QTextOption.WrapMode:
-    """Between words, and anywhere for a text in which that would take long."""
+    """How lines break: between words, and anywhere for a text in which that would take long."""
     if any(len(word) > LONGEST_WORD for word in text.split()):
         return QTextOption.WrapMode.WrapAnywhere
     return QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere

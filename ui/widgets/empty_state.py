@@ -11,7 +11,7 @@ _SIGN = 32
 
 
 class EmptyState(QWidget):
-    """In the middle of the room it is given."""
+    """Words and a way on, in the middle of the room it is given."""
 
     def __init__(self, icon: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)

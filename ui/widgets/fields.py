@@ -76,7 +76,7 @@ class ChoiceBox(QComboBox):
         self._show_tip()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """As Qt paints it, but with "…" where the words are cut."""
+        """Paint the field as Qt paints it, but with "…" where the words are cut."""
         painter, option = QStylePainter(self), QStyleOptionComboBox()
         self.initStyleOption(option)
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
@@ -133,6 +133,6 @@ class _WheelGuard(QObject):
 
 
 def ignore_wheel_without_focus(field: QComboBox | QAbstractSpinBox) -> None:
-    """For a field in what scrolls."""
+    """Leave the wheel alone, for a field in what scrolls."""
     field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     field.installEventFilter(_WheelGuard(field))

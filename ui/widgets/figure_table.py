@@ -49,7 +49,7 @@ class FigureTable(QWidget):
             self.show_rows(self.rows)
 
     def show_rows(self, rows: Sequence[FigureRow]) -> None:
-        """In the place of what is shown."""
+        """Show rows in the place of what is shown."""
         self.rows = tuple(rows)
         while self._grid.count():
             item = self._grid.takeAt(0)

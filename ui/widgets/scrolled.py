@@ -21,7 +21,7 @@ def scrolled(content: QWidget, area: QScrollArea | None = None) -> QScrollArea:
 
 
 class HighAsContent(QScrollArea):
-    """As high as what is in it, where there is room for that: it scrolls only where others need the height."""
+    """An area as high as what is in it, where there is room for that: it scrolls only where others need the height."""
 
     def __init__(self, content: QWidget) -> None:
         super().__init__()

@@ -47,7 +47,9 @@ class _HubWiring(QObject):
         hub.downloads.changed.connect(strip.show_status)
         hub.downloads.ended.connect(self._on_download_ended)
         self._told: dict[type[object], tuple[MessageBar, str]] = {}
-        """By what a job does in the end: the bar that says how the last of its kind ended, and its sentence."""
+        """The bar that says how the last job of a kind ended, by what it does in the end, and its
+        sentence.
+        """
         hub.jobs.changed.connect(strip.show_job)
         hub.jobs.changed.connect(self._on_job_changed)
         hub.jobs.ended.connect(self._on_job_ended)

@@ -59,7 +59,7 @@ class DownloadStrip(QWidget):
 
     @property
     def rows(self) -> dict[int, _Row]:
-        """By the id of the download."""
+        """The rows by the id of the download."""
         return self._rows
 
     def show_status(self, status: DownloadStatus) -> None:

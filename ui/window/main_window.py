@@ -117,7 +117,7 @@ class MainWindow(QMainWindow):
             self.panel.show_memory(sample)
 
     def show_failure(self, failure: Failure) -> None:
-        """For what belongs to no page: the engine, the except hook."""
+        """Show a failure, for what belongs to no page: the engine, the except hook."""
         self.error.show_failure(failure)
         if self._engine.state is EngineState.CRASHED and self._current.request is not None:
             self.error.add_button("Load the model again", self._current.reload)
@@ -130,7 +130,7 @@ class MainWindow(QMainWindow):
         self.activateWindow()
 
     def close_now(self) -> None:
-        """Without a question: nobody is there to answer it, or it was answered."""
+        """Close the window without a question: nobody is there to answer it, or it was answered."""
         self.quit_question = lambda: ""
         self.close()
 

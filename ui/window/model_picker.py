@@ -86,7 +86,7 @@ def facts(entry: ModelEntry) -> str:
 
 
 class _ChatFilter(ModelsFilter):
-    """Without the folders: a model has to be made of them first."""
+    """The models without the folders: a model has to be made of them first."""
 
     def filterAcceptsRow(self, source_row: int, source_parent: QModelIndex | QPersistentModelIndex) -> bool:
         entry: ModelEntry = self.sourceModel().index(source_row, 0, source_parent).data(ENTRY_ROLE)

@@ -46,7 +46,7 @@ class PerformancePanel(QWidget):
         self._target_ms = target_ms
         self._recent: deque[float] = deque(maxlen=_RECENT_TOKENS)
         self._answer_rate = 0.0
-        """Of the whole answer, once it has ended; 0 while the recent tokens are all there is."""
+        """The rate of the whole answer, once it has ended; 0 while the recent tokens are all there is."""
         self._tokens_of_answer = 0
         self._asked_at = time.monotonic()
         self._stage: Progress | None = None

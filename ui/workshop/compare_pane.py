@@ -361,7 +361,7 @@ class ComparePane(QWidget):
     # Qt overrides
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """In a narrow pane the word between the two choices makes room for theirs."""
+        """Lay the choices out anew. In a narrow pane the word between the two choices makes room for theirs."""
         super().resizeEvent(event)
         self._against.setVisible(event.size().width() >= _NARROW)
 
@@ -426,13 +426,15 @@ class ComparisonView(QWidget):
         self.say("")
 
     def show_rows(self, rows: Sequence[FigureRow]) -> None:
-        """Before and after."""
+        """Show the rows before and after."""
         if tuple(rows) != self._rows:
             self._rows = tuple(rows)
             self._draw()
 
     def say(self, words: str) -> None:
-        """In the place of a ready-made model: that one is looked for, that there is none, that the hub is away."""
+        """Say something in the place of a ready-made model: that one is looked for, that there is none, that the hub
+        is away.
+        """
         self._found = None
         self.words.say(words)
         self.show_on_discover.setEnabled(False)

@@ -43,13 +43,13 @@ class LatePlot(QWidget):
         return plot
 
     def show_points(self, points: Sequence[Point], across: Axis, up: Axis) -> None:
-        """As `LedgerPlot.show_points`."""
+        """Do the same as `LedgerPlot.show_points`."""
         self._shown = points, across, up
         if self._is_made:
             self.plot.show_points(points, across, up)
 
     def choose(self, path: Path | None) -> None:
-        """As `LedgerPlot.choose`."""
+        """Do the same as `LedgerPlot.choose`."""
         self._choice = path
         if self._is_made:
             self.plot.choose(path)

@@ -27,7 +27,7 @@ _PATTERNED = SPARSE - {PruneMethod.GLOBAL_MAGNITUDE}
 
 
 class PruneFields(StepFields):
-    """Of a PruneStep."""
+    """The fields of a PruneStep."""
 
     def __init__(self, step: PruneStep, parent: QWidget | None = None) -> None:
         super().__init__(step, parent)

@@ -76,7 +76,7 @@ class RecipeEditor(QWidget):
 
     @property
     def recipe(self) -> Recipe:
-        """As it stands now; it may be one that cannot be carried out."""
+        """The recipe as it stands now; it may be one that cannot be carried out."""
         return Recipe(self.name.text().strip(), tuple(card.step for card in self.cards))
 
     @property
@@ -85,7 +85,7 @@ class RecipeEditor(QWidget):
         return next((card.problem for card in self.cards if card.problem), "")
 
     def show_recipe(self, recipe: Recipe) -> None:
-        """In the place of the one that is shown."""
+        """Show a recipe in the place of the one that is shown."""
         self.name.setText(recipe.name)
         self.name.setCursorPosition(0)
         self._show_steps(recipe.steps)

@@ -236,7 +236,7 @@ class RecipePane(QWidget):
         self.outcome.set_running(job is not None, can_run=plan is not None and not problem)
 
     def _verdict(self, plan: RecipePlanned) -> tuple[str, str]:
-        """Of the largest file, which is the hardest to run."""
+        """The verdict of the largest file, which is the hardest to run."""
         if not plan.results or self._budget is None:
             return "It makes a folder of original weights, and no file to chat with.", "secondary"
         largest = max(plan.results, key=lambda result: result.resident_bytes)
@@ -370,7 +370,7 @@ _NAME_WIDTH = 180
 _NARROW = 700
 _STACKED_HEIGHT = 180
 _LEAST_HEIGHT = 102
-"""For three lines under the titles: the steps above must not jump while a plan is worked out."""
+"""The height for three lines under the titles: the steps above must not jump while a plan is worked out."""
 
 
 class RecipeOutcome(QWidget):

@@ -179,7 +179,7 @@ class _Recipes(QObject):
     def _tell(
         self, bar: NoticeBar, words: str, files: Sequence[Path], compare: Callable[[], object] | None = None
     ) -> None:
-        """With the ways to what was made: `compare` where that is not what is seen already."""
+        """Tell it with the ways to what was made: `compare` where that is not what is seen already."""
         bar.say(words)
         if files:
             bar.add_button("Chat", lambda: self._navigation.chat_with(files[0]))

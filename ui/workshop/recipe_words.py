@@ -21,7 +21,7 @@ PRUNE_WORDS = {
     PruneMethod.MAGNITUDE: "Set the smallest weights to zero (magnitude)",
     PruneMethod.GLOBAL_MAGNITUDE: "Set the smallest of the whole model to zero (global)",
 }
-"""In the order in which they are worth trying: the first three make a model smaller."""
+"""The methods in the order in which they are worth trying: the first three make a model smaller."""
 RECOVER_WORDS = {
     RecoverMethod.LORA: "Learn from the original (distillation, LoRA)",
     RecoverMethod.QLORA: "The same in less memory, not less time (QLoRA)",

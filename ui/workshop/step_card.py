@@ -158,7 +158,7 @@ _COLUMNS = 3
 
 
 class QuantizeFields(StepFields):
-    """Of a QuantizeStep."""
+    """The fields of a QuantizeStep."""
 
     def __init__(self, step: QuantizeStep, parent: QWidget | None = None) -> None:
         super().__init__(step, parent)
@@ -218,7 +218,7 @@ _QAT_WORDS = {"": "Full precision", "Q4_0": "On the grid of Q4_0 (quantization-a
 
 
 class RecoverFields(StepFields):
-    """Of a RecoverStep."""
+    """The fields of a RecoverStep."""
 
     def __init__(self, step: RecoverStep, parent: QWidget | None = None) -> None:
         super().__init__(step, parent)

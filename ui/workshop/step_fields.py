@@ -46,7 +46,7 @@ class Field(QWidget):
         self.setFocusProxy(editor)
 
     def append(self, widget: QWidget) -> None:
-        """At the right end of the line."""
+        """Add it at the right end of the line."""
         self.layout().addWidget(widget)
 
     def say(self, words: str, role: str = "caption") -> None:
@@ -62,7 +62,7 @@ class StepFields(QWidget):
     """The editors of one step. `step` is the truth; every editor changes it, and is then drawn from it again."""
 
     changed = Signal()
-    """By the user."""
+    """A change by the user."""
 
     def __init__(self, step: Step, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -88,7 +88,7 @@ class StepFields(QWidget):
 
     @property
     def step(self) -> Step:
-        """As the fields say now."""
+        """The step as the fields say now."""
         return self._step
 
     @property

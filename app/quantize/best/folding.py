@@ -21,7 +21,7 @@ from app.quantize.best.inputs import Columns, Matrix
 from app.quantize.best.mapped_tensors import MappedFile, MappedTensor
 
 _EXPONENTS = np.linspace(0, 1, 11)[1:]
-"""Of mean|x|; 0 would change nothing."""
+"""Exponents of mean|x|; 0 would change nothing."""
 _ROWS = 256
 """Rows of each matrix whose errors are computed: enough to choose one number a layer."""
 _STRETCH = 32
@@ -97,7 +97,7 @@ def _error(weights: Collection[Matrix], samples: Matrix, exponents: Exponents, s
 
 
 def _rounded(weights: Matrix, symmetric: bool) -> Matrix:
-    """To four bits a stretch, as Q4_0 does it, or with a minimum as Q4_K does."""
+    """The weights in four bits a stretch, as Q4_0 does it, or with a minimum as Q4_K does."""
     stretches = weights.reshape(len(weights), -1, _STRETCH)
     if symmetric:
         largest = np.take_along_axis(stretches, np.abs(stretches).argmax(axis=2)[..., None], axis=2)

@@ -17,7 +17,7 @@ _SAMPLES_A_WINDOW = 8
 
 @dataclass(slots=True)
 class Columns:
-    """Of the columns of one input: sums over all tokens, and some tokens as they were."""
+    """What is known of the columns of one input: sums over all tokens, and some tokens as they were."""
 
     absolute: NDArray[np.float64]
     squares: NDArray[np.float64]
@@ -41,7 +41,9 @@ class Columns:
 
 
 class ColumnStatistics:
-    """Of every input. Matrices that read the same rows share one entry. Call it with every activation."""
+    """The column sums of every input. Matrices that read the same rows share one entry. Call it with every
+    activation.
+    """
 
     def __init__(self) -> None:
         self.of: dict[str, Columns] = {}
@@ -77,7 +79,7 @@ class Gram:
 
 
 class Grams:
-    """Of every input. Matrices that read the same rows share one. Call it with every activation."""
+    """The Gram matrix of every input. Matrices that read the same rows share one. Call it with every activation."""
 
     def __init__(self) -> None:
         self.of: dict[str, Gram] = {}
