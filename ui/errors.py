@@ -38,7 +38,7 @@ def failure_of(error: BaseException) -> Failure:
 class ExceptHook(QObject):
     """`sys.excepthook` for the window: what a slot raised is logged and announced, and the window goes on."""
 
-    caught = Signal(object)
+    caught = Signal(Failure)
     """Failure"""
 
     def install(self) -> None:

@@ -54,7 +54,7 @@ class Answer:
 class Answering(QObject):
     """Sends, answers, stops, saves."""
 
-    created = Signal(object)
+    created = Signal(Conversation)
     """Conversation: a new one is stored, with its first message; `message_added` follows."""
     message_added = Signal(str, object)
     """Conversation id, StoredMessage: the user's message or an answer that begins. It is on the disk."""

@@ -51,7 +51,7 @@ def smaller_context(question: TooLarge, asked_tokens: int) -> int:
 class CurrentModel(QObject):
     """Loads, loads again, unloads. The engine's own signals tell what came of it."""
 
-    asked = Signal(object)
+    asked = Signal(Path)
     """Path that is being loaded from now on"""
 
     def __init__(

@@ -72,9 +72,9 @@ class DownloadStatus:
 class Downloads(QObject):
     """Starts as many at once as the settings say, in the order they were added."""
 
-    changed = Signal(object)
+    changed = Signal(DownloadStatus)
     """DownloadStatus, not final: added, started, further on, paused, failed."""
-    ended = Signal(object)
+    ended = Signal(DownloadStatus)
     """DownloadStatus, final."""
 
     def __init__(

@@ -21,11 +21,11 @@ class HubBrowser(QObject):
     """tuple of RepositorySummary, and whether they are the first of a search (else: more of the same)."""
     search_ended = Signal(bool)
     """This page of results is complete; whether there are more."""
-    opened = Signal(object)
+    opened = Signal(Repository)
     """Repository"""
     card = Signal(str, str)
     """Repository id, the model card as plain text."""
-    search_failed = Signal(object)
+    search_failed = Signal(Failure)
     """Failure"""
     open_failed = Signal(str, object)
     """Repository id, Failure"""

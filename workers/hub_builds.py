@@ -34,7 +34,7 @@ class _Making:
 class Makings(QObject):
     """Adds the jobs, and takes care of what has arrived when one does not end well."""
 
-    changed = Signal(object)
+    changed = Signal(Path)
     """Folder of a model of which something is made, or is not made any more."""
 
     def __init__(

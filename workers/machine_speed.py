@@ -12,6 +12,7 @@ from app.fit.speed import SpeedBook, SpeedError, SpokenAnswer, change_speed_book
 from app.library.gguf_file import GgufHeader, read_header
 from app.system.paths import Paths
 from workers.jobs import Job, JobQueue, JobState, JobStatus
+from workers.protocol import Failure
 from workers.tasks import TaskRunner
 
 _LEAST_TOKENS = 16
@@ -23,7 +24,7 @@ class SpeedService(QObject):
 
     changed = Signal()
     """Another speed, or another error of the predictions."""
-    failed = Signal(object)
+    failed = Signal(Failure)
     """Failure of a measurement."""
 
     def __init__(self, paths: Paths, jobs: JobQueue, tasks: TaskRunner, parent: QObject | None = None) -> None:

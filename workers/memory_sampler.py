@@ -32,7 +32,7 @@ class MemorySample:
 class MemorySampler(QObject):
     """Samples while it is started. `child_pid` and `job_pids` are asked each time: children come and go."""
 
-    sampled = Signal(object)
+    sampled = Signal(MemorySample)
     """MemorySample"""
 
     def __init__(

@@ -39,9 +39,9 @@ def worker_command() -> tuple[str, ...]:
 class ChildProcess(QObject):
     """A child that reads requests from its stdin and writes events to its stdout."""
 
-    line_received = Signal(object)
+    line_received = Signal(Line)
     """Line"""
-    ended = Signal(object)
+    ended = Signal(ProcessOutcome)
     """ProcessOutcome"""
 
     def __init__(self, parent: QObject | None = None) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
-from app.drafts.messages import MakeDraft, PlanDraft
+from app.drafts.messages import DraftsPlanned, MakeDraft, PlanDraft
 from app.engine.messages import KvType
 from app.fit.draft_suggestions import Siblings, Wanted, smaller_siblings
 from app.hub.transport import Call, Hub
@@ -26,11 +26,11 @@ from workers.warm_child import PlanningChild
 class RecipePlans(QObject):
     """`planned` or `refused` follows each question, unless another one does."""
 
-    planned = Signal(object)
+    planned = Signal(RecipePlanned)
     """RecipePlanned"""
-    offered = Signal(object)
+    offered = Signal(Offers)
     """Offers: the original as it is, to put the result beside"""
-    drafts_planned = Signal(object)
+    drafts_planned = Signal(DraftsPlanned)
     """DraftsPlanned"""
     drafts_refused = Signal(object, str)
     """Path of the model, and why no draft can be made of it"""
@@ -79,9 +79,9 @@ Question = LookInside | LookAtTensor
 class InsideService(PlanningChild):
     """The last question counts, of whatever kind; `refused` carries the question itself."""
 
-    listed = Signal(object)
+    listed = Signal(Inside)
     """Inside"""
-    looked = Signal(object)
+    looked = Signal(TensorLook)
     """TensorLook"""
     crash_words = "The engine cannot look inside this model"
 

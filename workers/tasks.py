@@ -21,10 +21,10 @@ Arguments = TypeVarTuple("Arguments")
 class TaskRunner(QObject):
     """Runs functions in a thread pool; results and failures arrive in this object's thread, the window's."""
 
-    failed = Signal(object)
+    failed = Signal(Failure)
     """Failure of a task that was given no `on_error`: an error is shown unless somebody takes care of it."""
 
-    _ended = Signal(object)
+    _ended = Signal(object)  # the task and what came of it
 
     def __init__(self, parent: QObject | None = None, threads: int = 4) -> None:
         super().__init__(parent)

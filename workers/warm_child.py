@@ -21,7 +21,7 @@ class PlanningChild(QObject):
     more.
     """
 
-    answered = Signal(object)
+    answered = Signal(object)  # any Result
     """The result"""
     refused = Signal(object, str)
     """What was asked about, and why nothing can be told of it, for the user."""

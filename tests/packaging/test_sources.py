@@ -152,3 +152,23 @@ def test_a_share_written_in_another_way_would_be_found() -> None:
 
 def percent_format(text: str) -> bool:
     return re.search(r"\{[^{}]+:\.\d%\}", text) is not None
+
+
+def test_every_signal_says_its_types() -> None:
+    """`Signal(object)` is for what Qt has no type for, and then the type stands beside it."""
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in of_the_program()
+        for line in path.read_text("utf-8").splitlines()
+        if untyped_signal(line)
+    ]
+    assert found == []
+
+
+def untyped_signal(line: str) -> bool:
+    return "Signal(object)" in line and "#" not in line
+
+
+def test_an_untyped_signal_is_seen() -> None:
+    assert untyped_signal("    picked = Signal(object)")
+    assert not untyped_signal("    picked = Signal(object)  # Path | None")

@@ -242,7 +242,7 @@ def settings_end(stage: Stage) -> None:
     stage.load()
     stage.window.show_page(Page.SETTINGS)
     stage.settle()
-    bar = stage.program.settings_page.scroll.verticalScrollBar()
+    bar = stage.program.settings_page.area.verticalScrollBar()
     bar.setValue(bar.maximum())
 
 

@@ -72,7 +72,7 @@ def about(stage: Stage) -> None:
 def about_end(stage: Stage) -> None:
     about(stage)
     stage.settle()
-    bar = stage.window.page(Page.ABOUT).scroll.verticalScrollBar()
+    bar = stage.window.page(Page.ABOUT).area.verticalScrollBar()
     bar.setValue(bar.maximum())
 
 
@@ -112,7 +112,7 @@ def no_keyring(stage: Stage) -> None:
     stage.program.hub.has_keyring = False
     stage.window.show_page(Page.SETTINGS)
     stage.settle()
-    bar = stage.program.settings_page.scroll.verticalScrollBar()
+    bar = stage.program.settings_page.area.verticalScrollBar()
     bar.setValue(bar.maximum())
 
 

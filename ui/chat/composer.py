@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QEvent, QMimeData, QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
@@ -89,8 +89,8 @@ class ComposerField(QPlainTextEdit):
 
     def event(self, event: QEvent) -> bool:
         """Esc is the window's key for Stop, unless it has a use here."""
-        override = event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent)
-        if override and self.takes_escape and event.key() == Qt.Key.Key_Escape:
+        override = isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride
+        if override and self.takes_escape and cast(QKeyEvent, event).key() == Qt.Key.Key_Escape:
             event.accept()
             return True
         return super().event(event)
@@ -246,7 +246,7 @@ class Composer(QWidget):
         side = max(MARGIN, (self.width() - bar - COLUMN) // 2)
         self._column.setContentsMargins(side, 4, side + bar, 10)
 
-    def eventFilter(self, watched: QWidget, event: QEvent) -> bool:
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """The frame shows the focus of the field."""
         if event.type() in (QEvent.Type.FocusIn, QEvent.Type.FocusOut):
             self.update()

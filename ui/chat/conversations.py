@@ -30,7 +30,7 @@ class ConversationShelf(QObject):
     deleted = Signal(str, str)
     """Id and title of a conversation that can be brought back."""
     renamed = Signal(str)
-    exported = Signal(object)
+    exported = Signal(Path)
     """Path"""
     failed = Signal(str, str)
     """Sentence, hint."""

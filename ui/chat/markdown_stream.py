@@ -272,7 +272,7 @@ def is_allowed_address(address: str) -> bool:
 def make_parser() -> MarkdownIt:
     """CommonMark with tables and strike-through; raw HTML is text."""
     parser = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
-    parser.validateLink = is_allowed_address  # type: ignore[method-assign]
+    parser.validateLink = is_allowed_address  # type: ignore[method-assign, assignment]
     return parser
 
 

@@ -15,6 +15,7 @@ from ui.chat.code_view import RequestLexer
 from ui.chat.message_body import GuessedView, MessageBody
 from ui.chat.message_row import MessageRow, Note
 from ui.chat.prose_view import PlainView
+from ui.chat.reasoning import Parts
 from ui.chat.reasoning_view import ReasoningView
 from ui.look.icons import set_icon
 from ui.look.theme import color, tokens
@@ -452,7 +453,7 @@ class AnswerMessage(MessageWidget):
         if self._guessed is None:
             self._guessed = GuessedView(self)
         self._guessed.show_pieces(self.row.pieces, statistics.new_tokens, statistics.draft_tokens)
-        self._guessed.open_over(self.parentWidget())
+        self._guessed.open_over(self.parentWidget() or self)
 
     def _show_left_out(self) -> None:
         """Said when it happens, and again from the statistics when the chat is opened later."""
@@ -480,7 +481,7 @@ class AnswerMessage(MessageWidget):
             self.body.set_text(answer)
         self._shown = answer
 
-    def _show_reasoning(self, parts: reasoning.Parts) -> None:
+    def _show_reasoning(self, parts: Parts) -> None:
         if parts.reasoning is None and (parts.closed or not self.row.is_live):
             if self._reasoning is not None:
                 self._reasoning.hide()

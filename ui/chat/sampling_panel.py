@@ -417,7 +417,7 @@ class PresetField(QWidget):
 class ChatSettingsPane(SamplingPanel):
     """Stores what changed; a new chat keeps it until its first message stores the chat."""
 
-    changed = Signal(object)
+    changed = Signal(Conversation)
     """Conversation with the new values."""
     failed = Signal(str, str)
 

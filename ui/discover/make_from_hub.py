@@ -100,7 +100,7 @@ class _HubCard(MakeCard):
         self.disk.setProperty("role", "secondary")
         self.disk.setFont(text_font(tabular=True))
         self.layout().addWidget(self.disk)
-        for label in (self.size, self.cost, self.disk):
+        for label in (self.size_line, self.cost, self.disk):
             label.setWordWrap(True)
         self.button.setEnabled(False)  # until it is known what comes of it
         self.setMinimumWidth(_LEAST)
@@ -115,16 +115,16 @@ class _HubCard(MakeCard):
         known = row.made is not None and verdict is not None
         self.button.setEnabled(known and offer.has_room and row.state in _CAN_BEGIN)
         if row.made is None or row.choice is None or verdict is None:
-            self.size.setText("Working out the size…" if row.choice is None else " ")
+            self.size_line.setText("Working out the size…" if row.choice is None else " ")
             self.cost.setText(" ")
             self._say_disk(" ")
             return
-        self.size.setText(f"{size(row.made.size_bytes)} on disk")
+        self.size_line.setText(f"{size(row.made.size_bytes)} on disk")
         ms = row.choice.ms_per_token
         speed = "" if ms is None else f", about {ms_text(ms)} a token"
         self.cost.setText(f"{size(verdict.need.resident_bytes)} of memory{speed}")
         self._say_disk(_disk_words(offer), short=row.state in _CAN_BEGIN and not offer.has_room)
-        words = ", ".join(label.text() for label in (self.size, self.cost, self.disk))
+        words = ", ".join(label.text() for label in (self.size_line, self.cost, self.disk))
         self.button.setAccessibleName(f"{self.button.text()}: {words}")
 
     def _say_disk(self, words: str, *, short: bool = False) -> None:

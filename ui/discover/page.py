@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer, QUrl, Signal
@@ -42,9 +43,9 @@ _SHOWN = frozenset({"hub_endpoint", "context_tokens", "kv_type", "target_ms_per_
 class DiscoverPage(QWidget):
     """The search on the left, the chosen repository on the right."""
 
-    chat_requested = Signal(object)
+    chat_requested = Signal(Path)
     """Path of a model that is here."""
-    quantize_requested = Signal(object)
+    quantize_requested = Signal(Quantize)
     """Quantize, of original weights that are here"""
     token_given = Signal(str)
     """An access token to keep; `token_kept` answers."""

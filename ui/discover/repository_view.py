@@ -121,7 +121,8 @@ class RepositoryView(QWidget):
         bar = QHBoxLayout()
         bar.setSpacing(4)
         for number, word in enumerate(("Files", "About")):
-            button = QPushButton(word, checkable=True)
+            button = QPushButton(word)
+            button.setCheckable(True)
             button.setProperty("role", "quiet")
             self._tab_buttons.addButton(button, number)
             bar.addWidget(button)
@@ -207,7 +208,7 @@ class ContextSlider(QWidget):
 
     def __init__(self, tokens: int, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._stops = CONTEXTS
+        self._stops: tuple[int, ...] = CONTEXTS
         self._wanted = tokens
         label = QLabel("Context")
         label.setToolTip("How much of a conversation the model sees at once. More takes more memory.")

@@ -112,9 +112,9 @@ NO_TARGET = "A draft is for a file to chat with. Make a Q4 or a Q8 of this model
 class DraftDialog(QDialog):
     """Asks for plans while it is open, and announces one request."""
 
-    plan_wanted = Signal(object)
+    plan_wanted = Signal(MakeDraft)
     """MakeDraft"""
-    requested = Signal(object)
+    requested = Signal(MakeDraft)
     """MakeDraft"""
 
     def __init__(self, entry: ModelEntry, targets: Sequence[ModelEntry], parent: QWidget | None = None) -> None:

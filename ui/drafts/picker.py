@@ -92,7 +92,7 @@ class _Delegate(QStyledItemDelegate):
 class DraftPopup(QFrame):
     """What a draft is, the list, the verdict, and two ways to find out more."""
 
-    picked = Signal(object)
+    picked = Signal(object)  # Path | None
     """Path, or None for no draft model"""
     measure_requested = Signal()
     check_requested = Signal()

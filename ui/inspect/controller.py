@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, Qt
 
 from app.inspect.messages import Inside, LookAtTensor, LookInside, SuggestTypes, TensorLook, TypesSuggested, workspace
 from app.library.library import ModelEntry
+from app.operation import Progress
 from workers.jobs import Job, JobState, JobStatus
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ class Inspection(QObject):
 
     def _on_changed(self, status: JobStatus) -> None:
         if self.window is not None and self._is_ours(status):
-            self.window.show_progress(status.progress)
+            progress = status.progress
+            self.window.show_progress(progress if isinstance(progress, Progress) else None)
 
     def _on_ended(self, status: JobStatus) -> None:
         if isinstance(status.result, TypesSuggested):

@@ -41,7 +41,7 @@ class SuggestionView(QWidget):
     measure_requested = Signal(str, float)
     """Mixture, and the extra share of its size"""
     cancel_requested = Signal()
-    use_requested = Signal(object)
+    use_requested = Signal(TypesSuggested)
     """TypesSuggested"""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -114,11 +114,14 @@ class SuggestionView(QWidget):
             widget.show()
 
     def _show(self, *, busy: bool) -> None:
-        for widget in (self.start, self.kind, self.extra):
+        idle: tuple[QWidget, ...] = (self.start, self.kind, self.extra)
+        working: tuple[QWidget, ...] = (self.bar, self.words, self.stop)
+        result: tuple[QWidget, ...] = (self.verdict, self.table, self.use)
+        for widget in idle:
             widget.setEnabled(not busy)
-        for widget in (self.bar, self.words, self.stop):
+        for widget in working:
             widget.setVisible(busy)
-        for widget in (self.verdict, self.table, self.use):
+        for widget in result:
             widget.setVisible(not busy and self._found is not None)
 
     def _build_table(self) -> None:

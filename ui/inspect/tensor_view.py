@@ -32,7 +32,7 @@ _EMPTY, _BUSY, _LOOK = range(3)
 class TensorView(QWidget):
     """Shows; asks with `inputs_requested` for what flows into the tensor."""
 
-    inputs_requested = Signal(object)
+    inputs_requested = Signal(TensorRow)
     """TensorRow"""
     again_requested = Signal()
 
@@ -93,8 +93,8 @@ class TensorView(QWidget):
         measured = picture is not None and picture.measure == "inputs"
         self.inputs.setVisible(picture is not None and can_read_inputs and not measured and look.tensor.block >= 0)
         self.errors.show_errors(look.errors)
-        for widget in (self.errors, self.meaning):
-            widget.setVisible(bool(look.errors))
+        for below in (self.errors, self.meaning):
+            below.setVisible(bool(look.errors))
         self.notes.setText(" ".join(look.notes))
         self.notes.setVisible(bool(look.notes))
         self.pages.setCurrentIndex(_LOOK)
@@ -197,7 +197,8 @@ class ErrorTable(QTreeWidget):
                 for column in range(5):
                     item.setForeground(column, color("text_secondary"))
         usual = self.findItems(_USUAL, Qt.MatchFlag.MatchExactly, _NAME)
-        self.setCurrentItem(usual[0] if usual else self.topLevelItem(0))
+        if (row := usual[0] if usual else self.topLevelItem(0)) is not None:
+            self.setCurrentItem(row)
 
 
 # The histogram of a tensor's weights.

@@ -38,11 +38,11 @@ _TENSOR, _TYPES = range(2)
 class InsideWindow(QDialog):
     """Asks and shows; does nothing itself."""
 
-    asked = Signal(object)
+    asked = Signal(object)  # LookInside | LookAtTensor
     """LookInside or LookAtTensor"""
     suggestion_requested = Signal(str, float)
     cancel_requested = Signal()
-    use_requested = Signal(object)
+    use_requested = Signal(TypesSuggested)
     """TypesSuggested"""
 
     def __init__(self, entry: ModelEntry, parent: QWidget | None = None) -> None:
@@ -182,7 +182,7 @@ _BEFORE = re.compile(r"^.*?\b(?:blk|layers|h|blocks)\.\d+\.|^model\.")
 class TensorList(QWidget):
     """Announces the tensor that is chosen."""
 
-    chosen = Signal(object)
+    chosen = Signal(TensorRow)
     """TensorRow"""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -207,11 +207,11 @@ class TensorList(QWidget):
             header.resizeSection(column, width)
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         self.tree.headerItem().setTextAlignment(_SIZE, right)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(8)
-        column.addWidget(self.filter)
-        column.addWidget(self.tree, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(8)
+        layout.addWidget(self.filter)
+        layout.addWidget(self.tree, 1)
 
     def show_tensors(self, tensors: Sequence[TensorRow]) -> None:
         """Fill in the tree; the first layer is open."""
@@ -244,15 +244,13 @@ class TensorList(QWidget):
         return [item.data(_NAME, _ROW).name for item in self._tensors() if not item.isHidden()]
 
     def _tensors(self) -> list[QTreeWidgetItem]:
-        groups = [self.tree.topLevelItem(number) for number in range(self.tree.topLevelItemCount())]
-        return [group.child(number) for group in groups for number in range(group.childCount())]
+        return [item for group in _children(self.tree.invisibleRootItem()) for item in _children(group)]
 
     def _on_filter(self, text: str) -> None:
         words = text.lower().split()
-        for number in range(self.tree.topLevelItemCount()):
-            group = self.tree.topLevelItem(number)
+        for group in _children(self.tree.invisibleRootItem()):
             found = 0
-            for item in (group.child(row) for row in range(group.childCount())):
+            for item in _children(group):
                 fits = all(word in item.data(_NAME, _ROW).name.lower() for word in words)
                 item.setHidden(not fits)
                 found += fits
@@ -290,6 +288,11 @@ def _add(group: _Item, tensor: TensorRow) -> None:
     item.setData(_SIZE, _SORT, tensor.size_bytes)
     item.setTextAlignment(_SIZE, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
     item.setToolTip(_NAME, tensor.name)
+
+
+def _children(item: QTreeWidgetItem) -> list[QTreeWidgetItem]:
+    found = (item.child(number) for number in range(item.childCount()))
+    return [child for child in found if child is not None]
 
 
 def _short(name: str) -> str:

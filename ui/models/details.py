@@ -29,14 +29,14 @@ _NARROW = 600
 class ModelDetails(QWidget):
     """The pane under the table. Asks; does nothing itself."""
 
-    chat_requested = Signal(object)
-    load_requested = Signal(object)
+    chat_requested = Signal(ModelEntry)
+    load_requested = Signal(ModelEntry)
     unload_requested = Signal()
-    delete_requested = Signal(object)
-    verify_requested = Signal(object)
-    measure_requested = Signal(object)
-    inside_requested = Signal(object)
-    show_requested = Signal(object)
+    delete_requested = Signal(ModelEntry)
+    verify_requested = Signal(ModelEntry)
+    measure_requested = Signal(ModelEntry)
+    inside_requested = Signal(ModelEntry)
+    show_requested = Signal(ModelEntry)
     """The entry whose folder is to be opened"""
 
     def __init__(self, parent: QWidget | None = None) -> None:

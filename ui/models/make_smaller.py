@@ -25,11 +25,11 @@ CALIBRATION_LIMIT_S = 300
 class MakeSmaller(QWidget):
     """Shown for what is not quantized yet. Asks for offers and announces requests; does nothing itself."""
 
-    offers_wanted = Signal(object)
+    offers_wanted = Signal(ModelEntry)
     """ModelEntry whose offers are to be shown"""
-    requested = Signal(object)
+    requested = Signal(tuple)
     """tuple of Quantize"""
-    more_requested = Signal(object)
+    more_requested = Signal(ModelEntry)
     """ModelEntry"""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -115,23 +115,23 @@ class MakeCard(QWidget):
         self.button = QPushButton(words)
         self.button.setMinimumHeight(40)
         self.button.setToolTip(tip)
-        self.size, self.cost = QLabel(), QLabel()
-        self.size.setProperty("role", "strong")
+        self.size_line, self.cost = QLabel(), QLabel()
+        self.size_line.setProperty("role", "strong")
         self.cost.setProperty("role", "secondary")
-        for label in (self.size, self.cost):
+        for label in (self.size_line, self.cost):
             label.setFont(text_font(tabular=True))
             label.setWordWrap(True)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
-        for widget in (self.button, self.size, self.cost):
+        for widget in (self.button, self.size_line, self.cost):
             column.addWidget(widget)
         self.setMinimumWidth(_LEAST)
         self.setMaximumWidth(_MOST)
 
     def wait(self) -> None:
         self.button.setEnabled(False)
-        self.size.setText("Working out the size…")
+        self.size_line.setText("Working out the size…")
         self.cost.setText(" ")
 
     def begin(self) -> None:
@@ -141,14 +141,14 @@ class MakeCard(QWidget):
 
     def refuse(self) -> None:
         self.button.setEnabled(False)
-        self.size.setText(" ")
+        self.size_line.setText(" ")
         self.cost.setText(" ")
 
     def show_offer(self, offer: Offer, exists: bool) -> None:
         self.button.setEnabled(not exists)
-        self.size.setText(f"{size(offer.size_bytes)} on disk" + (", made already" if exists else ""))
+        self.size_line.setText(f"{size(offer.size_bytes)} on disk" + (", made already" if exists else ""))
         self.cost.setText(cost_words(offer))
-        self.button.setAccessibleName(f"{self.button.text()}: {self.size.text()}, {self.cost.text()}")
+        self.button.setAccessibleName(f"{self.button.text()}: {self.size_line.text()}, {self.cost.text()}")
 
 
 def calibrates(offers: Offers) -> bool:

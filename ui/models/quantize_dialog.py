@@ -70,7 +70,7 @@ _TYPE, _SIZE, _MEMORY, _SPEED, _WORDS = range(5)
 class QuantizeDialog(QDialog):
     """The dialog for one model. `requested` announces what is to be made when it is accepted."""
 
-    requested = Signal(object)
+    requested = Signal(tuple)
     """tuple of Quantize"""
 
     def __init__(self, entry: ModelEntry, parent: QWidget | None = None) -> None:
@@ -184,7 +184,8 @@ class QuantizeDialog(QDialog):
         self.keep.setVisible(self._entry.is_folder)
         self.name = QLineEdit()
         self.tensors = QLineEdit(placeholderText="ffn_down=Q6_K, attn_v=Q8_0")
-        self.threads = QSpinBox(minimum=0, maximum=256, specialValueText="all cores")
+        self.threads = QSpinBox(minimum=0, maximum=256)
+        self.threads.setSpecialValueText("all cores")
         self.threads.lineEdit().setTextMargins(6, 0, 0, 0)  # a style sheet's padding does not reach the text
         self.trouble = QLabel()
         self.trouble.setProperty("role", "danger")

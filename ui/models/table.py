@@ -4,6 +4,7 @@ wrong or the file."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QPointF, QRect, QSize, Qt, QTimer
 from PySide6.QtGui import QCursor, QPainter, QPen, QPolygonF, QResizeEvent
@@ -73,8 +74,8 @@ class ModelTable(QTreeView):
 
     def open_sources(self) -> None:
         """Show what stands under each source, but where the user has closed it."""
-        rows: LedgerFilter = self.model()
-        tree: LedgerModel = rows.sourceModel()
+        rows = cast(LedgerFilter, self.model())
+        tree = cast(LedgerModel, rows.sourceModel())
         self.setRootIsDecorated(tree.has_variants)
         for number in range(rows.rowCount()):
             index = rows.index(number, 0)
@@ -106,7 +107,7 @@ class ModelTable(QTreeView):
         if event.size().height() < event.oldSize().height():  # more is told below it, perhaps of this very row
             QTimer.singleShot(0, self, lambda: self.scrollTo(self.currentIndex()))
 
-    def drawBranches(self, painter: QPainter, area: QRect, index: QModelIndex) -> None:
+    def drawBranches(self, painter: QPainter, area: QRect, index: QModelIndex | QPersistentModelIndex) -> None:
         """The surface of the row goes on to the left of its first cell; a chevron opens and closes it."""
         if self.selectionModel().isSelected(index):
             painter.fillRect(area, color("selected"))

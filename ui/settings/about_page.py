@@ -102,8 +102,8 @@ class AboutPage(QWidget):
         column.addStretch()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        self.scroll = scrolled(form)
-        whole.addWidget(self.scroll)
+        self.area = scrolled(form)
+        whole.addWidget(self.area)
 
     def _add_group(self, column: QVBoxLayout, title: str, content: QWidget) -> None:
         line = QFrame()

@@ -48,7 +48,7 @@ def editor_for(name: str, default: Any, declaration: Declaration) -> QWidget:
 class EnumEditor(QComboBox):
     """One of a few words."""
 
-    edited = Signal(object)
+    edited = Signal(object)  # a value of the setting's type
 
     def __init__(self, kind: type[StrEnum], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -65,7 +65,7 @@ class EnumEditor(QComboBox):
 class TextEditor(QLineEdit):
     """One line, announced when it is left or confirmed."""
 
-    edited = Signal(object)
+    edited = Signal(object)  # a value of the setting's type
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -80,7 +80,7 @@ class TextEditor(QLineEdit):
 class BoolEditor(QCheckBox):
     """Yes or no; the label is its own text."""
 
-    edited = Signal(object)
+    edited = Signal(object)  # a value of the setting's type
 
     def __init__(self, text: str, parent: QWidget | None = None) -> None:
         super().__init__(text, parent)
@@ -93,14 +93,15 @@ class BoolEditor(QCheckBox):
 class NumberEditor(QWidget):
     """A spin box with its unit, for whole numbers and for tenths."""
 
-    edited = Signal(object)
+    edited = Signal(object)  # a value of the setting's type
 
     def __init__(
         self, default: float, declaration: Declaration, word_for_least: str = "", parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self.box: QSpinBox | QDoubleSpinBox = QSpinBox() if isinstance(default, int) else QDoubleSpinBox(decimals=1)
-        kind = type(default)
+        # A QSpinBox takes whole numbers alone, and does not convert.
+        kind: Any = type(default)
         self.box.setRange(kind(declaration.minimum or 0), kind(declaration.maximum or 1_000_000))
         self.box.setSuffix(f" {declaration.unit}" if declaration.unit else "")
         self.box.setSingleStep(kind(_STEPS.get(declaration.unit, 1)))
@@ -130,7 +131,7 @@ class NumberEditor(QWidget):
 class PathsEditor(QWidget):
     """A short list of folders or files with Add and Remove."""
 
-    edited = Signal(object)
+    edited = Signal(object)  # a value of the setting's type
 
     def __init__(self, *, folders: bool, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -113,8 +113,8 @@ class SettingsPage(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(self._head())
-        self.scroll = scrolled(form)
-        column.addWidget(self.scroll, 1)
+        self.area = scrolled(form)
+        column.addWidget(self.area, 1)
 
     def _head(self) -> QVBoxLayout:
         head = QVBoxLayout()

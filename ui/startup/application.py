@@ -33,7 +33,7 @@ from workers.protocol import Failure
 class Application(QApplication):
     """Overrides `event` and filters none: a filter would see every event of every widget."""
 
-    file_opened = Signal(object)
+    file_opened = Signal(Path)
     """Path"""
 
     def __init__(self) -> None:

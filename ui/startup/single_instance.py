@@ -68,7 +68,7 @@ class SingleInstance(QObject):
     """Keep it as long as the window lives."""
 
     raise_requested = Signal()
-    visited = Signal(object)
+    visited = Signal(Visit)
     """Visit, after `raise_requested`"""
 
     def __init__(self, home: Path, parent: QObject | None = None) -> None:
@@ -109,7 +109,8 @@ class SingleInstance(QObject):
         socket.connectToServer(self._name)
         if not socket.waitForConnected(_WAIT_MS):
             # Nobody listens: the other is between its lock and its socket, or is about to end and saves its chats.
-            self._lock.tryLock(_WAIT_MS) and self._lock.unlock()
+            if self._lock.tryLock(_WAIT_MS):
+                self._lock.unlock()
             return False
         socket.write(visit.line())
         socket.waitForBytesWritten(_WAIT_MS)

@@ -145,7 +145,12 @@ def _offer_orphans(notice: NoticeBar, hub: HubServices, found: tuple[Orphan, ...
     plans = dict.fromkeys(orphan.plan for orphan in found if orphan.plan is not None)
     if plans:
         notice.add_button("Go on", lambda: [hub.downloads.add(plan) for plan in plans], role="primary")
-    notice.add_button("Remove", lambda: [remove_part(orphan.target) for orphan in found])
+
+    def remove() -> None:
+        for orphan in found:
+            remove_part(orphan.target)
+
+    notice.add_button("Remove", remove)
 
 
 def _offer_models(notice: NoticeBar, services: Services, found: tuple[OtherModel, ...]) -> None:

@@ -6,7 +6,7 @@ It puts together what it is given and renders states; the services are made in `
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
@@ -95,11 +95,11 @@ class MainWindow(QMainWindow):
         """The page, made now if nobody has wanted it yet."""
         make, self._makers[number] = self._makers[number], None
         if make is not None:
-            place = self.pages.widget(number)
+            place = cast(QWidget, self.pages.widget(number))
             self.pages.insertWidget(number, make())
             self.pages.removeWidget(place)
             place.deleteLater()
-        return self.pages.widget(number)
+        return cast(QWidget, self.pages.widget(number))
 
     def show_page(self, number: int) -> None:
         """Show a page and give it the focus."""

@@ -96,7 +96,7 @@ class _ChatFilter(ModelsFilter):
 class ModelPopup(QFrame):
     """The list under the button: type to filter, arrows to move, Enter to load, Esc to leave."""
 
-    picked = Signal(object)
+    picked = Signal(Path)
     """Path of a model that can be loaded"""
     manage_requested = Signal()
 
@@ -179,7 +179,7 @@ class ModelPopup(QFrame):
 class ModelPicker(QPushButton):
     """The button: name and quantization of the model in memory."""
 
-    picked = Signal(object)
+    picked = Signal(Path)
     """Path"""
     manage_requested = Signal()
 

@@ -54,12 +54,12 @@ class ComparePane(QWidget):
     `head` stands in the page's own head.
     """
 
-    chat_requested = Signal(object)
+    chat_requested = Signal(Path)
     """Path"""
-    measure_requested = Signal(object)
+    measure_requested = Signal(tuple)
     """tuple of ModelEntry"""
     models_requested = Signal()
-    ready_made_wanted = Signal(object)
+    ready_made_wanted = Signal(LedgerRow)
     """LedgerRow of a pruned model that is shown: what has the hub of about its memory?"""
     offers_wanted = Signal(object, object)
     """Path of the source of a pruned model that is shown, and types: what would each be, as it was not measured?"""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class LatePlot(QWidget):
     """Empty for the first moment that it is seen; keeps what the plot is to show until then."""
 
-    chosen = Signal(object)
+    chosen = Signal(Path)
     """Path of the variant that was clicked"""
 
     def __init__(self, parent: QWidget | None = None) -> None:

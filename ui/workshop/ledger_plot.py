@@ -23,7 +23,7 @@ _AWAY = 13
 class LedgerPlot(QWidget):
     """A circle a variant, a diamond for the source. What is shown can be read in the table beside it too."""
 
-    chosen = Signal(object)
+    chosen = Signal(Path)
     """Path of the variant that was clicked"""
 
     def __init__(self, parent: QWidget | None = None) -> None:

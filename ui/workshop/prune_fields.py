@@ -49,8 +49,8 @@ class PruneFields(StepFields):
     def _build_amounts(self) -> None:
         self.method = ChoiceBox("What is taken away", PRUNE_WORDS, self._on_method)
         self.method_field = self.add_first_row(Field(self.method))
-        self.width = ChoiceBox("Width that is left", {}, self._on_width)
-        self.width_field = self.add_row("Width", Field(self.width))
+        self.width_left = ChoiceBox("Width that is left", {}, self._on_width)
+        self.width_field = self.add_row("Width", Field(self.width_left))
         self.count = number("How many are taken", 1, 1, "", self._on_count)
         self.count_field = self.add_row("How many", Field(self.count))
         self.share = number("Share that is taken", 1, 95, " %", lambda value: self.edit(amount=value / 100))
@@ -112,8 +112,8 @@ class PruneFields(StepFields):
     def _refresh_width(self, step: PruneStep, full: int) -> None:
         chosen = width_of(full, step.amount, step.width_multiple)
         offered = sorted({*widths(full, step.width_multiple), chosen}, reverse=True)
-        self.width.offer({width: cut_words(full, width) for width in offered})
-        self.width.choose(chosen)
+        self.width_left.offer({width: cut_words(full, width) for width in offered})
+        self.width_left.choose(chosen)
         narrow = chosen % GOOD_MULTIPLE != 0
         self.width_field.say(NARROW_WARNING if narrow else "", "warning" if narrow else "caption")
 

@@ -27,7 +27,8 @@ def first_step(method: PruneMethod) -> PruneStep:
 
 def new_step(kind: str) -> Step:
     """A step of this kind as it begins."""
-    return {PRUNE: first_step(PruneMethod.FFN), RECOVER: RecoverStep(), QUANTIZE: QuantizeStep()}[kind]
+    steps: dict[str, Step] = {PRUNE: first_step(PruneMethod.FFN), RECOVER: RecoverStep(), QUANTIZE: QuantizeStep()}
+    return steps[kind]
 
 
 def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:

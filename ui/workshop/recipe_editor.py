@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
@@ -43,9 +44,9 @@ class RecipeEditor(QWidget):
     """Announces every change; reads and writes no file itself."""
 
     changed = Signal()
-    open_requested = Signal(object)
+    open_requested = Signal(Path)
     """Path of a recipe's file"""
-    save_requested = Signal(object)
+    save_requested = Signal(Path)
     """Path to write it to"""
 
     def __init__(self, built_in: Sequence[Recipe], parent: QWidget | None = None) -> None:
@@ -112,7 +113,7 @@ class RecipeEditor(QWidget):
         self._show_steps(in_order((*(card.step for card in self.cards), step)))
         card = next(card for card in reversed(self.cards) if card.kind == kind)
         card.fields.setFocus()
-        self.scroll.ensureWidgetVisible(card)
+        self.area.ensureWidgetVisible(card)
         self.changed.emit()
 
     def _show_steps(self, steps: Sequence[Step]) -> None:
@@ -165,7 +166,7 @@ class RecipeEditor(QWidget):
     def _menu(self, built_in: Sequence[Recipe]) -> QMenu:
         menu = QMenu(self)
         for recipe in built_in:
-            menu.addAction(recipe.name, lambda recipe=recipe: self._on_start(recipe))
+            menu.addAction(recipe.name, partial(self._on_start, recipe))
         return menu
 
     def _lay_out(self) -> None:
@@ -182,16 +183,16 @@ class RecipeEditor(QWidget):
         self._column.addWidget(self.none)
         self._column.addLayout(self._add_row())
         self._column.addStretch()
-        self.scroll = QScrollArea(widgetResizable=True)
-        self.scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.scroll.setWidget(inside)
+        self.area = QScrollArea(widgetResizable=True)
+        self.area.setFrameShape(QFrame.Shape.NoFrame)
+        self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.area.setWidget(inside)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(head)
-        column.addWidget(self.scroll, 1)
+        column.addWidget(self.area, 1)
 
     def _add_row(self) -> QHBoxLayout:
         row = QHBoxLayout()

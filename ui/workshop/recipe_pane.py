@@ -42,7 +42,7 @@ class RecipePane(QWidget):
     run_requested = Signal(object, object)
     """Path of the model, Recipe"""
     cancel_requested = Signal()
-    draft_requested = Signal(object)
+    draft_requested = Signal(ModelEntry)
     """ModelEntry of the folder that a draft is to be made of"""
     discover_requested = Signal()
     folder_requested = Signal()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
@@ -25,6 +25,9 @@ WORD_WIDTH = 88
 _SPACING = 8
 _WRAPS_BELOW = 500
 """Pixels: in less room the word stands above its field, so that the choices are whole."""
+
+
+FieldT = TypeVar("FieldT", bound=QWidget)
 
 
 class Field(QWidget):
@@ -119,7 +122,7 @@ class StepFields(QWidget):
         self._form.addRow(self.title, field)
         return field
 
-    def add_row(self, word: str, field: QWidget, *, more: bool = False) -> QWidget:
+    def add_row(self, word: str, field: FieldT, *, more: bool = False) -> FieldT:
         """One more row, behind "More" where it is rarely needed; returns the field, to show and hide the row with."""
         form = self._more_form if more else self._form
         label = QLabel(word)

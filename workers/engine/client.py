@@ -16,7 +16,9 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.engine.messages import (
     AnswerStatistics,
+    ConversationOpened,
     CountTokens,
+    DraftCheck,
     DraftFigures,
     DraftTrial,
     DraftVerdict,
@@ -27,7 +29,9 @@ from app.engine.messages import (
     ModelLoaded,
     OpenConversation,
     PromptReady,
+    ThreadCounts,
     Token,
+    TokenCount,
     TooLarge,
 )
 from app.operation import Notice, Progress, Request
@@ -60,25 +64,25 @@ class EngineSignals(QObject):
     """The signals of `ChatEngine`."""
 
     state_changed = Signal(object)  # EngineState
-    progress = Signal(object)  # Progress
-    model_loaded = Signal(object)  # ModelLoaded
-    too_large = Signal(object)
+    progress = Signal(Progress)
+    model_loaded = Signal(ModelLoaded)
+    too_large = Signal(TooLarge)
     """TooLarge: ask the user, and `load` again with `load_anyway`."""
-    prompt_ready = Signal(object)  # PromptReady
-    token = Signal(object)  # Token
-    answer_finished = Signal(object)
+    prompt_ready = Signal(PromptReady)
+    token = Signal(Token)
+    answer_finished = Signal(AnswerStatistics)
     """AnswerStatistics, also of an answer that was stopped. Followed by `answer_ended`."""
     answer_ended = Signal(str)
     """Empty, or the sentence why the answer did not finish."""
-    token_count = Signal(object)  # TokenCount
-    conversation_opened = Signal(object)  # ConversationOpened
-    threads_measured = Signal(object)  # ThreadCounts
-    drafting = Signal(object)  # DraftFigures, while an answer is generated
-    draft_verdict = Signal(object)  # DraftVerdict
-    draft_checked = Signal(object)  # DraftCheck
+    token_count = Signal(TokenCount)
+    conversation_opened = Signal(ConversationOpened)
+    threads_measured = Signal(ThreadCounts)
+    drafting = Signal(DraftFigures)  # DraftFigures, while an answer is generated
+    draft_verdict = Signal(DraftVerdict)
+    draft_checked = Signal(DraftCheck)
     trial_ended = Signal()
     """A comparison or check of drafts is over: finished, stopped or failed."""
-    failed = Signal(object)  # Failure
+    failed = Signal(Failure)
     notice = Signal(str)
 
 

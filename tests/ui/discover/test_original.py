@@ -81,7 +81,7 @@ def test_the_buttons_say_what_comes_of_them(page: DiscoverPage, hub: FakeHub) ->
     show(page, hub)
     four = page.view.details.make.four
     assert four.button.text() == "Download and make a Q4"
-    assert four.size.text() == "5.0 GB on disk"
+    assert four.size_line.text() == "5.0 GB on disk"
     assert "GB of memory, about " in four.cost.text()
     assert four.disk.text() == "Needs 37.0 GB of free disk while it works"  # 16 to download, 16 in 16 bits, 5 to keep
     assert page.view.details.action.isHidden()
@@ -91,7 +91,7 @@ def test_nothing_can_be_made_before_it_is_judged(page: DiscoverPage, hub: FakeHu
     show(page, hub, judged=False)
     make = page.view.details.make
     assert not make.four.button.isEnabled()
-    assert make.four.size.text() == "Working out the size…"
+    assert make.four.size_line.text() == "Working out the size…"
 
 
 @pytest.mark.parametrize("kind", ["Q4_K_M", "Q8_0"])

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import shiboken6
-from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from app.library import library as scanning
@@ -35,8 +34,10 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 
 @pytest.fixture
-def program(qtbot: QtBot, paths: Paths, scans: list[object]) -> Iterator[Program]:
-    program = Program(paths, ThemeWatcher(QApplication.instance(), Theme.LIGHT), FakeEngine())
+def program(
+    qtbot: QtBot, paths: Paths, theme: ThemeWatcher, engine: FakeEngine, scans: list[object]
+) -> Iterator[Program]:
+    program = Program(paths, theme, engine)
     qtbot.addWidget(program.window)
     program.window.show()
     program.window.show_page(Page.MODELS)

@@ -43,7 +43,7 @@ def test_it_says_what_each_button_will_make_before_the_click(smaller: MakeSmalle
     assert [entry.path for entry in wanted] == [tmp_path]
     assert not smaller.four.button.isEnabled(), "nothing is known yet"
     smaller.show_offers(offers_of(tmp_path))
-    assert smaller.four.size.text() == "4.1 GB on disk"
+    assert smaller.four.size_line.text() == "4.1 GB on disk"
     assert smaller.four.cost.text() == "4.7 GB of memory, about 140 ms a token"
     assert smaller.four.button.isEnabled()
     assert "4.1 GB on disk" in smaller.four.button.accessibleName()
@@ -85,7 +85,7 @@ def test_one_that_is_made_already_cannot_be_made_again(smaller: MakeSmaller, tmp
     (tmp_path / f"{tmp_path.name}-Q8_0.gguf").write_bytes(b"")
     smaller.show_entry(folder_entry(tmp_path))
     smaller.show_offers(offers_of(tmp_path))
-    assert "made already" in smaller.eight.size.text()
+    assert "made already" in smaller.eight.size_line.text()
     assert not smaller.eight.button.isEnabled()
 
 

@@ -39,9 +39,9 @@ def prune(qtbot: QtBot) -> PruneFields:
 
 
 def test_widths_are_the_models_own_numbers(prune: PruneFields, qtbot: QtBot) -> None:
-    assert "1,536 → 1,024 (a third less)" in lines(prune.width)
+    assert "1,536 → 1,024 (a third less)" in lines(prune.width_left)
     with qtbot.waitSignal(prune.changed):
-        choose(prune.width, 1024)
+        choose(prune.width_left, 1024)
     assert prune.step.amount == pytest.approx(1 / 3)
     assert prune.width_field.note.isHidden()
 
@@ -49,11 +49,11 @@ def test_widths_are_the_models_own_numbers(prune: PruneFields, qtbot: QtBot) -> 
 def test_widths_between_come_with_their_warning(prune: PruneFields) -> None:
     prune.narrow.click()
     assert prune.step.width_multiple == 32
-    choose(prune.width, 1344)
+    choose(prune.width_left, 1344)
     assert "fall back" in prune.width_field.note.text()
     prune.narrow.click()
     assert prune.step.width_multiple == 256
-    assert all(width % 256 == 0 for width in prune.width.values)
+    assert all(width % 256 == 0 for width in prune.width_left.values)
 
 
 def test_layers_and_groups_are_counts(prune: PruneFields) -> None:
@@ -111,7 +111,7 @@ def test_an_odd_share_of_a_file_is_shown_as_the_width_it_becomes(qtbot: QtBot) -
     fields = PruneFields(step)
     qtbot.addWidget(fields)
     fields.set_facts(FACTS)
-    assert fields.width.value == 1024
+    assert fields.width_left.value == 1024
     assert fields.step is step, "looking at it changes nothing"
 
 
