@@ -20,7 +20,7 @@ from app.hub.unfinished import Unfinished
 from app.operation import Notice
 from app.system.paths import Paths
 from app.system.process_outcome import Ending, ProcessOutcome
-from workers.process import ChildProcess, worker_command
+from workers.process import ChildProcess
 from workers.protocol import End, Failure, Line
 from workers.settings_store import SettingsStore
 from workers.tasks import TaskRunner
@@ -89,7 +89,7 @@ class Downloads(QObject):
         """`token(endpoint)` is called in a thread: the keyring may take a while."""
         super().__init__(parent)
         self._paths, self._settings, self._tasks, self._token = paths, settings, tasks, token
-        self._command = tuple(command or worker_command())
+        self._command = command
         self._last_id = 0
         self._statuses: dict[int, DownloadStatus] = {}
         self._children: dict[int, ChildProcess] = {}
@@ -196,7 +196,7 @@ class Downloads(QObject):
         child.line_received.connect(lambda line: self._on_line(status.id, line))
         child.ended.connect(lambda outcome: self._on_ended(status.id, outcome))
         self._change(status, state=DownloadState.RUNNING)
-        child.start(self._command, {"BANTAM_HOME": str(self._paths.home)})
+        child.start_worker(self._paths, self._command)
         self._tasks.run(
             self._token,
             status.plan.endpoint,

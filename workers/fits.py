@@ -30,7 +30,7 @@ from app.library.gguf_file import GgufHeader
 from app.quantize.messages import ConversionPlanned, PlanConversion
 from app.system.paths import Paths
 from app.system.process_outcome import ProcessOutcome
-from workers.process import ChildProcess, worker_command
+from workers.process import ChildProcess
 from workers.protocol import End, Failure, Line
 from workers.tasks import TaskRunner
 
@@ -78,7 +78,7 @@ class Fits(QObject):
         """`hub` is called in a thread: its token may come from a keyring."""
         super().__init__(parent)
         self._paths, self._tasks, self._hub = paths, tasks, hub
-        self._command = tuple(command or worker_command())
+        self._command = command
         self._child: ChildProcess | None = None
         self._waiting: dict[int, _Question | _Folder] = {}
         self._last_id = 0
@@ -93,7 +93,7 @@ class Fits(QObject):
             self._child = ChildProcess(self)
             self._child.line_received.connect(self._on_line)
             self._child.ended.connect(self._on_ended)
-            self._child.start(self._command, {"BANTAM_HOME": str(self._paths.home)})
+            self._child.start_worker(self._paths, self._command)
 
     def judge_all(self, repository: Repository) -> None:
         """Judge all models of a repository; of each family one header is read, the smallest file's."""

@@ -21,7 +21,7 @@ from app.hub.messages import DownloadProgress
 from app.operation import Notice, Progress, Request, Result
 from app.system.paths import Paths
 from app.system.process_outcome import Ending, ProcessOutcome
-from workers.process import ChildProcess, worker_command
+from workers.process import ChildProcess
 from workers.protocol import End, Failure, Hello, Line
 
 _log = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class JobQueue(QObject):
     def __init__(self, paths: Paths, command: Sequence[str] | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._paths = paths
-        self._command = tuple(command or worker_command())
+        self._command = command
         self._last_id = 0
         self._jobs: dict[int, JobStatus] = {}
         self._handles: dict[int, JobHandle] = {}
@@ -201,7 +201,7 @@ class JobQueue(QObject):
         self._child = ChildProcess(self)
         self._child.line_received.connect(self._on_line)
         self._child.ended.connect(self._on_ended)
-        self._child.start(self._command, {"BANTAM_HOME": str(self._paths.home)})
+        self._child.start_worker(self._paths, self._command)
         self._change(dataclasses.replace(status, state=JobState.RUNNING))
         self._send_step()
 

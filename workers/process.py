@@ -16,6 +16,7 @@ from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signa
 
 from app.engine.environment import engine_environment
 from app.system.frozen import program
+from app.system.paths import Paths
 from app.system.process_outcome import Ending, ProcessOutcome
 from workers.protocol import Failure, Hello, Line, ProtocolError, decode, encode
 
@@ -80,6 +81,10 @@ class ChildProcess(QObject):
         self._pid_started = self.pid
         self._event_counts.clear()
         _log.debug("child %s started", self._pid_started)
+
+    def start_worker(self, paths: Paths, command: Sequence[str] | None = None) -> None:
+        """Start Bantam's own child on this data folder; `command` in its place for tests."""
+        self.start(command or worker_command(), {"BANTAM_HOME": str(paths.home)})
 
     def send(self, line: Line) -> None:
         """Queue a line for the child. Never blocks; says nothing if the child is gone, `ended` does."""

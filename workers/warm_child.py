@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from app.operation import Request
 from app.system.paths import Paths
 from app.system.process_outcome import ProcessOutcome
-from workers.process import ChildProcess, worker_command
+from workers.process import ChildProcess
 from workers.protocol import End, Line, Stop
 
 IDLE_MS = 60_000
@@ -30,7 +30,7 @@ class PlanningChild(QObject):
     def __init__(self, paths: Paths, command: Sequence[str] | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._paths = paths
-        self._command = tuple(command or worker_command())
+        self._command = command
         self._child: ChildProcess | None = None
         self._last_id = 0
         self._asked: dict[object, tuple[int, object]] = {}
@@ -48,7 +48,7 @@ class PlanningChild(QObject):
             self._child = ChildProcess(self)
             self._child.line_received.connect(self._on_line)
             self._child.ended.connect(self._on_ended)
-            self._child.start(self._command, {"BANTAM_HOME": str(self._paths.home)})
+            self._child.start_worker(self._paths, self._command)
         if kind in self._asked:
             self._child.send(Line(self._asked[kind][0], Stop()))
         self._last_id += 1

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from app.chat.presets import BALANCED, PRECISE, suggested_preset
@@ -21,7 +20,7 @@ from app.commands.console import (
     refuse,
     whole,
 )
-from app.commands.isolation import isolated
+from app.commands.isolation import finishing_in_order, isolated
 from app.engine.messages import AnswerStatistics, Generate, Message, PromptReady, Role, StopReason, TooLarge
 from app.engine.reasoning import answer_message
 from app.errors import AppError, Cancelled
@@ -70,7 +69,7 @@ def _run(parsed: argparse.Namespace) -> int:
     question = _question(parsed) if one_question else ""
     paths = default_paths().ensure()
     report, stop = StderrReport(), StopFlag()
-    with _stopped_by_ctrl_c(stop):
+    with finishing_in_order(stop):
         session = Session.load(load_request(parsed, load_settings(paths.settings)), paths, report, stop)
     report.end()
     if isinstance(session, TooLarge):
@@ -150,7 +149,7 @@ class _Talk:
         self._stop.clear()
         pieces: list[str] = []
         last: AnswerStatistics | None = None
-        with _stopped_by_ctrl_c(self._stop):
+        with finishing_in_order(self._stop):
             request = Generate("", tuple(self._messages), self._sampling)
             for token in self._session.generate(request, self._on_event, self._stop):
                 self._report.end()
@@ -192,19 +191,3 @@ def _print_now(text: str) -> None:
 
 def _nothing(_text: str) -> None:
     pass
-
-
-@contextmanager
-def _stopped_by_ctrl_c(stop: StopFlag) -> Iterator[None]:
-    """While the body runs, Ctrl+C sets the flag; a second one ends the program."""
-
-    def on_interrupt(_signal: int, _frame: object) -> None:
-        if stop():
-            raise KeyboardInterrupt
-        stop.set()
-
-    previous = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -71,10 +71,19 @@ def _end_with(parent: psutil.Process | None) -> None:
 def _run_child() -> tuple[ProcessOutcome, int]:
     """Run this command line again and wait. Ctrl+C is the child's: the terminal sends it there too.
 
-    A handler that does nothing, and not SIG_IGN, which the child would inherit.
+    A child that a third Ctrl+C has not ended either is in native code that nothing else ends: it is killed.
     """
     command = [*program(), *sys.argv[1:]]
-    previous = signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    child: subprocess.Popen[bytes] | None = None
+    interrupts = 0
+
+    def on_interrupt(_number: int, _frame: FrameType | None) -> None:  # and not SIG_IGN, which the child would inherit
+        nonlocal interrupts
+        interrupts += 1
+        if interrupts >= _PATIENCE and child is not None:
+            child.kill()
+
+    previous = signal.signal(signal.SIGINT, on_interrupt)
     try:
         child = subprocess.Popen(command, env=engine_environment() | os.environ | {_MARK: str(os.getpid())})
         _log.debug("child %d started for the command", child.pid)
@@ -87,13 +96,16 @@ def _run_child() -> tuple[ProcessOutcome, int]:
     return ProcessOutcome(Ending.EXITED, code), child.pid
 
 
+_PATIENCE = 3
+"""The first Ctrl+C asks for an end in order, the second for one at once."""
+
 # Ctrl+C in a command that can stop in order and go on another time.
 
 
 @contextlib.contextmanager
-def finishing_in_order() -> Iterator[StopFlag]:
+def finishing_in_order(stop: StopFlag | None = None) -> Iterator[StopFlag]:
     """The first Ctrl+C sets the flag that operations poll; the second ends the command where it is."""
-    stop = StopFlag()
+    stop = stop or StopFlag()
 
     def on_interrupt(_number: int, _frame: FrameType | None) -> None:
         if stop():

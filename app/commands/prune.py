@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 
 from app.commands.console import StderrReport, as_dict, number, print_json, whole
-from app.commands.isolation import isolated
+from app.commands.isolation import finishing_in_order, isolated
 from app.errors import Cancelled
 from app.operation import Context
 from app.prune.messages import SPARSE, LayerImportance, Prune, Pruned, PruneMethod
@@ -46,18 +45,10 @@ def _run(parsed: argparse.Namespace) -> int:
     require_torch()
     from app.prune.prune import prune
 
-    stopped = False
-
-    def on_interrupt(_number: int, _frame: object) -> None:
-        nonlocal stopped
-        if stopped:
-            raise KeyboardInterrupt
-        stopped = True
-
-    signal.signal(signal.SIGINT, on_interrupt)
     report, request = StderrReport(), _request(parsed)
     try:
-        result = prune(request, Context(report=report, stop=lambda: stopped))
+        with finishing_in_order() as stop:
+            result = prune(request, Context(report=report, stop=stop))
     except (Cancelled, KeyboardInterrupt):
         report.end()
         print("Stopped. Run it again to go on.", file=sys.stderr)

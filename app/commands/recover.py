@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from app.commands.console import StderrReport, as_dict, number, print_json, whole
-from app.commands.isolation import isolated
+from app.commands.isolation import finishing_in_order, isolated
+from app.errors import Cancelled
 from app.operation import Context
 from app.recover.messages import (
     SHORT_TOKENS,
@@ -53,16 +52,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(parsed: argparse.Namespace) -> int:
     require_torch()
-    request, stop, report = _request(parsed), _stopped_by_ctrl_c(), StderrReport()
+    request, report = _request(parsed), StderrReport()
     try:
-        if parsed.plan:
-            from app.recover.plan import plan_recovery
+        with finishing_in_order() as stop:
+            context = Context(report=report, stop=stop)
+            if parsed.plan:
+                from app.recover.plan import plan_recovery
 
-            _print_plan(plan_recovery(PlanRecovery(request), Context(report=report, stop=stop)), as_json=parsed.json)
-        else:
-            from app.recover.recover import recover
+                _print_plan(plan_recovery(PlanRecovery(request), context), as_json=parsed.json)
+            else:
+                from app.recover.recover import recover
 
-            _print_result(recover(request, Context(report=report, stop=stop)), as_json=parsed.json)
+                _print_result(recover(request, context), as_json=parsed.json)
+    except (Cancelled, KeyboardInterrupt):
+        report.end()
+        print("Stopped. Run it again to go on.", file=sys.stderr)
+        return 130
     finally:
         report.end()
     return 0
@@ -88,19 +93,6 @@ def _request(parsed: argparse.Namespace) -> Recover:
         seed=parsed.seed,
         threads=parsed.threads,
     )
-
-
-def _stopped_by_ctrl_c() -> Callable[[], bool]:
-    """The first Ctrl+C ends it in order, so that it can go on; the second at once."""
-    asked: list[bool] = []
-
-    def ask(_number: int, _frame: object) -> None:
-        asked.append(True)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("Stopping. Run it again to go on.", file=sys.stderr, flush=True)
-
-    signal.signal(signal.SIGINT, ask)
-    return lambda: bool(asked)
 
 
 def _print_plan(plan: RecoveryPlanned, *, as_json: bool) -> None:

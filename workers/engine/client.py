@@ -39,7 +39,7 @@ from app.system.paths import Paths
 from app.system.process_outcome import Ending, ProcessOutcome
 from workers.engine.queue import Asked, RequestQueue
 from workers.engine.rescue import Death, Rescue, crash_failure, rescue
-from workers.process import ChildProcess, worker_command
+from workers.process import ChildProcess
 from workers.protocol import End, Failure, Hello, Line, Stop
 
 _log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class ChatEngine(EngineSignals):
     def __init__(self, paths: Paths, command: Sequence[str] | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._paths = paths
-        self._command = tuple(command or worker_command())
+        self._command = command
         self._child: ChildProcess | None = None
         self._pid: int | None = None
         self._queue = RequestQueue()
@@ -275,7 +275,7 @@ class ChatEngine(EngineSignals):
         self._child = ChildProcess(self)
         self._child.line_received.connect(self._on_line)
         self._child.ended.connect(self._on_ended)
-        self._child.start(self._command, {"BANTAM_HOME": str(self._paths.home)})
+        self._child.start_worker(self._paths, self._command)
         self._pid = self._child.pid
         self._send(Asked(self._load_request))
 
