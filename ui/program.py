@@ -13,15 +13,14 @@ from app import __version__
 from app.diagnostics.last_run import BadEnd
 from app.fit.judgement import MemoryBudget
 from app.fit.verdict import budget_of, memory_budget
+from app.library.gguf_file import family_name
 from app.library.library import purge_deleted
-from app.library.names import family_name
-from app.recipe.begun import BegunRecipe, begun_recipe
+from app.recipe.recipe import BegunRecipe, begun_recipe
 from app.settings import set_aside_damaged
 from app.system import paths as app_paths
 from app.system.hardware import total_memory_bytes
 from app.system.paths import Paths
-from ui.chat.greeting import greet
-from ui.chat.page import ChatPage
+from ui.chat.page import ChatPage, greet
 from ui.drafts.choice import Drafts
 from ui.errors import WindowBars
 from ui.look.theme import ThemeWatcher

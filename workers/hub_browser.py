@@ -87,7 +87,7 @@ class HubBrowser(QObject):
         self._open_call.cancel()
 
     def _ask(self, cursor: str) -> None:
-        from app.hub.search import search
+        from app.hub.repository import search
 
         call, query = self._search_call, self._query
         self._searching = True

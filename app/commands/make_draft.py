@@ -7,8 +7,7 @@ from pathlib import Path
 
 from app.commands.console import StderrReport, as_dict, print_json, whole
 from app.commands.isolation import finishing_in_order, isolated
-from app.drafts.messages import DraftMade, MakeDraft
-from app.drafts.names import default_draft
+from app.drafts.messages import DraftMade, MakeDraft, default_draft
 from app.engine.messages import PAYS_FROM
 from app.operation import Context
 from app.recover.messages import BUNDLED_TEXT, TEACHER_TEXT, RecoverMethod

@@ -57,7 +57,7 @@ def _run(parsed: argparse.Namespace) -> int:
         with finishing_in_order() as stop:
             context = Context(report=report, stop=stop)
             if parsed.plan:
-                from app.recover.plan import plan_recovery
+                from app.recover.recover import plan_recovery
 
                 _print_plan(plan_recovery(PlanRecovery(request), context), as_json=parsed.json)
             else:

@@ -6,11 +6,12 @@ Format: the README of github.com/huggingface/safetensors: 8 bytes length, JSON h
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -217,3 +218,41 @@ def _tensor(file: Path, name: str, entry: Any, start: int) -> tuple[SourceTensor
 
 def _damaged(file: Path, what: str) -> ConversionError:
     return ConversionError(f"“{file.name}” is damaged: {what}.", "Download it again.")
+
+
+# Sorts tensors by transformer block, from their names; the others are the embedding, the last norm and the output
+# matrix.
+
+
+_BLOCK = re.compile(r"\.\d+\.")
+
+
+class Shaped(Protocol):
+    """A tensor, written already or planned."""
+
+    @property
+    def name(self) -> str:
+        """The tensor's name in the folder."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Dimensions, rows first."""
+
+
+T = TypeVar("T", bound=Shaped)
+
+
+def by_block(tensors: Iterable[T]) -> tuple[list[list[T]], list[T]]:
+    """The tensors of each block, and all other tensors."""
+    blocks: dict[str, list[T]] = {}
+    others: list[T] = []
+    for tensor in tensors:
+        found = _BLOCK.search(tensor.name)
+        (blocks.setdefault(tensor.name[: found.end()], []) if found else others).append(tensor)
+    return list(blocks.values()), others
+
+
+def embedding_shape(others: Iterable[Shaped]) -> tuple[int, int]:
+    """Size of the vocabulary, and the width of the residual stream."""
+    vocabulary, width = max((t.shape for t in others if len(t.shape) == 2), key=prod)
+    return vocabulary, width

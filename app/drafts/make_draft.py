@@ -16,8 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from app.drafts.messages import DraftMade, DraftOption, MakeDraft
-from app.drafts.names import workspace
+from app.drafts.messages import DraftMade, DraftOption, MakeDraft, workspace
 from app.engine.machine_record import choose_draft, remember_ratio
 from app.engine.messages import CompareDraft, LoadModel, Message, Role, TooLarge
 from app.errors import AppError, DraftError, ModelFileError, StorageError

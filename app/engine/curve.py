@@ -5,8 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 
-from app.engine.messages import KvType
-from app.engine.need import ENGINE_BYTES, MemoryNeed
+from app.engine.messages import ENGINE_BYTES, KvType, MemoryNeed
 
 CONTEXT_STEP_TOKENS = 256
 """llama.cpp rounds a context up to a multiple of it."""

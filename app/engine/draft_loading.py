@@ -13,12 +13,10 @@ from app.engine.drafting import Drafting
 from app.engine.kv_cache import KvCache
 from app.engine.llama import Model
 from app.engine.memory import draft_need
-from app.engine.messages import DraftLoaded, LoadModel, ThreadCounts
-from app.engine.need import MemoryNeed
+from app.engine.messages import DraftLoaded, LoadModel, MemoryNeed, ThreadCounts
 from app.engine.prompt_lookup import PromptLookup
 from app.errors import AppError, Cancelled
-from app.library.gguf_file import read_header
-from app.library.names import model_name
+from app.library.gguf_file import model_name, read_header
 from app.library.vocabulary import read_vocabulary, vocabulary_problem
 from app.operation import Progress, Report, Stage, StopFlag
 from app.system.paths import Paths

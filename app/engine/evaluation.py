@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from app.engine import loading_marker, machine_record
-from app.engine.heap import heap_bytes
 from app.engine.llama import BATCH_TOKENS, LOG, Context, DecodeError, Model, ModelOptions
-from app.engine.need import PROCESS_BYTES
+from app.engine.memory import heap_bytes
+from app.engine.messages import PROCESS_BYTES
 from app.errors import AppError, Cancelled, LoadError, ModelFileError
 from app.library.gguf_file import GgufHeader, read_header
 from app.library.gguf_reader import printable

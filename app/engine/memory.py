@@ -3,19 +3,61 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import ctypes.util
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from app.engine.curve import FitCurve, FitPoint
-from app.engine.heap import heap_bytes
 from app.engine.llama import LOG, Context, Model, ModelOptions
-from app.engine.messages import LEAST_CONTEXT_TOKENS, FlashAttention, KvType, LoadModel, MeasureFit, TooLarge
-from app.engine.need import PROCESS_BYTES, MemoryNeed
+from app.engine.messages import (
+    LEAST_CONTEXT_TOKENS,
+    PROCESS_BYTES,
+    FlashAttention,
+    KvType,
+    LoadModel,
+    MeasureFit,
+    MemoryNeed,
+    TooLarge,
+)
 from app.errors import Cancelled, LoadError
 from app.operation import Context as OperationContext
 from app.system.hardware import available_memory_bytes
 from app.units import size_text
+
+# How much of the C heap is in use: the difference around a load is what the vocabulary and the tensor list take.
+
+
+class _Mallinfo2(ctypes.Structure):
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    )  # fmt: skip
+
+
+@functools.cache
+def _mallinfo2() -> Callable[[], _Mallinfo2] | None:
+    """glibc's own count (mallinfo(3), from 2.33); None elsewhere."""
+    try:
+        function = ctypes.CDLL(ctypes.util.find_library("c")).mallinfo2
+    except (OSError, AttributeError, TypeError):
+        return None
+    function.restype = _Mallinfo2
+    return function
+
+
+def heap_bytes() -> int | None:
+    """Bytes that the process has from malloc and not given back; None where the C library does not count them."""
+    count = _mallinfo2()
+    if count is None:
+        return None
+    state = count()
+    return int(state.uordblks + state.hblkhd)
+
 
 _BYTES_A_TOKEN = 400
 """The memory of the vocabulary, merges included, where the C library does not count: 51 MB for Llama 3's 128,256

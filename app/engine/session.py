@@ -21,6 +21,7 @@ from app.engine.messages import (
     CountTokens,
     Generate,
     LoadModel,
+    MemoryNeed,
     ModelLoaded,
     OpenConversation,
     PromptReady,
@@ -30,14 +31,12 @@ from app.engine.messages import (
     TokenCount,
     TooLarge,
 )
-from app.engine.need import MemoryNeed
 from app.engine.prompt import PromptBuilder
 from app.engine.speculative import generate_speculative
 from app.engine.threads import BusyNeighbours
 from app.errors import Cancelled, LoadError, ModelFileError
-from app.library.gguf_file import GgufHeader, read_header
+from app.library.gguf_file import GgufHeader, model_name, read_header
 from app.library.gguf_reader import printable
-from app.library.names import model_name
 from app.operation import Notice, Progress, Report, Stage, StopFlag
 from app.system.hardware import physical_cores, usable_cores
 from app.system.paths import Paths

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.engine.messages import KvType
-from app.engine.need import PROCESS_BYTES
+from app.engine.messages import PROCESS_BYTES, KvType
 from app.errors import Cancelled, GatedError, HubError, ModelFileError, OfflineError
 from app.fit.drafts import AS_LARGE, header_problem, memory_beside
 from app.fit.judgement import MemoryBudget
@@ -26,8 +25,8 @@ from app.hub.repository import (
     RepositorySummary,
     SearchQuery,
     open_repository,
+    search,
 )
-from app.hub.search import search
 from app.hub.transport import Call, Hub
 from app.library.library import ModelEntry
 from app.library.vocabulary import Vocabulary, read_vocabulary, vocabulary_problem

@@ -10,8 +10,7 @@ from pathlib import Path
 from app.engine.messages import KvType
 from app.errors import ModelFileError
 from app.fit.judgement import ReadProfile
-from app.library.architectures import CANNOT_TAKE_BACK
-from app.library.gguf_file import GgufHeader
+from app.library.gguf_file import CANNOT_TAKE_BACK, GgufHeader
 from app.library.library import ModelEntry
 from app.library.vocabulary import read_vocabulary, vocabulary_problem
 

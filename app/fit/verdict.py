@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.engine.curve import FitCurve
-from app.engine.messages import KvType, MachineSpeed
-from app.engine.need import MemoryNeed
+from app.engine.messages import KvType, MachineSpeed, MemoryNeed
 from app.fit.judgement import Judgement, MemoryBudget, main_type
 from app.fit.speed import predicted_ms
 from app.library.gguf_file import GgufHeader

@@ -13,10 +13,9 @@ from typing import Any, Protocol, TypeVar, cast
 
 from app.errors import ModelFileError, StorageError
 from app.library import safetensors
-from app.library.gguf_file import GgufHeader, part_path, read_header, split_name
+from app.library.gguf_file import MAX_NAME, GgufHeader, model_name, part_path, read_header, split_name
 from app.library.gguf_reader import printable
 from app.library.manifest import FileOrigin, origin_of
-from app.library.names import MAX_NAME, model_name
 from app.library.provenance import alteration
 from app.system import paths as app_paths
 from app.system.paths import Paths

@@ -16,20 +16,59 @@ from pathlib import Path
 
 import numpy as np
 
+from app.convert.messages import Convert
 from app.engine.evaluation import Logits, ReadingPlan, WindowReader, open_reader, plan_reading
-from app.errors import AppError, Cancelled
+from app.errors import AppError, Cancelled, StorageError
 from app.library.gguf_reader import printable
+from app.library.safetensors import facts_of
 from app.measure import scoring
 from app.measure.ledger import record
 from app.measure.messages import MeasureQuality, Quality
-from app.measure.reference import as_gguf
 from app.measure.scoring import Scores
 from app.measure.speed import measure_speed
 from app.measure.texts import EvaluationText, choose_windows, read_text
 from app.operation import Context, Notice, Progress, Report, ShouldStop, Stage
+from app.system.files import PART, held, is_held, is_taken, own_name
 from app.system.hardware import available_memory_bytes, physical_cores
 from app.system.paths import Paths
 from app.units import percent, size_text
+
+# What a model is compared with: a GGUF file as it is, or a folder of safetensors by way of a file that goes again.
+
+
+_EXACT_TYPES = {"F32": "f32", "F16": "f16"}
+
+
+@contextlib.contextmanager
+def as_gguf(reference: Path | None, paths: Paths, report: Report, stop: ShouldStop) -> Iterator[Path | None]:
+    """A GGUF file of the reference. Raises what `convert` raises for a folder that cannot be converted.
+
+    A folder is converted in the type its weights are stored in, so that nothing but the model's own loss is measured.
+    A copy that another measurement reads stays; this one makes its own then.
+    """
+    if reference is None or not reference.is_dir():
+        yield reference
+        return
+    from app.convert.conversion import convert
+
+    output = paths.reference_copy(reference)
+    if is_held(output) or is_taken(output.with_name(output.name + PART)):
+        output = own_name(output, ".gguf")
+    facts = facts_of(reference)
+    kind = _EXACT_TYPES.get(facts.type.upper() if facts else "", "bf16")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{output.parent} cannot be written to: {error.strerror or error}.") from error
+    try:
+        convert(Convert(reference, output, kind), Context(report=report, stop=stop))
+        with held(output):
+            yield output
+    finally:
+        with contextlib.suppress(OSError):
+            output.unlink(missing_ok=True)
+
 
 _LEAST_WINDOW = 16
 _LEAST_WINDOWS = 4

@@ -17,8 +17,7 @@ from typing import Any
 
 import psutil
 
-from app.engine.messages import Bench, BenchResult, LoadModel, ThreadCounts, TooLarge
-from app.engine.need import MemoryNeed
+from app.engine.messages import Bench, BenchResult, LoadModel, MemoryNeed, ThreadCounts, TooLarge
 from app.errors import AppError, Cancelled
 from app.operation import Context, Progress, Report, ShouldStop, Stage, StopFlag
 from app.system.frozen import is_frozen, program

@@ -20,9 +20,9 @@ from app.library.provenance import LayerCut
 from app.operation import ShouldStop, Stage
 from app.prune.block_model import BlockModel
 from app.prune.kv_groups import check_scale
-from app.prune.memory import LEAVE_OUT_WINDOWS
 from app.prune.messages import LayerImportance, Prune
 from app.prune.method import Inputs, Method, Plan, Tick
+from app.prune.peak import LEAVE_OUT_WINDOWS
 from app.prune.statistics import not_a_number, pass_through
 
 _FIXED_PATTERNS = ("Gemma2ForCausalLM", "Gemma3ForCausalLM")

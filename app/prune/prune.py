@@ -35,9 +35,9 @@ from app.prune.folder_writer import Entry, FolderWriter, shard_name
 from app.prune.kv_groups import KvGroups
 from app.prune.layers import Layers
 from app.prune.magnitude import GlobalMagnitude, Magnitude, Wanda
-from app.prune.memory import PROGRAM_BYTES, memory_bytes
 from app.prune.messages import SPARSE, Prune, Pruned, PruneMethod
 from app.prune.method import Method
+from app.prune.peak import PROGRAM_BYTES, memory_bytes
 from app.prune.sparsegpt import SparseGpt
 from app.prune.statistics import collect, not_a_number
 from app.prune.weights import as_bytes, linear_layers, read_float32, round_to

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.engine.curve import FitCurve
-from app.engine.messages import KvType
-from app.engine.need import MemoryNeed
+from app.engine.messages import KvType, MemoryNeed
 from app.fit.judgement import Judgement, Made, ReadProfile, made_key
 from app.operation import Request
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from app.convert.conversion import write_header
 from app.engine.memory import measure_fit
-from app.engine.messages import MachineSpeed, MeasureFit
-from app.engine.need import MemoryNeed
+from app.engine.messages import MachineSpeed, MeasureFit, MemoryNeed
 from app.errors import Cancelled
 from app.fit.judgement import ReadProfile, TypeBytes
 from app.fit.speed import predicted_ms, read_speed_book

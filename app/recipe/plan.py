@@ -22,9 +22,9 @@ from app.fit.verdict import memory_budget
 from app.library.manifest import original_of
 from app.measure.quality import default_windows
 from app.operation import Context, ShouldStop
-from app.prune.memory import PROGRAM_BYTES, memory_bytes
 from app.prune.messages import Prune
 from app.prune.other_architecture import Housed, Widths, housed, widths_of
+from app.prune.peak import PROGRAM_BYTES, memory_bytes
 from app.quantize.importance import estimate_chunks
 from app.quantize.messages import ConversionPlanned, PlanConversion, PlannedFile
 from app.quantize.native import BUFFER_BYTES

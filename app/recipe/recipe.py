@@ -19,6 +19,8 @@ Reading is strict: whoever mistypes a key is told, and does not get a model made
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import tomllib
 from collections.abc import Mapping
@@ -27,12 +29,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from app.errors import RecipeError, StorageError
+from app.errors import AppError, RecipeError, StorageError
 from app.library.tensor_types import FILE_TYPES, NEEDS_IMPORTANCE
 from app.prune.messages import SPARSE, LayerImportance, PruneMethod
 from app.recover.messages import SHORT_TOKENS, TEACHER_TEXT, RecoverMethod
-from app.system.files import write_atomic
-from app.system.paths import RESOURCES
+from app.system.files import read_json, write_atomic
+from app.system.paths import RESOURCES, Paths
 
 BUILT_IN = RESOURCES / "recipes"
 MAX_FILE_BYTES = 65_536
@@ -388,3 +390,42 @@ def _shown(value: Any) -> str:
     """A value in a sentence, however long or strange it is."""
     text = "".join(letter if letter.isprintable() else "?" for letter in str(value)[:60])
     return f"“{text}”" if isinstance(value, str) else text
+
+
+# The recipe that the window runs now, on disk: the next start reads it where the window ended before the recipe.
+
+
+@dataclass(frozen=True, slots=True)
+class BegunRecipe:
+    """A recipe that was begun for the folder `source`."""
+
+    source: Path
+    recipe: Recipe
+
+    @property
+    def sentence(self) -> str:
+        """What became of it, for the user."""
+        return f"The recipe “{self.recipe.name}” for {self.source.name} was interrupted; what it had finished is kept."
+
+
+def remember(paths: Paths, begun: BegunRecipe) -> None:
+    """Write it down as far as the disk allows: a recipe runs without it too. Raises RecipeError for one that cannot."""
+    data = {"source": str(begun.source), "recipe": as_toml(begun.recipe)}
+    with contextlib.suppress(OSError):
+        write_atomic(paths.begun_recipe, json.dumps(data).encode())
+
+
+def forget(paths: Paths) -> None:
+    """It has ended, and the user knows how."""
+    with contextlib.suppress(OSError):
+        paths.begun_recipe.unlink(missing_ok=True)
+
+
+def begun_recipe(paths: Paths) -> BegunRecipe | None:
+    """The one that was begun and has not ended, where its model is still there."""
+    try:
+        data = read_json(paths.begun_recipe)
+        source, recipe = Path(data["source"]), read_recipe(str(data["recipe"]))
+    except (OSError, ValueError, KeyError, TypeError, AppError):
+        return None
+    return BegunRecipe(source, recipe) if source.is_dir() else None

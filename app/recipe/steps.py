@@ -67,7 +67,7 @@ def recover_step(request: Recover, context: Context) -> Recovered:
 def plan_recovery_step(request: PlanRecovery, context: Context) -> RecoveryPlanned:
     """Plan, as `plan_recovery` does. Raises AppError where PyTorch is not installed."""
     require_torch()
-    from app.recover.plan import plan_recovery
+    from app.recover.recover import plan_recovery
 
     return plan_recovery(request, context)
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.convert.checkpoint import open_checkpoint
-from app.convert.tensor_blocks import by_block, embedding_shape
+from app.convert.checkpoint import by_block, embedding_shape, open_checkpoint
 from app.errors import RecoverError
 from app.library.tensor_types import TENSOR_TYPES
-from app.prune.memory import PROGRAM_BYTES
+from app.prune.peak import PROGRAM_BYTES
 from app.recover.messages import Recover, RecoverMethod
 from app.system.hardware import available_memory_bytes
 from app.units import size_text

@@ -6,24 +6,89 @@ Interrupted at any moment and run again it ends with the same weights, bit for b
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
 from torch.nn import functional
 
-from app.errors import Cancelled, RecoverError
+from app.errors import Cancelled, RecoverError, StorageError
 from app.operation import Progress, Report, ShouldStop, Stage
-from app.recover import checkpoints
 from app.recover.adapters import Training
-from app.recover.checkpoints import Position
 from app.recover.language_model import LanguageModel
 from app.recover.memory import chunk_positions
 from app.recover.messages import Recover, RecoverMethod
 from app.recover.texts import order
+
+# What an interrupted training goes on from: weights, optimizer and position, in one file, replaced as a whole.
+
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far training is. Data and learning rate follow from the step; nothing is drawn on the way."""
+
+    step: int = 0
+    rate_factor: float = 1.0
+    """A factor, below 1 after the loss was not a number once."""
+    seconds: float = 0.0
+    """Spent on training, over all runs."""
+
+
+def save(path: Path, position: Position, parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+    """Replace the checkpoint. Raises StorageError; then the old one is still there."""
+    tensors = {f"parameter.{i}": p.detach() for i, p in enumerate(parameters)}
+    for i, parameter in enumerate(parameters):
+        state = optimizer.state.get(parameter, {})
+        tensors |= {f"{name}.{i}": state[name] for name in _MOMENTS if name in state}
+    part = path.with_name(path.name + ".part")
+    try:
+        save_file(
+            {name: t.contiguous() for name, t in tensors.items()}, part, {"position": json.dumps(asdict(position))}
+        )
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        raise StorageError(
+            f"The state of the training could not be saved: {error}.", "See that there is room on the disk."
+        ) from error
+
+
+def load(path: Path, parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer) -> Position:
+    """Put everything back in place. Raises StorageError for a file that cannot be read."""
+    try:
+        with safe_open(path, "pt") as file:
+            position = Position(**json.loads(file.metadata()["position"]))
+            names = set(file.keys())
+            for i, parameter in enumerate(parameters):
+                parameter.data.copy_(file.get_tensor(f"parameter.{i}"))
+                moments = {name: file.get_tensor(f"{name}.{i}") for name in _MOMENTS if f"{name}.{i}" in names}
+                _set_moments(optimizer, parameter, moments, position.step)
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise StorageError(
+            f"The state of an earlier training cannot be read: {error}.", f"Delete {path.parent} to begin again."
+        ) from error
+    return position
+
+
+def _set_moments(
+    optimizer: torch.optim.Optimizer, parameter: nn.Parameter, moments: dict[str, Tensor], step: int
+) -> None:
+    optimizer.state.pop(parameter, None)
+    if moments:
+        optimizer.state[parameter] = {"step": torch.tensor(float(step)), **moments}
+
 
 CHECKPOINT_SECONDS = 60.0
 LEARNING_RATES = {RecoverMethod.LORA: 1e-3, RecoverMethod.QLORA: 1e-3, RecoverMethod.FULL: 1e-4}
@@ -122,10 +187,10 @@ class Trainer:
     def _resume(self, checkpoint: Path) -> Position:
         if not checkpoint.is_file():
             self._save(checkpoint, Position())
-        return checkpoints.load(checkpoint, self._training.parameters, self._optimizer)
+        return load(checkpoint, self._training.parameters, self._optimizer)
 
     def _save(self, checkpoint: Path, position: Position) -> None:
-        checkpoints.save(checkpoint, position, self._training.parameters, self._optimizer)
+        save(checkpoint, position, self._training.parameters, self._optimizer)
 
     def _step_back(self, checkpoint: Path, position: Position) -> Position:
         """Go back to the last checkpoint, with a quarter of the learning rate; once."""
@@ -134,7 +199,7 @@ class Trainer:
                 "The training went astray twice: its loss was not a number. Nothing was written.",
                 "Try a lower learning rate, or see whether the pruned model still answers at all.",
             )
-        back = checkpoints.load(checkpoint, self._training.parameters, self._optimizer)
+        back = load(checkpoint, self._training.parameters, self._optimizer)
         back = replace(back, rate_factor=0.25)
         self._save(checkpoint, back)
         return back

@@ -39,7 +39,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 _PLAN = """
 import json, pickle, sys
-from app.recover.plan import plan_recovery
+from app.recover.recover import plan_recovery
 from app.recover.messages import PlanRecovery
 request = pickle.loads(bytes.fromhex(sys.argv[1]))
 planned = plan_recovery(PlanRecovery(request), lambda event: None, lambda: False)

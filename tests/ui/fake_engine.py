@@ -25,6 +25,7 @@ from app.engine.messages import (
     DraftTrial,
     Generate,
     LoadModel,
+    MemoryNeed,
     Message,
     ModelLoaded,
     PromptReady,
@@ -34,7 +35,6 @@ from app.engine.messages import (
     TokenCount,
     TooLarge,
 )
-from app.engine.need import MemoryNeed
 from app.operation import Progress, Stage
 from workers.engine.client import EngineSignals, EngineState
 from workers.protocol import Failure

@@ -12,8 +12,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 
 from app.chat.store import ChatStore
-from app.engine.messages import PromptReady, Token, TooLarge
-from app.engine.need import MemoryNeed
+from app.engine.messages import MemoryNeed, PromptReady, Token, TooLarge
 from app.library.gguf_file import GgufHeader
 from app.library.library import ModelEntry, ModelSource
 from app.operation import Progress

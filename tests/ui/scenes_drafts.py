@@ -10,8 +10,7 @@ from pathlib import Path
 from PySide6.QtWidgets import QWidget
 
 from app.engine.machine_record import remember_ratio
-from app.engine.messages import DraftFigures, DraftLoaded, DraftVerdict, TooLarge
-from app.engine.need import MemoryNeed
+from app.engine.messages import DraftFigures, DraftLoaded, DraftVerdict, MemoryNeed, TooLarge
 from app.fit.drafts import DraftCandidate
 from app.operation import Progress
 from app.operation import Stage as Step

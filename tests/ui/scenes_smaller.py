@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtWidgets import QWidget
 
-from app.engine.need import MemoryNeed
+from app.engine.messages import MemoryNeed
 from app.operation import Progress
 from app.operation import Stage as Step
 from app.quantize.messages import Offer, Offers, Quantize

@@ -26,6 +26,7 @@ from app.engine.messages import (
     Generate,
     LoadModel,
     MeasureThreads,
+    MemoryNeed,
     ModelLoaded,
     OpenConversation,
     PromptReady,
@@ -35,7 +36,6 @@ from app.engine.messages import (
     TokenCount,
     TooLarge,
 )
-from app.engine.need import MemoryNeed
 from app.errors import AppError, Cancelled
 from app.operation import Notice, Progress, Stage
 from app.system.paths import default_paths

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engine.messages import KvType, LoadModel, ThreadCounts, TooLarge
-from app.engine.need import MemoryNeed
+from app.engine.messages import KvType, LoadModel, MemoryNeed, ThreadCounts, TooLarge
 from app.settings import Settings
 from tests.ui.fake_engine import SAMPLE_MODEL, FakeEngine
 from workers.current_model import CurrentModel, load_request, smaller_context

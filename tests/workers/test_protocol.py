@@ -15,6 +15,7 @@ from app.engine.messages import (
     Generate,
     KvType,
     LoadModel,
+    MemoryNeed,
     Message,
     ModelLoaded,
     Role,
@@ -24,7 +25,6 @@ from app.engine.messages import (
     Token,
     TooLarge,
 )
-from app.engine.need import MemoryNeed
 from app.operation import Progress, Stage
 from workers.protocol import End, Failure, Hello, Line, ProtocolError, Stop, decode, encode
 

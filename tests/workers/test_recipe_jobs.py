@@ -24,7 +24,7 @@ from app.settings import Settings
 from app.system.paths import Paths
 from tests.real_models import EVAL_CODE, STDLIB_3M
 from workers.jobs import Job, JobQueue, JobState, JobStatus
-from workers.recipe_jobs import recipe_job
+from workers.recipe_plans import recipe_job
 
 TIMEOUT_MS = 300_000
 CUT = PruneStep(PruneMethod.FFN, 0.3)

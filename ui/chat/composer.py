@@ -12,7 +12,7 @@ from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter, QPaintEvent, QResiz
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from app.chat.conversation import StoredMessage
-from app.chat.unsent import load_unsent, save_unsent
+from app.chat.store import load_unsent, save_unsent
 from ui.chat.transcript import COLUMN, MARGIN
 from ui.chat.words import context_line
 from ui.look.icons import set_icon

@@ -9,11 +9,48 @@ from typing import TYPE_CHECKING
 
 from app.chat.conversation import MessageState, StoredMessage
 from app.engine.messages import Role
-from ui.chat import reasoning
+from app.engine.reasoning import HARMONY_CHANNEL, MARKS, split_reasoning
 
 if TYPE_CHECKING:
     from ui.chat.message_body import Piece
     from ui.chat.message_widget import MessageWidget
+
+
+# Reasoning and answer of a text that may still be written: as in `app.engine.reasoning`, but for half a mark.
+
+
+_OPENING = (*(opening for opening, _ in MARKS), HARMONY_CHANNEL)
+_CLOSING = (*(closing for _, closing in MARKS), "<|end|>", "<|start|>")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`reasoning` is None where there is none. `share` of the text, 0 to 1, is reasoning."""
+
+    reasoning: str | None
+    answer: str
+    closed: bool = True
+    share: float = 0.0
+
+
+def split(text: str, live: bool = False) -> Parts:
+    """The reasoning and the answer of `text`. A `live` one does not show the beginning of a tag as text."""
+    parts = split_reasoning(text)
+    if not parts.ended:
+        return Parts(_without_partial(parts.reasoning, _CLOSING) if live else parts.reasoning, "", False, 1.0)
+    if parts.reasoning:
+        return Parts(parts.reasoning, parts.answer, True, 1 - len(parts.answer) / len(text))
+    if live and any(tag.startswith(text.strip()) for tag in _OPENING):
+        return Parts(None, "")
+    return Parts(None, parts.answer)
+
+
+def _without_partial(text: str, tags: tuple[str, ...]) -> str:
+    for start in (text.rfind("<"), text.rfind("[")):
+        if start >= 0 and any(tag.startswith(text[start:]) for tag in tags):
+            return text[:start]
+    return text
+
 
 _CHARACTER_WIDTH = 6.6
 _LINE_HEIGHT = 20
@@ -68,7 +105,7 @@ class MessageRow:
             lines = sum(1 + int(len(line) * _CHARACTER_WIDTH / max(width, 1)) for line in self.text.split("\n"))
             self.height = math.ceil(lines * _LINE_HEIGHT) + _AROUND
 
-    def watch_reasoning(self, parts: reasoning.Parts) -> None:
+    def watch_reasoning(self, parts: Parts) -> None:
         """Take the time that the reasoning of a live answer takes."""
         if parts.reasoning is None and parts.closed:
             return
@@ -77,7 +114,7 @@ class MessageRow:
         if not parts.closed or self._reasoning_ms is None:
             self._reasoning_ms = (perf_counter() - self._reasoning_since) * 1000
 
-    def reasoning_time(self, parts: reasoning.Parts) -> tuple[float | None, bool]:
+    def reasoning_time(self, parts: Parts) -> tuple[float | None, bool]:
         """How long the model reasoned in ms, and whether that is an estimate from its share of the text."""
         if self._reasoning_ms is not None:
             return self._reasoning_ms, False

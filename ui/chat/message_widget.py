@@ -9,13 +9,12 @@ from PySide6.QtGui import QFocusEvent, QGuiApplication, QKeyEvent, QKeySequence,
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
 
 from app.chat.conversation import MessageState
-from ui.chat import reasoning
+from ui.chat import message_row
 from ui.chat import words as chat_words
 from ui.chat.code_view import RequestLexer
 from ui.chat.message_body import GuessedView, MessageBody
-from ui.chat.message_row import MessageRow, Note
+from ui.chat.message_row import MessageRow, Note, Parts
 from ui.chat.prose_view import PlainView
-from ui.chat.reasoning import Parts
 from ui.chat.reasoning_view import ReasoningView
 from ui.look.icons import set_icon
 from ui.look.theme import color, tokens
@@ -248,7 +247,7 @@ class MessageWidget(QWidget):
 
     def press_copy(self) -> None:
         """Copy the message as it was written, without the reasoning."""
-        QGuiApplication.clipboard().setText(reasoning.split(self.row.text).answer or self.row.text)
+        QGuiApplication.clipboard().setText(message_row.split(self.row.text).answer or self.row.text)
 
     def _show_actions_state(self) -> None:
         actions = self.buttons
@@ -410,7 +409,7 @@ class AnswerMessage(MessageWidget):
         self._set_label("model", message.model_name)
         self._show_left_out()
         self._set_label("progress", row.progress if row.is_live else "", "secondary")
-        parts = reasoning.split(row.text, live=row.is_live)
+        parts = message_row.split(row.text, live=row.is_live)
         if row.is_live:
             row.watch_reasoning(parts)
         self._show_reasoning(parts)

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt, QTimer, QUrl
+from PySide6.QtCore import QObject, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QCursor, QDesktopServices, QFocusEvent, QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSplitter, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
 from app.chat.conversation import UNTITLED, Conversation, MessageState, StoredMessage
 from app.chat.presets import BALANCED
@@ -19,21 +19,81 @@ from ui.chat.composer import Composer, MessageEditing, Mode, Unsent
 from ui.chat.conversation_list import UNDO_MS, WIDTH, ChatListPane
 from ui.chat.conversations import ConversationShelf
 from ui.chat.empty import ChatEmpty
-from ui.chat.header import ChatHeader
 from ui.chat.message_body import Piece
 from ui.chat.message_row import Note
 from ui.chat.sampling_panel import ChatSettingsPane
 from ui.chat.transcript import Transcript
 from ui.errors import ErrorBar, NoticeBar
+from ui.look.icons import set_icon
 from workers.answering import NO_MODEL, Answering, ContextCount
 from workers.engine.client import EngineState
 from workers.protocol import Failure
+from workers.settings_store import WindowStateStore
 
 if TYPE_CHECKING:
     from workers.chat_storage import ChatStorage
     from workers.engine.client import ChatEngine
     from workers.settings_store import SettingsStore
     from workers.tasks import TaskRunner
+
+
+# The line over the transcript: the chat's title, its settings, and what can be done with it.
+
+
+HEIGHT = 44
+
+
+class ChatHeader(QWidget):
+    """The list can be folded away, the sheet opened; the menu is that of the list."""
+
+    list_toggled = Signal()
+    settings_toggled = Signal(bool)
+    menu_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._full = ""
+        self.title = QLabel()
+        self.title.setProperty("role", "strong")
+        self.title.setTextFormat(Qt.TextFormat.PlainText)
+        self.list_button = self._button("panel-left", "Show or hide the list of chats")
+        self.settings = self._button("sliders-horizontal", "System prompt and sampling of this chat", checkable=True)
+        self.menu = self._button("ellipsis", "More about this chat")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(8, 0, 8, 0)
+        row.setSpacing(4)
+        row.addWidget(self.list_button)
+        row.addWidget(self.title, 1)
+        row.addWidget(self.settings)
+        row.addWidget(self.menu)
+        self.setFixedHeight(HEIGHT)
+        self.list_button.clicked.connect(self.list_toggled)
+        self.settings.toggled.connect(self.settings_toggled)
+        self.menu.clicked.connect(self.menu_wanted)
+
+    def set_title(self, title: str, stored: bool) -> None:
+        """`stored` chats have a menu; a new one has nothing to rename yet."""
+        self._full = title
+        self.title.setToolTip(title)
+        self.menu.setEnabled(stored)
+        self._elide()
+
+    def _elide(self) -> None:
+        room = max(40, self.width() - 140)
+        self.title.setText(self.title.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideRight, room))
+
+    def _button(self, icon: str, words: str, checkable: bool = False) -> QToolButton:
+        button = QToolButton()
+        button.setProperty("role", "icon")
+        button.setCheckable(checkable)
+        button.setToolTip(words)
+        button.setAccessibleName(words)
+        set_icon(button, icon, "text_secondary")
+        return button
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The title gives way."""
+        self._elide()
 
 
 _WITHOUT_MODEL = (EngineState.EMPTY, EngineState.CRASHED)
@@ -491,3 +551,18 @@ def stacked(*widgets: QWidget) -> QStackedWidget:
     for widget in widgets:
         stack.addWidget(widget)
     return stack
+
+
+def greet(page: ChatPage, state: WindowStateStore) -> None:
+    """Greet, unless it was done; whoever comes with chats from an earlier version has been greeted."""
+    if state.current.greeted:
+        return
+    page.empty.set_greeting(True)
+    chats = page.shelf.model
+
+    def on_chats() -> None:
+        if chats.rowCount() and not state.current.greeted:
+            state.update(greeted=True)
+            page.empty.set_greeting(False)
+
+    chats.modelReset.connect(on_chats)

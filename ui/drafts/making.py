@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
-from app.drafts.messages import DraftCost, DraftMade, DraftOption, DraftsPlanned, MakeDraft
-from app.drafts.names import default_draft, workspace
+from app.drafts.messages import DraftCost, DraftMade, DraftOption, DraftsPlanned, MakeDraft, default_draft, workspace
 from app.engine.messages import PAYS_FROM
 from app.library.library import ModelEntry
 from app.measure.families import families

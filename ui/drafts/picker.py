@@ -24,8 +24,7 @@ from PySide6.QtWidgets import (
 from app.engine.messages import DraftFigures, ModelLoaded
 from ui.look.icons import set_icon
 from ui.look.theme import text_font
-from ui.widgets.elided_label import ElidedLabel
-from ui.widgets.two_line_row import ROW_HEIGHT, paint_row
+from ui.widgets.elided_label import ROW_HEIGHT, ElidedLabel, paint_row
 
 _WIDTH = 560
 _MOST_ROWS = 6

@@ -15,7 +15,7 @@ from app.diagnostics.about import components, cpu_sentence, licences_text
 from app.diagnostics.report import diagnostics
 from app.system.hardware import available_memory_bytes, cpu_name, physical_cores, total_memory_bytes, usable_cores
 from app.units import percent
-from ui.widgets.facts_grid import FactsGrid
+from ui.widgets.figure_table import FactsGrid
 from ui.widgets.scrolled import scrolled
 from ui.words import size
 

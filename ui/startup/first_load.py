@@ -12,7 +12,7 @@ from PySide6.QtGui import QGuiApplication
 from app.diagnostics.last_run import BadEnd, End
 from app.engine.loading_marker import LoadingMarker, read_marker
 from app.operation import Stage
-from app.recipe.begun import BegunRecipe, forget
+from app.recipe.recipe import BegunRecipe, forget
 from app.settings import WindowState
 from app.system.paths import Paths
 from ui.errors import NoticeBar

@@ -16,8 +16,7 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
-from app.engine.messages import AnswerStatistics, ModelLoaded, PromptReady, ThreadCounts, Token
-from app.engine.need import MemoryNeed
+from app.engine.messages import AnswerStatistics, MemoryNeed, ModelLoaded, PromptReady, ThreadCounts, Token
 from app.operation import Progress, Stage
 from app.operation_words import STAGE_WORDS
 from app.units import grouped

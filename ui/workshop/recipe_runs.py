@@ -14,9 +14,8 @@ from app.fit.draft_suggestions import Siblings, Wanted
 from app.fit.verdict import memory_budget
 from app.measure.families import LedgerRow
 from app.measure.messages import MeasureQuality
-from app.recipe.begun import BegunRecipe, forget, remember
 from app.recipe.messages import FinishModel
-from app.recipe.recipe import QuantizeStep, Recipe
+from app.recipe.recipe import BegunRecipe, QuantizeStep, Recipe, forget, remember
 from app.recipe.work import place_for
 from app.recover.messages import Recovered
 from ui.errors import NoticeBar
@@ -27,7 +26,7 @@ from ui.workshop.page import MAKE
 from ui.workshop.recipe_words import recovered_words
 from workers.jobs import JobHandle, JobState, JobStatus
 from workers.protocol import Failure
-from workers.recipe_jobs import recipe_job
+from workers.recipe_plans import recipe_job
 
 if TYPE_CHECKING:
     from ui.errors import WindowBars

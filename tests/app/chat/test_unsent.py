@@ -9,8 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from app.chat.conversation import Conversation
-from app.chat.store import ChatStore
-from app.chat.unsent import load_unsent, save_unsent, unsent_file
+from app.chat.store import ChatStore, load_unsent, save_unsent, unsent_file
 from app.errors import StorageError
 
 Say = Callable[..., Conversation]

@@ -22,10 +22,10 @@ from app.engine.messages import (
     DraftCheck,
     DraftFigures,
     DraftLoaded,
+    MemoryNeed,
     ModelLoaded,
     ThreadCounts,
 )
-from app.engine.need import MemoryNeed
 from app.fit.draft_suggestions import DraftSuggestion
 from app.fit.drafts import DraftCandidate
 from app.fit.judgement import MemoryBudget

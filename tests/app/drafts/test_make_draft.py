@@ -11,8 +11,7 @@ import pytest
 
 from app.drafts import make_draft as module
 from app.drafts.make_draft import make_draft
-from app.drafts.messages import MakeDraft
-from app.drafts.names import default_draft, workspace
+from app.drafts.messages import MakeDraft, default_draft, workspace
 from app.drafts.options import assumed_acceptance, draft_costs, draft_options
 from app.engine.machine_record import read_choice
 from app.engine.messages import PAYS_FROM, DraftVerdict
@@ -20,7 +19,7 @@ from app.errors import Cancelled, DraftError, StorageError
 from app.fit.drafts import predicted_speed_up
 from app.library.manifest import origin_of
 from app.operation import Context, Event, Notice, StopFlag
-from app.prune.memory import PROGRAM_BYTES
+from app.prune.peak import PROGRAM_BYTES
 from app.quantize.messages import Quantize
 from app.quantize.quantize import quantize
 from app.recover.messages import BUNDLED_TEXT

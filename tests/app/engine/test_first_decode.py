@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.engine.loading_marker import LoadingMarker, died_in_first_answer, died_in_warm_up
-from app.engine.messages import ModelLoaded, ThreadCounts
-from app.engine.need import MemoryNeed
+from app.engine.messages import MemoryNeed, ModelLoaded, ThreadCounts
 from app.operation import Stage
 from app.system.process_outcome import Ending, ProcessOutcome
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.engine.need import MemoryNeed
+from app.engine.messages import MemoryNeed
 from app.fit.judgement import main_type
 from app.fit.verdict import Choice, FitVerdict, Verdict, best
 

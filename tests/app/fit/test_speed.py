@@ -6,8 +6,7 @@ import pytest
 
 from app.engine.llama import Model, ModelOptions
 from app.engine.machine_speed import SyntheticModel
-from app.engine.messages import MachineSpeed, TensorSpeed
-from app.engine.need import MemoryNeed
+from app.engine.messages import MachineSpeed, MemoryNeed, TensorSpeed
 from app.fit.judgement import MemoryBudget, ReadProfile, TypeBytes, main_type
 from app.fit.speed import (
     MAX_ANSWERS,

@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 
 from app.errors import Cancelled, GatedError, HubError, OfflineError
-from app.hub.repository import Gate, ModelFormat, SearchQuery, model_card, open_repository, plain_text, repository_of
-from app.hub.search import search
+from app.hub.repository import (
+    Gate,
+    ModelFormat,
+    SearchQuery,
+    model_card,
+    open_repository,
+    plain_text,
+    repository_of,
+    search,
+)
 from app.hub.transport import Call, Hub, Timeouts, Transport, check_status, endpoint_of
 from tests.hub_server import Fault, HubServer
 

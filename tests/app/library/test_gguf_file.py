@@ -14,8 +14,7 @@ import gguf
 import pytest
 
 from app.errors import ModelFileError
-from app.library.architectures import KNOWN_ARCHITECTURES, NOT_FOR_CHAT
-from app.library.gguf_file import read_header
+from app.library.gguf_file import KNOWN_ARCHITECTURES, NOT_FOR_CHAT, read_header
 from app.library.tensor_types import FILE_TYPES, TENSOR_TYPES, quantization_name
 from app.system.paths import STARTER_MODEL
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from app.library.names import MAX_NAME, model_name
+from app.library.gguf_file import MAX_NAME, model_name
 from app.system.paths import STARTER_MODEL
 
 

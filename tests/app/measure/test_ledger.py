@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engine.messages import BenchResult, ThreadCounts
-from app.engine.need import MemoryNeed
+from app.engine.messages import BenchResult, MemoryNeed, ThreadCounts
 from app.errors import StorageError
 from app.library.manifest import FileOrigin, Manifest, write_manifest
 from app.measure.ledger import MAX_MEASUREMENTS, figures_of, identity_of, read_ledger, record

@@ -12,8 +12,7 @@ from app.convert.messages import Convert
 from app.engine import machine_record
 from app.errors import AppError, Cancelled
 from app.measure.messages import MeasureQuality
-from app.measure.quality import measure_quality
-from app.measure.reference import as_gguf
+from app.measure.quality import as_gguf, measure_quality
 from app.operation import Context, Event, Progress, Stage
 from app.system.paths import STARTER_MODEL, Paths
 from tests.real_models import EVAL_CODE, STDLIB_3M

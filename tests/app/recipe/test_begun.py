@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.prune.messages import PruneMethod
-from app.recipe.begun import BegunRecipe, begun_recipe, forget, remember
-from app.recipe.recipe import PruneStep, QuantizeStep, Recipe
+from app.recipe.recipe import BegunRecipe, PruneStep, QuantizeStep, Recipe, begun_recipe, forget, remember
 from app.system.paths import Paths, default_paths
 
 RECIPE = Recipe("Half “and” Q4", (PruneStep(PruneMethod.FFN, 0.5), QuantizeStep()))

@@ -19,8 +19,8 @@ from app.fit.speed import SpeedBook, change_speed_book
 from app.library.safetensors import facts_of
 from app.operation import Context, Event, Notice
 from app.prune import prune as pruning
-from app.prune.memory import PROGRAM_BYTES, memory_bytes
 from app.prune.messages import Prune, PruneMethod
+from app.prune.peak import PROGRAM_BYTES, memory_bytes
 from app.prune.prune import prune
 from app.quantize.messages import Quantize
 from app.quantize.quantize import quantize

@@ -26,9 +26,7 @@ from app.recover import recover as module
 from app.recover import training
 from app.recover.adapters import EffectiveLinear
 from app.recover.messages import BUNDLED_TEXT, PlanRecovery, Recover, RecoverMethod
-from app.recover.plan import plan_recovery
-from app.recover.recover import recover
-from app.recover.writing import workspace
+from app.recover.recover import plan_recovery, recover, workspace
 from tests.real_models import EVAL_CODE, STDLIB_3M
 
 BUDGET = 1_500

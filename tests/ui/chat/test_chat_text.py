@@ -10,7 +10,7 @@ import pytest
 from app.chat.conversation import MessageState, StoredMessage
 from app.engine.messages import Role, StopReason
 from tests.ui.fake_engine import SAMPLE_STATISTICS
-from ui.chat import reasoning
+from ui.chat import message_row
 from ui.chat import words as chat_words
 
 
@@ -84,27 +84,27 @@ def test_days() -> None:
 
 
 def test_reasoning_is_split_off() -> None:
-    parts = reasoning.split("<think>\nhm\n</think>\n\nyes")
+    parts = message_row.split("<think>\nhm\n</think>\n\nyes")
     assert (parts.reasoning, parts.answer, parts.closed) == ("hm", "yes", True)
 
 
 def test_reasoning_that_goes_on() -> None:
-    parts = reasoning.split("<think>\nhm, so", live=True)
+    parts = message_row.split("<think>\nhm, so", live=True)
     assert (parts.reasoning, parts.answer, parts.closed) == ("hm, so", "", False)
 
 
 @pytest.mark.parametrize("end", range(1, len("<think>")))
 def test_a_tag_that_is_half_there_does_not_flash_up(end: int) -> None:
-    assert reasoning.split("<think>"[:end], live=True).answer == ""
-    assert reasoning.split("<think>hm" + "</think>"[:end], live=True).reasoning == "hm"
+    assert message_row.split("<think>"[:end], live=True).answer == ""
+    assert message_row.split("<think>hm" + "</think>"[:end], live=True).reasoning == "hm"
 
 
 def test_only_a_live_text_hides_the_beginning_of_a_tag() -> None:
-    assert reasoning.split("<th").answer == "<th"
+    assert message_row.split("<th").answer == "<th"
 
 
 @pytest.mark.parametrize("text", ["I say <think>no</think>", "<|channel|>analysis: hm", "plain", ""])
 def test_everything_else_is_answer(text: str) -> None:
-    assert "<think>" not in text or reasoning.split(text).answer
+    assert "<think>" not in text or message_row.split(text).answer
     if "<think>" not in text:
-        assert reasoning.split(text) == reasoning.Parts(None, text)
+        assert message_row.split(text) == message_row.Parts(None, text)

@@ -9,7 +9,7 @@ import pytest
 from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
-from app.chat.unsent import load_unsent
+from app.chat.store import load_unsent
 from app.errors import StorageError
 from tests.ui.chat.chat_steps import begin, contents, send, stored
 from tests.ui.fake_engine import FakeEngine

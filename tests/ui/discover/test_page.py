@@ -17,7 +17,7 @@ from tests.hub_server.fixtures import hub, starter_repository
 from ui.discover.page import DiscoverPage
 from ui.discover.table import RemoteColumn, RemoteRow, remote_cell
 from ui.look.theme import ThemeWatcher
-from ui.window.job_strip import DownloadStrip
+from ui.window.main_window import DownloadStrip
 from workers.downloads import DownloadState, DownloadStatus
 from workers.hub_services import HubServices
 from workers.settings_store import SettingsStore

@@ -17,12 +17,12 @@ from app.engine.messages import (
     DraftLoaded,
     DraftVerdict,
     LoadModel,
+    MemoryNeed,
     Message,
     Role,
     Sampling,
     TooLarge,
 )
-from app.engine.need import MemoryNeed
 from app.fit.drafts import DraftCandidate
 from app.system.paths import Paths
 from tests.ui.fake_engine import SAMPLE_MODEL, FakeEngine

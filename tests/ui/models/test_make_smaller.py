@@ -10,7 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QTreeWidget, QTreeWidgetItem
 from pytestqt.qtbot import QtBot
 
-from app.engine.need import MemoryNeed
+from app.engine.messages import MemoryNeed
 from app.library.library import ModelEntry, ModelSource
 from app.library.tensor_types import FILE_TYPES
 from app.quantize.messages import Offer, Offers, Quantize, TensorOverride

@@ -9,7 +9,7 @@ from app.library.library import ModelEntry
 from app.library.manifest import FileOrigin
 from app.library.provenance import FfnCut, ProvenanceStep, Recovery
 from tests.ui.scenes_ledger import source
-from ui.models.source_names import originals_first, source_names
+from ui.models.ledger_model import originals_first, source_names
 
 CUT = FfnCut(768, (512,))
 

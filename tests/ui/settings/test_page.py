@@ -9,8 +9,7 @@ from app.settings import Theme, declarations, load_settings
 from app.system.paths import Paths
 from tests.ui.fake_engine import FakeEngine
 from tests.ui.seen import button
-from ui.settings.editors import BoolEditor, EnumEditor, NumberEditor, PathsEditor
-from ui.settings.page import SettingsPage
+from ui.settings.page import BoolEditor, EnumEditor, NumberEditor, PathsEditor, SettingsPage
 from workers.current_model import CurrentModel
 from workers.settings_store import SettingsStore
 
@@ -79,7 +78,7 @@ def test_the_thread_counts_are_readable_in_a_wider_font(page: SettingsPage) -> N
 def test_list_is_edited(page: SettingsPage, settings: SettingsStore, monkeypatch: pytest.MonkeyPatch) -> None:
     editor = page.editors["model_folders"]
     assert isinstance(editor, PathsEditor)
-    monkeypatch.setattr("ui.settings.editors.QFileDialog.getExistingDirectory", lambda *_: "/media/usb")
+    monkeypatch.setattr("ui.settings.page.QFileDialog.getExistingDirectory", lambda *_: "/media/usb")
     for _ in range(2):
         button(editor, "Add…").click()
     assert settings.current.model_folders == ("/media/usb",)

@@ -11,8 +11,7 @@ import psutil
 import pytest
 from PySide6.QtCore import QSize, Qt
 
-from app.engine.messages import TooLarge
-from app.engine.need import MemoryNeed
+from app.engine.messages import MemoryNeed, TooLarge
 from app.settings import Theme, WindowState, load_window_state, save_window_state
 from app.system.paths import STARTER_MODEL, Paths
 from tests.ui.fake_engine import SAMPLE_MODEL, EngineState, FakeEngine

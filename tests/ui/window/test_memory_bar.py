@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.engine.need import MemoryNeed
+from app.engine.messages import MemoryNeed
 from ui.window.performance_panel import MemoryBar, memory_parts
 
 GB = 10**9

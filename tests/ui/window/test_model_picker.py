@@ -11,7 +11,7 @@ from app.settings import Settings
 from tests.ui.fake_engine import SAMPLE_MODEL
 from tests.ui.scenes import GB, sample_entries
 from ui.models.models_model import ModelsModel
-from ui.window.model_picker import ModelPicker, VerdictAtAGlance, facts
+from ui.window.top_bar import ModelPicker, VerdictAtAGlance, facts
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import dataclasses
 
 import pytest
 
-from app.engine.messages import PromptReady, Token
-from app.engine.need import MemoryNeed
+from app.engine.messages import MemoryNeed, PromptReady, Token
 from app.operation import Progress, Stage
 from tests.ui.fake_engine import SAMPLE_MODEL, SAMPLE_STATISTICS, Answer, EngineState, FakeEngine
 from tests.ui.scenes import sample_memory

@@ -18,8 +18,7 @@ from app.library.safetensors import facts_of
 from app.measure.messages import MeasureQuality
 from app.prune.messages import Prune
 from app.quantize.messages import Quantize
-from app.recipe.begun import BegunRecipe, begun_recipe, remember
-from app.recipe.recipe import Recipe
+from app.recipe.recipe import BegunRecipe, Recipe, begun_recipe, remember
 from app.recover.messages import Recover
 from app.system.paths import Paths
 from tests.real_models import STDLIB_3M

@@ -13,8 +13,7 @@ from app.prune.messages import PruneMethod
 from app.recipe.recipe import PruneStep, QuantizeStep, RecoverStep
 from app.recover.messages import BUNDLED_TEXT, OVERNIGHT_TOKENS, RecoverMethod
 from ui.widgets.fields import ChoiceBox
-from ui.workshop.prune_fields import PruneFields
-from ui.workshop.step_card import QuantizeFields, RecoverFields
+from ui.workshop.step_card import PruneFields, QuantizeFields, RecoverFields
 
 FACTS = FolderFacts(layers=28, ffn_width=1536, kv_heads=8)
 

@@ -12,15 +12,13 @@ import psutil
 import pytest
 
 from app.engine import machine_record
-from app.engine.messages import ModelLoaded, ThreadCounts
-from app.engine.need import MemoryNeed
+from app.engine.messages import MemoryNeed, ModelLoaded, ThreadCounts
 from app.system.paths import Paths
 from app.system.process_outcome import Ending, ProcessOutcome
 from tests.workers.conftest import MISBEHAVING, Heard, ask, model, opened
 from workers import process
 from workers.engine import client
-from workers.engine.client import EngineState
-from workers.engine.rescue import crash_failure
+from workers.engine.client import EngineState, crash_failure
 
 
 class TestDying:

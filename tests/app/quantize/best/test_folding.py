@@ -11,8 +11,8 @@ import pytest
 from app.convert.conversion import convert
 from app.convert.messages import Convert
 from app.operation import Context
-from app.quantize.best import folding
-from app.quantize.best.folding import Fold, choose, fold_file, folds_of
+from app.quantize.best import best_quantize
+from app.quantize.best.best_quantize import Fold, choose, fold_file, folds_of
 from app.quantize.best.inputs import Columns
 from tests.app.convert.logits import kl, of_llama_cpp
 from tests.app.convert.small_models import ARCHITECTURES, VOCABULARY, make
@@ -42,7 +42,7 @@ def test_the_model_computes_the_same(kind: str, tmp_path: Path, monkeypatch: pyt
     folder = make(kind, tmp_path / "model")
     file = convert(Convert(folder, tmp_path / "m.gguf"), Context()).path
     before = of_llama_cpp(file, TOKENS)
-    monkeypatch.setattr(folding, "choose", some_exponents)
+    monkeypatch.setattr(best_quantize, "choose", some_exponents)
     changed = fold_file(file, statistics_of(file), symmetric=True)
     assert changed == 2 * {"gpt2": 2, "stablelm": 3}.get(kind, 3)
     assert kl(before, of_llama_cpp(file, TOKENS)) < 1e-6
@@ -51,8 +51,8 @@ def test_the_model_computes_the_same(kind: str, tmp_path: Path, monkeypatch: pyt
 def test_a_division_alone_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = convert(Convert(make("llama", tmp_path / "model"), tmp_path / "m.gguf"), Context()).path
     before = of_llama_cpp(file, TOKENS)
-    monkeypatch.setattr(folding, "choose", some_exponents)
-    monkeypatch.setattr(folding, "_divide", lambda _tensor, _exponents: None)
+    monkeypatch.setattr(best_quantize, "choose", some_exponents)
+    monkeypatch.setattr(best_quantize, "_divide", lambda _tensor, _exponents: None)
     fold_file(file, statistics_of(file), symmetric=True)
     assert kl(before, of_llama_cpp(file, TOKENS)) > 1e-3
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import prod
 
-from app.convert.tensor_blocks import Shaped, by_block, embedding_shape
+from app.convert.checkpoint import Shaped, by_block, embedding_shape
 from app.prune.messages import LayerImportance, Prune, PruneMethod
 
 LEAVE_OUT_WINDOWS = 16
