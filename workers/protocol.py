@@ -9,17 +9,13 @@ Hello       {"id": 0, "type": "Hello", "value": {"pid": ...}}    child -> window
 
 from __future__ import annotations
 
-import functools
 import json
-import types
-import typing
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
-from enum import Enum, StrEnum
-from pathlib import Path
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from app.operations import EVENTS, REQUESTS, RESULTS
+from app.records import build, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +76,7 @@ def encode(line: Line) -> bytes:
         data["end"] = line.end.value
     if line.value is not None:
         data["type"] = type(line.value).__name__
-        data["value"] = _plain(line.value)
+        data["value"] = plain(line.value)
     return _to_json(data).encode("utf-8", "replace") + b"\n"
 
 
@@ -89,66 +85,13 @@ def decode(raw: bytes) -> Line:
     data = None
     try:
         data = json.loads(raw.decode())
-        value = _BUILDERS[data["type"]](data.get("value") or {}) if "type" in data else None
+        value = build(_TYPES[data["type"]], data.get("value", {})) if "type" in data else None
         return Line(int(data["id"]), value, End(data["end"]) if "end" in data else None)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         number = data.get("id") if isinstance(data, dict) else None
         known = number if isinstance(number, int) and not isinstance(number, bool) else None
-        raise ProtocolError(f"not a line of the protocol: {raw[:200]!r}", known) from error
+        raise ProtocolError(f"not a line of the protocol: {raw[:200]!r} ({error})", known) from error
 
 
 # Made once: json.dumps with options makes an encoder at each call.
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-_PRIMITIVES = (str, int, float, bool, type(None))
-Convert = Callable[[Any], Any]
-
-
-def _plain(value: Any) -> Any:
-    if type(value) in _PRIMITIVES:
-        return value
-    if is_dataclass(value) and not isinstance(value, type):
-        return {name: _plain(getattr(value, name)) for name in _field_names(type(value))}
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    if isinstance(value, Enum):
-        return value.value
-    return str(value) if isinstance(value, Path) else value
-
-
-@functools.cache
-def _field_names(cls: type) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(cls))
-
-
-@functools.cache
-def _builder(cls: Any) -> Convert | None:
-    """What turns plain data into a `cls`; None where nothing has to be done. Made once: tokens come by the thousand."""
-    if is_dataclass(cls):
-        return _dataclass_builder(cls)
-    origin, arguments = typing.get_origin(cls), typing.get_args(cls)
-    if origin in (typing.Union, types.UnionType):
-        inner = _builder(next(a for a in arguments if a is not type(None)))
-        return None if inner is None else lambda data: None if data is None else inner(data)
-    if origin is tuple:
-        item = _builder(arguments[0])
-        return tuple if item is None else lambda data: tuple(item(one) for one in data)
-    return cls if isinstance(cls, type) and issubclass(cls, (Enum, Path)) else None
-
-
-def _dataclass_builder(cls: Any) -> Convert:
-    hints = typing.get_type_hints(cls)
-    names = frozenset(hints)
-    converts = [(name, convert) for name, hint in hints.items() if (convert := _builder(hint)) is not None]
-
-    def build(data: dict[str, Any]) -> Any:
-        values = {name: value for name, value in data.items() if name in names}
-        for name, convert in converts:
-            if name in values:
-                values[name] = convert(values[name])
-        return cls(**values)
-
-    return build
-
-
-_BUILDERS = {name: _dataclass_builder(cls) for name, cls in _TYPES.items()}

@@ -12,12 +12,12 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from app.engine.messages import MachineSpeed, TensorSpeed
+from app.engine.messages import MachineSpeed
 from app.errors import StorageError
 from app.fit.judgement import ReadProfile
 from app.library.tensor_types import TENSOR_TYPES
+from app.records import build_leniently
 from app.system.files import locked, read_json, write_atomic
 
 _BITS = {kind.name: 8 * kind.block_bytes / kind.block for kind in TENSOR_TYPES.values()}
@@ -97,14 +97,12 @@ class SpeedBook:
 def read_speed_book(path: Path) -> SpeedBook:
     """The book; an empty one where there is none, or none that can be read."""
     try:
-        data = read_json(path)
-        answers = tuple(
-            SpokenAnswer(str(one["model"]), float(one["predicted_ms"]), float(one["actual_ms"]))
-            for one in data["answers"]
-        )
-        return SpeedBook(_speed(data["speed"]), tuple(one for one in answers if one.actual_ms > 0)[-MAX_ANSWERS:])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        book = build_leniently(SpeedBook, read_json(path))
+    except (OSError, ValueError):
         return SpeedBook()
+    if book.speed is not None and not _can_be(book.speed):
+        return SpeedBook()
+    return SpeedBook(book.speed, tuple(one for one in book.answers if one.actual_ms > 0)[-MAX_ANSWERS:])
 
 
 def change_speed_book(path: Path, change: Callable[[SpeedBook], SpeedBook]) -> None:
@@ -118,11 +116,7 @@ def change_speed_book(path: Path, change: Callable[[SpeedBook], SpeedBook]) -> N
         raise StorageError(f"The measured speed could not be kept: {error.strerror or error}.") from error
 
 
-def _speed(data: Any) -> MachineSpeed | None:
-    if data is None:
-        return None
-    types = tuple(TensorSpeed(str(one["type"]), float(one["bytes_per_second"])) for one in data["types"])
-    kv, layer = float(data["kv_bytes_per_second"]), float(data["ms_per_layer"])
-    if not types or kv <= 0 or layer < 0 or any(one.bytes_per_second <= 0 for one in types):
-        raise ValueError("not a speed")
-    return MachineSpeed(types, kv, layer, int(data["threads"]), str(data["measured"]))
+def _can_be(speed: MachineSpeed) -> bool:
+    """Whether every figure is one that a machine can have."""
+    types = speed.types and all(one.bytes_per_second > 0 for one in speed.types)
+    return bool(types) and speed.kv_bytes_per_second > 0 and speed.ms_per_layer >= 0

@@ -19,6 +19,7 @@ from app.engine.messages import BenchResult
 from app.errors import StorageError
 from app.library.manifest import origin_of
 from app.measure.messages import Estimate, Quality
+from app.records import build_leniently
 from app.system.files import locked, read_json, write_atomic
 
 _VERSION = 1
@@ -233,52 +234,12 @@ def _read(path: Path) -> tuple[Ledger, bool]:
     models = []
     for row in rows:
         try:
-            models.append((_identity(row), _figures(row)))
+            models.append((build_leniently(Identity, row), _figures(row)))
         except (ValueError, KeyError, TypeError, AttributeError):  # the others are still good
             continue
     return Ledger(tuple(models)), newer or len(models) < len(rows)
 
 
-def _identity(row: Any) -> Identity:
-    return Identity(Path(row["path"]), int(row["size_bytes"]), int(row["changed_ns"]), str(row["sha256"]))
-
-
 def _figures(row: Any) -> Figures:
-    measurements = tuple(_measurement(one) for one in row["measurements"])
-    return Figures(measurements, _speed(row["speed"]) if row["speed"] is not None else None)
-
-
-def _measurement(data: Any) -> Measurement:
-    where = data["conditions"]
-    return Measurement(
-        Conditions(str(where["text"]), int(where["context_tokens"]), int(where["scored_tokens"])),
-        str(data["date"]),
-        _estimate(data["perplexity"]),
-        Path(data["reference"]) if data["reference"] is not None else None,
-        _estimate(data["reference_perplexity"]),
-        _estimate(data["kl_mean"]),
-        _number(data["kl_99"]) if data["kl_99"] is not None else None,
-        _estimate(data["top_1"]),
-    )
-
-
-def _speed(data: Any) -> SpeedFigures:
-    return SpeedFigures(
-        _number(data["ms_per_token"]),
-        _number(data["time_to_first_token_ms"]),
-        int(data["peak_memory_bytes"]),
-        int(data["context_tokens"]),
-        int(data["prompt_tokens"]),
-        str(data["date"]),
-    )
-
-
-def _estimate(data: Any) -> Estimate | None:
-    return None if data is None else Estimate(_number(data["value"]), _number(data["error"]))
-
-
-def _number(data: Any) -> float:
-    number = float(data)
-    if not math.isfinite(number):
-        raise ValueError("not a number")
-    return number
+    measurements = tuple(build_leniently(Measurement, one) for one in row["measurements"])
+    return Figures(measurements, build_leniently(SpeedFigures, row["speed"]) if row["speed"] is not None else None)

@@ -11,7 +11,7 @@ def file(tmp_path):
 
 
 def test_what_is_saved_is_read(file):
-    settings = Settings(target_ms_per_token=90, model_files=("/a.gguf",), last_model="/a.gguf")
+    settings = Settings(target_ms_per_token=90, model_files=("/a.gguf",))
     save_settings(file, settings)
     assert load_settings(file) == settings
 

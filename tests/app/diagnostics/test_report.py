@@ -12,7 +12,7 @@ from app.chat.store import ChatStore
 from app.diagnostics.last_run import BadEnd, End, last_crash_log
 from app.diagnostics.report import crash_report, diagnostics, safe_lines, short_source, without_private
 from app.engine.machine_record import remember_safe_mode
-from app.settings import Settings, save_settings
+from app.settings import Settings, WindowState, save_settings, save_window_state
 from app.system.paths import RESOURCES, Paths, default_paths
 
 TOKEN = "hf_plantedTokenThatMustNotLeave"
@@ -35,10 +35,11 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     paths = default_paths().ensure()
     folder = str(home / "Geheim")
     settings = Settings(
-        context_tokens=8192, last_model=f"{folder}/{FILE}", model_folders=(folder,), model_files=(f"{folder}/{FILE}",),
+        context_tokens=8192, model_folders=(folder,), model_files=(f"{folder}/{FILE}",),
         hub_endpoint=f"https://{USER}:{TOKEN}@mirror.example",
     )  # fmt: skip
     save_settings(paths.settings, settings)
+    save_window_state(paths.window_state, WindowState(last_model=f"{folder}/{FILE}", last_source=folder))
     with ChatStore(paths.chats) as store:
         store.add_user_message(store.create(CHAT).id, None, CHAT)
     remember_safe_mode(paths.machine, f"{folder}/{FILE}: {CHAT}")
