@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
-from PySide6.QtCore import QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QAccessible, QAccessibleEvent, QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
@@ -214,3 +214,34 @@ class WindowBars:
     notice: NoticeBar
     error: ErrorBar
     show_failure: Callable[[Failure], None]
+
+
+# Where a page's bars stand: takes room, margins included, only while one of them is shown.
+
+
+_SHOWN_OR_HIDDEN = (QEvent.Type.ShowToParent, QEvent.Type.HideToParent)
+
+
+class BarArea(QWidget):
+    """Holds bars one under the other, indented like the page's own text."""
+
+    def __init__(self, *bars: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bars = bars
+        column = QVBoxLayout(self)
+        column.setContentsMargins(24, 8, 24, 8)
+        column.setSpacing(8)
+        for bar in bars:
+            column.addWidget(bar)
+            bar.installEventFilter(self)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.setVisible(any(not bar.isHidden() for bar in self._bars))
+
+    # Qt overrides
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() in _SHOWN_OR_HIDDEN:
+            self._fit()
+        return super().eventFilter(watched, event)

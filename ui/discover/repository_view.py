@@ -25,10 +25,9 @@ from app.units import grouped
 from ui.discover.details import RemoteDetails
 from ui.discover.search_pane import count
 from ui.discover.table import RemoteModelsModel, RemoteModelTable
-from ui.errors import ErrorBar
+from ui.errors import BarArea, ErrorBar
 from ui.look.icons import set_icon
 from ui.look.theme import text_font
-from ui.widgets.bar_area import BarArea
 from ui.widgets.empty_state import EmptyState
 
 _NARROW, _NARROW_FACTS = 380, 3

@@ -12,13 +12,12 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPush
 from app.library.library import Deletion, ModelEntry, delete
 from app.measure.families import families, reference_for
 from app.system.paths import Paths
-from ui.errors import ErrorBar, NoticeBar
+from ui.errors import BarArea, ErrorBar, NoticeBar
 from ui.look.icons import set_icon
 from ui.models.details import ModelDetails
 from ui.models.ledger_model import LedgerFilter, LedgerModel
 from ui.models.models_model import ENTRY_ROLE, ModelsModel
 from ui.models.table import ModelTable
-from ui.widgets.bar_area import BarArea
 from ui.widgets.empty_state import EmptyState
 from workers.current_model import CurrentModel
 from workers.engine.client import EngineState

@@ -26,11 +26,10 @@ from PySide6.QtWidgets import (
 
 from app.engine.messages import TooLarge
 from app.units import grouped, percent
-from ui.errors import ErrorBar, MessageBar, NoticeBar
+from ui.errors import BarArea, ErrorBar, MessageBar, NoticeBar
 from ui.look.icons import set_icon
 from ui.look.theme import text_font
 from ui.models.models_model import ModelsModel
-from ui.widgets.bar_area import BarArea
 from ui.widgets.scrolled import stay_around
 from ui.window.job_notices import ask_to_quit
 from ui.window.performance_panel import PerformancePanel

@@ -13,12 +13,11 @@ from app.errors import AppError
 from app.fit.draft_suggestions import Sibling
 from app.measure.families import Family, LedgerRow, families, write_csv
 from app.quantize.messages import Offer, Offers
-from ui.errors import ErrorBar, NoticeBar
+from ui.errors import BarArea, ErrorBar, NoticeBar
 from ui.look.icons import set_icon
 from ui.models.ledger_model import ROW_ROLE, LedgerColumn, LedgerFilter, LedgerModel, point_words, source_names
 from ui.models.models_model import ModelsModel
 from ui.models.table import ModelTable
-from ui.widgets.bar_area import BarArea
 from ui.widgets.elided_label import ElidedLabel
 from ui.widgets.empty_state import EmptyState
 from ui.widgets.figure_table import FigureRow, FigureTable

@@ -17,10 +17,9 @@ from app.recipe.messages import RecipePlanned
 from app.recipe.recipe import PruneStep, Recipe, as_toml, builtin_recipes, read_recipe, write_recipe
 from app.recipe.words import notice_words
 from app.units import grouped
-from ui.errors import ErrorBar, NoticeBar
+from ui.errors import BarArea, ErrorBar, NoticeBar
 from ui.models.ledger_model import originals_first, source_names
 from ui.models.models_model import ModelsModel
-from ui.widgets.bar_area import BarArea
 from ui.widgets.elided_label import ElidedLabel
 from ui.widgets.empty_state import EmptyState
 from ui.widgets.figure_table import FigureRow, FigureTable

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ui.errors import ErrorBar, NoticeBar
-from ui.widgets.bar_area import BarArea
+from ui.errors import BarArea, ErrorBar, NoticeBar
 from workers.protocol import Failure
 
 
