@@ -116,7 +116,7 @@ def test_the_child_knows_no_qt() -> None:
     code = """
 import sys
 sys.modules["PySide6"] = None
-import workers.child, app.operations, workers.protocol, workers.engine.rescue, workers.engine.queue
+import workers.child, app.operations, workers.protocol, workers.engine.queue
 import app.system.process_outcome
 assert "llama_cpp" not in sys.modules
 """
