@@ -6,7 +6,6 @@ the table of them.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -108,6 +107,9 @@ class StopFlag:
     """
 
     def __init__(self) -> None:
+        import ctypes  # the window's process makes none
+
+        self._address = ctypes.addressof
         self._buffer = ctypes.create_string_buffer(2)
 
     def __call__(self) -> bool:
@@ -125,7 +127,7 @@ class StopFlag:
     @property
     def address(self) -> int:
         """Where the C string lies; valid as long as this object is."""
-        return ctypes.addressof(self._buffer)
+        return self._address(self._buffer)
 
 
 @dataclass(slots=True)

@@ -49,7 +49,8 @@ def take_all(home: Path, folder: Path) -> None:
     from app.settings import Settings, Theme, save_settings
     from app.system.paths import Paths
     from ui.look.theme import ThemeWatcher
-    from ui.program import MODELS, Program
+    from ui.navigation import Page
+    from ui.program import Program
     from ui.startup import first_run
 
     first_run.QUIET_MS = 3_600_000  # a measurement beside an answer belongs in no picture
@@ -69,7 +70,7 @@ def take_all(home: Path, folder: Path) -> None:
         for question in QUESTIONS:
             ask(program, question)
         save(program, folder / "chat-light.png")
-        program.window.show_page(MODELS)
+        program.window.show_page(Page.MODELS)
         program.models_page.select(program.engine.model.path)
         save(program, folder / "models-light.png")
         program.window.show_page(0)

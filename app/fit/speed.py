@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +89,8 @@ class SpeedBook:
         """None before there are some answers to judge by."""
         if len(self.answers) < _LEAST_ANSWERS:
             return None
+        import statistics  # no window's start needs it
+
         errors = [abs(one.predicted_ms - one.actual_ms) / one.actual_ms * 100 for one in self.answers]
         return SpeedError(statistics.median(errors), len(errors))
 

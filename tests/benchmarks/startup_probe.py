@@ -55,16 +55,17 @@ def _watch(window: QMainWindow) -> None:
 
 def bantam() -> int:
     """The program as it starts, but for the watch on its window."""
+    import ui.app
     import ui.program
 
     show = ui.program.Program.show
 
-    def watched_show(program: ui.program.Program) -> None:
+    def watched_show(program: ui.program.Program, *given: object) -> None:
         _watch(program.window)
-        show(program)
+        show(program, *given)  # type: ignore[arg-type]
 
     ui.program.Program.show = watched_show  # type: ignore[method-assign]
-    return ui.program.main()
+    return ui.app.main()
 
 
 def bare() -> int:
